@@ -1,0 +1,45 @@
+"""What the rest of the agent needs of a machine: its disks, and one partition opened for writing.
+
+``ogagent.disk.real`` is the machine the agent runs on; a twin whose disks are files implements the same protocols.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from ogagent.model.disk import Inventory
+from ogagent.model.plan import Target
+
+
+class Device(Protocol):
+    """A partition, held exclusively. Offsets and lengths are bytes from its start. Blocking; used from worker threads.
+
+    Every method raises WriteFailed, with offset and errno, when the device refuses; nothing is tried twice.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Writes all of ``data`` or raises. Beyond ``size`` nothing is ever written."""
+
+    def zero(self, offset: int, length: int) -> None:
+        """The range reads as zeros afterwards."""
+
+    def flush(self) -> None:
+        """Returns when everything written is on the medium."""
+
+    def read_back(self, offset: int, into: memoryview) -> None:
+        """Reads from the medium, not from a cache of what was written."""
+
+
+class Machine(Protocol):
+    async def inventory(self) -> Inventory:
+        """The disks as they are now. ``incomplete`` is False everywhere: the jobs know that, not the disks."""
+
+    def open_target(self, target: Target) -> AbstractContextManager[Device]:
+        """Opens the partition exclusively. Blocking.
+
+        Raises DiskChanged when what is there now is not what ``target`` was bound to, DeviceBusy when somebody holds it.
+        """

@@ -1,0 +1,58 @@
+"""Disks and partitions as the inventory finds them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+TableKind = Literal["gpt", "msdos"]
+
+
+class Partition(Struct, frozen=True, kw_only=True):
+    """One partition. ``start`` and ``size`` are in bytes.
+
+    ``code`` is the partition code of OpenGnsys in hexadecimal: for MSDOS the type byte as ``sfdisk`` prints it (``7``,
+    ``83``, ``ca``), for GPT four digits (``8300``; ``CA00`` for a Linux partition that is the CACHE; ``0000`` for a type
+    that has no code). ``used`` is a percentage, None where it cannot be known. ``mounted`` says what holds the partition:
+    a mount point, ``[SWAP]``, or ``[dm-0]``/``[md0]`` for a volume that is built on it; None when nothing does.
+    """
+
+    partition: int
+    device: str
+    start: int
+    size: int
+    code: str
+    filesystem: str = ""
+    label: str = ""
+    name: str = ""
+    os: str = ""
+    used: int | None = None
+    cache: bool = False
+    mounted: str | None = None
+    incomplete: bool = False
+
+
+class Disk(Struct, frozen=True, kw_only=True):
+    """One disk, numbered from 1. ``identity`` is what a job binds to: WWN, serial or device path, with the size.
+
+    ``table`` is None for a disk without a partition table that this agent knows.
+    """
+
+    disk: int
+    device: str
+    identity: str
+    model: str
+    size: int
+    sector_size: int
+    table: TableKind | None
+    partitions: tuple[Partition, ...] = ()
+
+
+class Inventory(Struct, frozen=True, kw_only=True):
+    disks: tuple[Disk, ...] = ()
+
+    @property
+    def cache(self) -> Partition | None:
+        """The CACHE of this machine, the first one in order of disk and partition."""
+        return next((part for disk in self.disks for part in disk.partitions if part.cache), None)

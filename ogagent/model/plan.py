@@ -1,0 +1,44 @@
+"""What a restore will do, decided before anything is written."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from ogagent.model.request import RestoreRequest
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """The partition to write, bound to its place on a disk with a known identity. ``start`` and ``size`` in bytes."""
+
+    disk: int
+    partition: int
+    device: str
+    disk_device: str
+    identity: str
+    start: int
+    size: int
+    sector_size: int
+
+
+class ImageHeader(Struct, frozen=True, kw_only=True):
+    """What an image says of itself before its first block. Sizes in bytes.
+
+    ``device_size`` is what the partition must have at least; ``used_bytes`` what will be written (None until it is known,
+    as for a compressed raw image). ``checksum`` is ``none``, ``crc32``, ``xxh64`` or ``xxh128``.
+    """
+
+    container: str
+    format: str
+    filesystem: str
+    block_size: int
+    device_size: int
+    used_bytes: int | None
+    checksum: str = "none"
+    blocks_per_checksum: int = 0
+
+
+class RestorePlan(Struct, frozen=True, kw_only=True):
+    request: RestoreRequest
+    target: Target
+    source: str
+    """URL of the image."""

@@ -1,0 +1,1 @@
+"""A computer room without hardware: ogCore, the image repository, and PCs whose disks are files."""
