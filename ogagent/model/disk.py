@@ -13,9 +13,9 @@ class Partition(Struct, frozen=True, kw_only=True):
     """One partition. ``start`` and ``size`` are in bytes.
 
     ``code`` is the partition code of OpenGnsys in hexadecimal: for MSDOS the type byte as ``sfdisk`` prints it (``7``,
-    ``83``, ``ca``), for GPT four digits (``8300``; ``CA00`` for a Linux partition that is the CACHE; ``0000`` for a type
-    that has no code). ``used`` is a percentage, None where it cannot be known. ``mounted`` says what holds the partition:
-    a mount point, ``[SWAP]``, or ``[dm-0]``/``[md0]`` for a volume that is built on it; None when nothing does.
+    ``83``, ``ca``), for GPT four digits (``8300``; ``CA00`` for a Linux partition that is the CACHE; ``0000`` for a
+    type that has no code). ``used`` is a percentage, None where it cannot be known. ``mounted`` says what holds the
+    partition: a mount point, ``[SWAP]``, or ``[dm-0]``/``[md0]`` for a volume built on it; None when nothing does.
     """
 
     partition: int

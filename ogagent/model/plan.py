@@ -23,8 +23,8 @@ class Target(Struct, frozen=True, kw_only=True):
 class ImageHeader(Struct, frozen=True, kw_only=True):
     """What an image says of itself before its first block. Sizes in bytes.
 
-    ``device_size`` is what the partition must have at least; ``used_bytes`` what will be written (None until it is known,
-    as for a compressed raw image). ``checksum`` is ``none``, ``crc32``, ``xxh64`` or ``xxh128``.
+    ``device_size`` is what the partition must have at least; ``used_bytes`` what will be written (None until it is
+    known, as for a compressed raw image). ``checksum`` is ``none``, ``crc32``, ``xxh64`` or ``xxh128``.
     """
 
     container: str

@@ -37,8 +37,20 @@ class RestoreRequest(Struct, frozen=True, kw_only=True):
     def echo(self) -> dict[str, str]:
         """The request in ogCore's own shape: strings only."""
         method = f"{self.method} {self.method_options}".strip()
-        members = {"nfn": FUNCTION, "dsk": str(self.dsk), "par": str(self.par), "cpt": self.cpt, "ifs": self.ifs}
-        return members | {"idi": self.idi, "nci": self.nci, "ipr": self.ipr, "method": method, "ids": self.ids}
+        members = {
+            "nfn": FUNCTION,
+            "dsk": str(self.dsk),
+            "par": str(self.par),
+            "cpt": self.cpt,
+            "ifs": self.ifs,
+        }
+        return members | {
+            "idi": self.idi,
+            "nci": self.nci,
+            "ipr": self.ipr,
+            "method": method,
+            "ids": self.ids,
+        }
 
 
 def restore_request(members: Mapping[str, Any]) -> RestoreRequest:
@@ -56,7 +68,9 @@ def restore_request(members: Mapping[str, Any]) -> RestoreRequest:
         idi=_text(members, "idi"),
         nci=_image_name(members),
         ipr=_matching(members, "ipr", _HOST, "the address or host name of the repository"),
-        cpt=_matching(members, "cpt", _CODE, "a partition code of 1-4 hexadecimal digits") if _given(members, "cpt") else "",
+        cpt=_matching(members, "cpt", _CODE, "a partition code of 1-4 hexadecimal digits")
+        if _given(members, "cpt")
+        else "",
         ifs=_text(members, "ifs", default=""),
         ids=_text(members, "ids", default=""),
         method=method.lower(),

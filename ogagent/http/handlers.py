@@ -1,0 +1,78 @@
+"""The calls: each asks the jobs and puts the answer into JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import msgspec
+from aiohttp import web
+
+from ogagent.http.body import json_object, text_member
+from ogagent.model.disk import Inventory
+from ogagent.model.job import Job
+from ogagent.model.request import RestoreRequest, restore_request
+
+
+class Jobs(Protocol):
+    """What the calls need of the job manager."""
+
+    @property
+    def busy(self) -> bool: ...
+
+    async def start(self, request: RestoreRequest) -> Job:
+        """Raises Refusal."""
+
+    def jobs(self) -> list[Job]:
+        """Newest first."""
+
+    def job(self, job_id: str) -> Job:
+        """Raises JobNotFound."""
+
+    async def cancel(self, job_id: str) -> Job:
+        """Returns when nothing of the job is left. Raises JobNotFound or JobFinished."""
+
+    async def inventory(self) -> Inventory: ...
+
+
+JOBS: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
+
+
+async def restore_image(request: web.Request) -> web.Response:
+    job = await request.app[JOBS].start(restore_request(await json_object(request)))
+    return _json({"job_id": job.job_id})
+
+
+async def kill_job(request: web.Request) -> web.Response:
+    job_id = text_member(await json_object(request), "job_id")
+    job = await request.app[JOBS].cancel(job_id)
+    return _json({"job_id": job.job_id, "state": job.state})
+
+
+async def delete_job(request: web.Request) -> web.Response:
+    job = await request.app[JOBS].cancel(request.match_info["job_id"])
+    return _json({"job_id": job.job_id, "state": job.state})
+
+
+async def show_jobs(request: web.Request) -> web.Response:
+    return _json({"jobs": request.app[JOBS].jobs()})
+
+
+async def show_job(request: web.Request) -> web.Response:
+    return _json(request.app[JOBS].job(request.match_info["job_id"]))
+
+
+async def show_disks(request: web.Request) -> web.Response:
+    return _json(await request.app[JOBS].inventory())
+
+
+async def show_status(request: web.Request) -> web.Response:
+    status = "busy" if request.app[JOBS].busy else "oglive"
+    return _json({"status": status, "loggedin": False})
+
+
+async def show_health(_request: web.Request) -> web.Response:
+    return _json({"ok": True})
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

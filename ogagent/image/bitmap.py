@@ -1,0 +1,59 @@
+"""Runs of used blocks, found in a bitmap without looking at single blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ogagent.image.piece import Extent
+
+_STEP: Final = 4096  # bytes of bitmap turned into text at a time
+
+
+def count_used(bitmap: bytes, total: int) -> int:
+    """Bits set among the first ``total``; what stands after them does not count."""
+    whole, rest = divmod(total, 8)
+    steps = (bitmap[at : min(at + _STEP, whole)] for at in range(0, whole, _STEP))
+    used = sum(int.from_bytes(step, "little").bit_count() for step in steps)
+    return used + ((bitmap[whole] & ((1 << rest) - 1)).bit_count() if rest else 0)
+
+
+def runs(bitmap: bytes, total: int) -> Iterator[tuple[int, int]]:
+    """First block and length of each run of set bits (bit 0 of byte 0 is block 0), in order."""
+    open_at: int | None = None
+    for at in range(0, -(-total // 8), _STEP):
+        base = at * 8
+        part = bitmap[at : at + _STEP]
+        # str.find is the fastest way through bits that Python has: 8 bits a byte, searched at memory speed
+        bits = format(int.from_bytes(part, "little"), f"0{len(part) * 8}b")[::-1][: total - base]
+        place = 0
+        while place < len(bits):
+            if open_at is None:
+                place = bits.find("1", place)
+                if place < 0:
+                    break
+                open_at = base + place
+            end = bits.find("0", place)
+            if end < 0:
+                break
+            yield open_at, base + end - open_at
+            open_at = None
+            place = end
+    if open_at is not None:
+        yield open_at, total - open_at
+
+
+def places(bitmap: bytes, total: int, block_size: int, blocks_per_piece: int) -> Iterator[list[Extent]]:
+    """The used blocks, ``blocks_per_piece`` at a time, as extents in bytes."""
+    piece: list[Extent] = []
+    filled = 0
+    for first, length in runs(bitmap, total):
+        while length:
+            count = min(length, blocks_per_piece - filled)
+            piece.append(Extent(first * block_size, filled * block_size, count * block_size))
+            first, length, filled = first + count, length - count, filled + count  # noqa: PLW2901
+            if filled == blocks_per_piece:
+                yield piece
+                piece, filled = [], 0
+    if piece:
+        yield piece

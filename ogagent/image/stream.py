@@ -1,0 +1,117 @@
+"""Reading an image front to back: compressed chunks in, exact pieces of the decompressed stream out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from ogagent.errors import ImageCorrupt
+
+
+class Decoder(Protocol):
+    """Turns the bytes of a container into what is inside it.
+
+    ``readinto`` fills a part of the view, at least one byte, and answers how many; 0 at the end of the stream.
+    It raises ImageCorrupt for a container that is damaged, truncated, or followed by something else.
+    """
+
+    @property
+    def container(self) -> str: ...
+
+    def readinto(self, into: memoryview) -> int: ...
+
+
+class Chunks:
+    """Chunks of bytes of any size, with a look ahead. Empty chunks are skipped; an empty answer is the end."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._ahead = b""
+        self.consumed = 0
+        """Bytes handed out so far: the place in the file, for messages."""
+
+    def next(self) -> bytes:
+        chunk, self._ahead = self._ahead, b""
+        while not chunk:
+            fresh = next(self._chunks, None)
+            if fresh is None:
+                return b""
+            chunk = fresh
+        self.consumed += len(chunk)
+        return chunk
+
+    def push_back(self, data: bytes) -> None:
+        """``data`` comes again, before everything else."""
+        self.consumed -= len(data)
+        self._ahead = data + self._ahead
+
+    def peek(self, size: int) -> bytes:
+        """The next ``size`` bytes, fewer at the end, without taking them."""
+        while len(self._ahead) < size:
+            fresh = next(self._chunks, None)
+            if fresh is None:
+                break
+            self._ahead += fresh
+        return self._ahead[:size]
+
+    def read(self, size: int, what: str) -> bytes:
+        """Exactly ``size`` bytes; ImageCorrupt, naming ``what`` was expected, when there are fewer."""
+        parts = []
+        missing = size
+        while missing:
+            chunk = self.next()
+            if not chunk:
+                raise ImageCorrupt(f"the image ends at byte {self.consumed}, in the middle of {what}")
+            if len(chunk) > missing:
+                self.push_back(chunk[missing:])
+                chunk = chunk[:missing]
+            parts.append(chunk)
+            missing -= len(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class ByteStream:
+    """Exact reads from a Decoder, with a look ahead."""
+
+    _PEEK_LIMIT: Final = 1 << 20
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._ahead = memoryview(b"")
+        self.position = 0
+
+    def peek(self, size: int) -> bytes:
+        """The next ``size`` bytes, fewer at the end of the stream; they stay to be read."""
+        if len(self._ahead) < size <= self._PEEK_LIMIT:
+            ahead = bytearray(self._ahead)
+            ahead.extend(bytes(size - len(ahead)))
+            filled = len(self._ahead)
+            with memoryview(ahead) as view:
+                while filled < size and (count := self._decoder.readinto(view[filled:])):
+                    filled += count
+            self._ahead = memoryview(bytes(ahead[:filled]))
+        return bytes(self._ahead[:size])
+
+    def readinto(self, into: memoryview) -> int:
+        """Fills the view as far as the stream reaches; answers how many bytes that were."""
+        filled = min(len(self._ahead), len(into))
+        if filled:
+            into[:filled] = self._ahead[:filled]
+            self._ahead = self._ahead[filled:]
+        while filled < len(into) and (count := self._decoder.readinto(into[filled:])):
+            filled += count
+        self.position += filled
+        return filled
+
+    def read_exactly(self, into: memoryview, what: str) -> None:
+        if self.readinto(into) != len(into):
+            raise ImageCorrupt(f"the image ends {self.position} bytes into its content, in the middle of {what}")
+
+    def read(self, size: int, what: str) -> bytes:
+        data = bytearray(size)
+        self.read_exactly(memoryview(data), what)
+        return bytes(data)
+
+    def expect_end(self) -> None:
+        if self.peek(1):
+            raise ImageCorrupt(f"the image goes on after its last block, {self.position} bytes into its content")

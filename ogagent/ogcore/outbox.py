@@ -1,0 +1,222 @@
+"""Reports on their way to ogCore: each job's in order, the newest progress only, the final one without fail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from ogagent.ogcore.address import LocalAddress
+from ogagent.ogcore.finals import MAX_PENDING, FinalStore
+from ogagent.ogcore.retry import Clock, MonotonicClock, Random, delay_s
+from ogagent.ogcore.webhook import Again, Delivered, Outcome, Refused, Report, Webhook
+
+PACE_S: Final = 1.0
+REPEAT_S: Final = 30.0
+
+_ENDED_JOBS: Final = 2 * MAX_PENDING
+_log: Final = logging.getLogger(__name__)
+
+
+class Reporter(Protocol):
+    """What a job tells ogCore goes through here. To be called on the event loop; nothing waits but ``aclose``."""
+
+    def progress(self, job_id: str, report: Report) -> None: ...
+
+    def final(self, job_id: str, report: Report) -> None: ...
+
+    async def aclose(self, grace_s: float) -> None:
+        """Gives final reports ``grace_s`` seconds more."""
+
+
+class NoOutbox:
+    """For an agent without an ogCore."""
+
+    def progress(self, job_id: str, report: Report) -> None: ...
+
+    def final(self, job_id: str, report: Report) -> None: ...
+
+    async def aclose(self, grace_s: float) -> None: ...
+
+
+class _Lane:
+    """What one job has to say. ``waiting`` is the newest progress that is not delivered, ``last`` the newest of all."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.last: Report = {}
+        self.waiting: Report | None = None
+        self.final: Report | None = None
+        self.stored = False
+        self.sent = -math.inf
+        self.attempts = 0
+        self.not_before = -math.inf
+        self.refused = False
+
+    def stamped(self, report: Report) -> Report:
+        self.seq += 1
+        return {**report, "seq": self.seq, "event_id": str(uuid.uuid4())}
+
+    def due(self) -> float:
+        """When the next report may go out."""
+        if self.final is not None:
+            return self.not_before
+        return max(self.sent + (REPEAT_S if self.waiting is None else PACE_S), self.not_before)
+
+    def next(self) -> Report:
+        """The final report overtakes progress. Progress that is old news is said again, as a report of its own."""
+        if self.final is not None:
+            return self.final
+        if self.waiting is None:
+            self.waiting = self.stamped(self.last)
+        return self.waiting
+
+
+class Outbox:
+    """Made on the event loop, where one task sends. ``delivered`` and ``given_up`` count reports."""
+
+    def __init__(
+        self,
+        webhook: Webhook,
+        address: Callable[[], Awaitable[LocalAddress]],
+        store: FinalStore,
+        clock: Clock | None = None,
+        jitter: Random = random.random,
+    ) -> None:
+        """``address`` raises OSError while there is no way to ogCore."""
+        self.delivered = 0
+        self.given_up = 0
+        self._webhook = webhook
+        self._address = address
+        self._store = store
+        self._clock = clock or MonotonicClock()
+        self._jitter = jitter
+        self._lanes: dict[str, _Lane] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._changed = asyncio.Event()
+        self._closing = False
+        self._task = asyncio.create_task(self._run(), name="outbox")
+
+    def progress(self, job_id: str, report: Report) -> None:
+        if self._closing or job_id in self._ended:
+            return
+        lane = self._lanes.setdefault(job_id, _Lane())
+        lane.last = report
+        lane.waiting = lane.stamped(report)
+        self._changed.set()
+
+    def final(self, job_id: str, report: Report) -> None:
+        if job_id in self._ended:
+            return
+        self._end(job_id)
+        lane = self._lanes.setdefault(job_id, _Lane())
+        lane.final = lane.stamped(report)
+        self._make_room()
+        self._changed.set()
+
+    async def aclose(self, grace_s: float) -> None:
+        self._closing = True
+        for lane in self._lanes.values():
+            lane.not_before = -math.inf  # a last attempt, at once
+        self._changed.set()
+        try:
+            await asyncio.wait({self._task}, timeout=grace_s)
+        finally:
+            self._task.cancel()
+        await asyncio.wait({self._task})
+        for job_id, _ in self._open_lanes():
+            _log.error("stopped before ogCore took the final report", extra={"job_id": job_id})
+
+    # --- the task -------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        await self._take_up()
+        while (lanes := self._open_lanes()) or not self._closing:
+            self._changed.clear()
+            if not lanes:
+                await self._clock.wait(self._changed, None)
+                continue
+            job_id, lane = min(lanes, key=lambda item: item[1].due())
+            wait = lane.due() - self._clock.now()
+            if wait > 0:
+                await self._clock.wait(self._changed, wait)
+            else:
+                await self._send(job_id, lane)
+
+    def _open_lanes(self) -> list[tuple[str, _Lane]]:
+        """Those with something to say; at the end only final reports count."""
+        return [(job_id, lane) for job_id, lane in self._lanes.items() if lane.final or not self._closing]
+
+    async def _take_up(self) -> None:
+        """Final reports that an earlier agent left."""
+        for job_id, report in await self._store.pending():
+            self._end(job_id)
+            lane = self._lanes.setdefault(job_id, _Lane())
+            lane.final, lane.stored = report, True
+
+    async def _send(self, job_id: str, lane: _Lane) -> None:
+        report = lane.next()
+        lane.sent = self._clock.now()
+        outcome = await self._outcome(job_id, lane, report)
+        if isinstance(outcome, Again):
+            self._postpone(job_id, lane, outcome)
+            return
+        lane.attempts = 0
+        self._count(job_id, lane, report, outcome)
+        if report is lane.final:
+            self._lanes.pop(job_id, None)
+            await self._store.remove(job_id)
+        elif report is lane.waiting:
+            lane.waiting = None
+
+    async def _outcome(self, job_id: str, lane: _Lane, report: Report) -> Outcome:
+        try:
+            if report is not lane.final:
+                return await self._webhook.post(report["event_id"], report)
+            if not lane.stored:
+                await self._store.add(job_id, report)
+                lane.stored = True
+            whole = {**report, **msgspec.structs.asdict(await self._address())}
+            return await self._webhook.post(report["event_id"], whole)
+        except OSError as error:
+            return Again(f"there is no way to ogCore: {error}")
+        except Exception as error:  # noqa: BLE001 - the other reports must not stop because of one
+            _log.exception("a report could not be sent", extra={"job_id": job_id})
+            return Again(str(error))
+
+    def _postpone(self, job_id: str, lane: _Lane, outcome: Again) -> None:
+        lane.attempts += 1
+        wait = delay_s(lane.attempts, outcome.after_s, self._jitter)
+        lane.not_before = self._clock.now() + wait
+        level = logging.WARNING if lane.attempts == 1 else logging.DEBUG
+        _log.log(level, "report not taken, again in %.1f s: %s", wait, outcome.reason, extra={"job_id": job_id})
+
+    def _count(self, job_id: str, lane: _Lane, report: Report, outcome: Delivered | Refused) -> None:
+        if isinstance(outcome, Delivered):
+            self.delivered += 1
+            return
+        self.given_up += 1
+        # Who refuses one progress report refuses them all: that is worth one line, not one a second.
+        level = logging.DEBUG if lane.refused and report is not lane.final else logging.ERROR
+        lane.refused = True
+        message = "ogCore refuses report %s, given up: %s"
+        _log.log(level, message, report["event_id"], outcome.reason, extra={"job_id": job_id})
+
+    def _make_room(self) -> None:
+        if len(self._lanes) > MAX_PENDING:
+            oldest = next(job_id for job_id, lane in self._lanes.items() if lane.final)
+            del self._lanes[oldest]
+            _log.error("too many undelivered final reports, the oldest is put aside", extra={"job_id": oldest})
+
+    def _end(self, job_id: str) -> None:
+        """Nothing more of this job is taken; so many jobs are remembered that a late caller is among them."""
+        self._ended[job_id] = None
+        if len(self._ended) > _ENDED_JOBS:
+            self._ended.popitem(last=False)

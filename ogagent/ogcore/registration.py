@@ -1,0 +1,77 @@
+"""The agent says that it is there, and how it may be called; and that it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import random
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from ogagent import __version__
+from ogagent.ogcore.address import LocalAddress
+from ogagent.ogcore.retry import Random, delay_s
+from ogagent.ogcore.webhook import Again, Delivered, Outcome, Refused, Report, Webhook
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Registration:
+    def __init__(
+        self,
+        started: Webhook,
+        stopped: Webhook,
+        address: Callable[[], Awaitable[LocalAddress]],
+        secret: str,
+        fingerprint: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Random = random.random,
+    ) -> None:
+        """``address`` raises OSError while there is no way to ogCore. ``fingerprint`` is that of our certificate."""
+        self._started = started
+        self._stopped = stopped
+        self._address = address
+        self._credentials = {"secret": secret, "fingerprint": fingerprint}
+        self._sleep = sleep
+        self._jitter = jitter
+
+    async def start(self) -> None:
+        """Returns when ogCore has accepted or refused; until then it is asked again and again."""
+        event_id = str(uuid.uuid4())
+        attempt = 1
+        while isinstance(outcome := await self._say(self._started, event_id, self._credentials), Again):
+            wait = delay_s(attempt, outcome.after_s, self._jitter)
+            level = logging.WARNING if attempt == 1 else logging.DEBUG
+            _log.log(level, "ogCore does not take the registration, again in %.1f s: %s", wait, outcome.reason)
+            await self._sleep(wait)
+            attempt += 1
+        if isinstance(outcome, Refused):
+            _log.error("ogCore refuses to register this agent, given up until its next start: %s", outcome.reason)
+        else:
+            _log.info("registered with ogCore")
+
+    async def stop(self) -> None:
+        """One attempt, as long as a report may take."""
+        outcome = await self._say(self._stopped, str(uuid.uuid4()), {})
+        if not isinstance(outcome, Delivered):
+            _log.warning("ogCore could not be told that this agent stops: %s", outcome.reason)
+
+    async def _say(self, webhook: Webhook, event_id: str, more: Report) -> Outcome:
+        try:
+            address = msgspec.structs.asdict(await self._address())
+        except OSError as error:
+            return Again(f"there is no way to ogCore: {error}")
+        system = {"ostype": "oglive", "osversion": os_version(), "agent_version": __version__}
+        return await webhook.post(event_id, {**address, **system, **more})
+
+
+def os_version() -> str:
+    """PRETTY_NAME of os-release(5), or the release of the kernel where there is none."""
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.release()

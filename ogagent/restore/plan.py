@@ -1,0 +1,172 @@
+"""From request, inventory and image header to a plan or a refusal. Pure: nothing here looks at the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Final
+
+from msgspec import Struct
+
+from ogagent.errors import (
+    CacheMissing,
+    DiskNotFound,
+    DiskNotPartitioned,
+    FilesystemMismatch,
+    ImageTooLarge,
+    MethodNotSupported,
+    PartitionInUse,
+    PartitionNotFound,
+    RepositoryNotAllowed,
+    TargetIsCache,
+    TargetIsSystem,
+    TooFewPartitions,
+)
+from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.model.plan import ImageHeader, RestorePlan, Target
+from ogagent.model.request import RestoreRequest
+
+METHODS: Final = ("unicast", "unicast-direct")
+
+_SYSTEM_CODES: Final = {
+    "ef": "an EFI system partition",
+    "ef00": "an EFI system partition",
+    "ef02": "a BIOS boot partition",
+    "c01": "a Microsoft reserved partition",
+    "5": "an extended partition",
+    "f": "an extended partition",
+    "85": "an extended partition",
+}
+
+# field of use by partition code (leading zeros dropped) and by partclone's name of the file system
+_FAMILY_OF_CODE: Final = {
+    "83": "Linux",
+    "8300": "Linux",
+    "af": "Apple",
+    "af00": "Apple",
+    "a5": "BSD",
+    "a500": "BSD",
+} | {code: "Windows" for code in ("1", "4", "6", "7", "b", "c", "e", "700", "2700")}
+_FAMILY_OF_FILESYSTEM: Final = {
+    **dict.fromkeys(("EXTFS", "EXT2", "EXT3", "EXT4", "XFS", "BTRFS", "F2FS", "JFS", "NILFS", "REISERFS"), "Linux"),
+    **dict.fromkeys(("NTFS", "FAT", "FAT12", "FAT16", "FAT32", "EXFAT"), "Windows"),
+    **dict.fromkeys(("HFS PLUS", "APFS"), "Apple"),
+    "UFS": "BSD",
+}
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """What the configuration says about plans."""
+
+    repository_url: str
+    repository_networks: Sequence[IPv4Network | IPv6Network]
+    cache_required: bool
+
+
+def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) -> RestorePlan:
+    """Raises the Refusal that fits when the request cannot be carried out on this machine."""
+    if request.method not in METHODS:
+        raise MethodNotSupported(
+            f"method {request.method!r} is not supported", field="method", hint=f"use one of: {', '.join(METHODS)}"
+        )
+    check_repository(request.ipr, rules)
+    disk = _disk(request.dsk, inventory)
+    partition = _partition(request.par, disk, inventory, rules)
+    _refuse_precious(disk, partition)
+    target = Target(
+        disk=disk.disk,
+        partition=partition.partition,
+        device=partition.device,
+        disk_device=disk.device,
+        identity=disk.identity,
+        start=partition.start,
+        size=partition.size,
+        sector_size=disk.sector_size,
+    )
+    source = rules.repository_url.replace("{ipr}", _in_url(request.ipr)).replace("{nci}", request.nci)
+    return RestorePlan(request=request, target=target, source=source)
+
+
+def check_repository(host: str, rules: Rules) -> None:
+    """A host name passes here; the address that it stands for is checked when it is known."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return
+    if not any(address in network for network in rules.repository_networks):
+        raise RepositoryNotAllowed(
+            f"repository {host} is outside the networks that this agent takes images from",
+            field="ipr",
+            hint="see repository.allow in the agent's configuration",
+        )
+
+
+def check_image(plan: RestorePlan, header: ImageHeader) -> None:
+    """Raises ImageTooLarge or FilesystemMismatch when the image does not suit the partition."""
+    target = plan.target
+    check_size(header.device_size, target)
+    wanted = _FAMILY_OF_CODE.get(plan.request.cpt.lower().lstrip("0"))
+    found = _FAMILY_OF_FILESYSTEM.get(header.filesystem.upper())
+    if wanted and found and wanted != found:
+        raise FilesystemMismatch(
+            f"the image holds {header.filesystem} ({found}), partition code {plan.request.cpt} is for {wanted}",
+            hint="check the image and the partition code (cpt) of the request",
+        )
+    if header.format != "raw" and header.block_size % target.sector_size:
+        raise FilesystemMismatch(
+            f"the image's file system has blocks of {header.block_size} bytes, the disk sectors of {target.sector_size}",
+            hint="make the image on a disk with the same sector size",
+        )
+
+
+def check_size(needed: int, target: Target) -> None:
+    if needed > target.size:
+        raise ImageTooLarge(
+            f"The image needs {needed} bytes, partition {target.partition} of disk {target.disk} has {target.size}",
+            hint="make the partition larger, or choose another one",
+        )
+
+
+def _disk(number: int, inventory: Inventory) -> Disk:
+    disk = next((disk for disk in inventory.disks if disk.disk == number), None)
+    if disk is None:
+        count = len(inventory.disks)
+        raise DiskNotFound(
+            f"there is no disk {number}: this machine has {count} disk{'' if count == 1 else 's'}", field="dsk"
+        )
+    return disk
+
+
+def _partition(number: int, disk: Disk, inventory: Inventory, rules: Rules) -> Partition:
+    if disk.table is None:
+        raise DiskNotPartitioned(f"disk {disk.disk} ({disk.device}) has no partition table", hint="partition it first")
+    needed = 2 if rules.cache_required else 1
+    if sum(len(each.partitions) for each in inventory.disks) < needed or not disk.partitions:
+        raise TooFewPartitions(
+            f"disk {disk.disk} ({disk.device}) has {len(disk.partitions)} partition(s)",
+            hint="a deployment needs a partition for the image and one named CACHE"
+            if needed > 1
+            else "partition it first",
+        )
+    partition = next((part for part in disk.partitions if part.partition == number), None)
+    if partition is None:
+        known = ", ".join(str(part.partition) for part in disk.partitions)
+        raise PartitionNotFound(f"disk {disk.disk} has no partition {number}, only {known}", field="par")
+    if partition.cache:
+        raise TargetIsCache(f"partition {number} of disk {disk.disk} is the CACHE", field="par")
+    if rules.cache_required and inventory.cache is None:
+        raise CacheMissing("no partition named CACHE on this machine", hint="make one, or set cache.required = false")
+    return partition
+
+
+def _refuse_precious(disk: Disk, partition: Partition) -> None:
+    where = f"partition {partition.partition} of disk {disk.disk} ({partition.device})"
+    if partition.mounted:
+        raise PartitionInUse(f"{where} is in use: {partition.mounted}", field="par", hint="unmount it first")
+    what = _SYSTEM_CODES.get(partition.code.lower().lstrip("0"))
+    if what:
+        raise TargetIsSystem(f"{where} is {what}", field="par")
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,108 @@
+"""Where a restore stands: counted by its stages in their threads, read by whoever shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ogagent.model.job import Bottleneck, ByteCounts, Phase, Timings
+
+_SMOOTHING_S: Final = 3.0
+
+
+@dataclass
+class Progress:
+    """Each counter has one writer, so that no lock is needed; a reader sees each at some recent value."""
+
+    read_back_wanted: bool = True
+    clock: Callable[[], float] = time.monotonic
+    phase: Phase | None = None
+    image: int | None = None
+    received: int = 0
+    total: int | None = None
+    written: int = 0
+    read_back: int = 0
+    retries: int = 0
+    bottleneck: Bottleneck | None = None
+    warnings: list[str] = field(default_factory=list)
+    _seconds: dict[Phase, float] = field(default_factory=dict)
+    _entered: float = 0.0
+    _percent: int = 0
+    _rate: float = 0.0
+    _rated: tuple[float, int] = (0.0, 0)
+
+    def enter(self, phase: Phase | None) -> None:
+        now = self.clock()
+        if self.phase is not None:
+            self._seconds[self.phase] = self._seconds.get(self.phase, 0.0) + now - self._entered
+        self.phase, self._entered = phase, now
+        self._rated = (now, self._done)
+        self._rate = 0.0
+
+    @property
+    def counts(self) -> ByteCounts:
+        return ByteCounts(
+            image=self.image,
+            received=self.received,
+            total=self.total,
+            written=self.written,
+            read_back=self.read_back,
+        )
+
+    @property
+    def timings(self) -> Timings:
+        seconds = dict(self._seconds)
+        if self.phase is not None:
+            seconds[self.phase] = seconds.get(self.phase, 0.0) + self.clock() - self._entered
+        return Timings(
+            checking=round(seconds.get(Phase.CHECKING, 0.0), 3),
+            fetching=round(seconds.get(Phase.FETCHING, 0.0), 3),
+            flushing=round(seconds.get(Phase.FLUSHING, 0.0), 3),
+            reading_back=round(seconds.get(Phase.READING_BACK, 0.0), 3),
+            committing=round(seconds.get(Phase.COMMITTING, 0.0), 3),
+            bottleneck=self.bottleneck,
+        )
+
+    def percent(self) -> int:
+        """0 to 99, never less than before: 100 is for the one who knows that the job succeeded."""
+        fetched = 75.0 if self.read_back_wanted else 98.0
+        match self.phase:
+            case Phase.FETCHING:
+                now = fetched * self._fetched_share()
+            case Phase.FLUSHING:
+                now = fetched
+            case Phase.READING_BACK:
+                now = fetched + (98.0 - fetched) * (self.read_back / self.total if self.total else 1.0)
+            case Phase.COMMITTING:
+                now = 99.0
+            case _:
+                now = 0.0
+        self._percent = max(self._percent, min(int(now), 99))
+        return self._percent
+
+    def rate(self) -> int:
+        """Bytes a second in the present phase, smoothed over a few seconds."""
+        now, (before, done) = self.clock(), self._rated
+        if now - before >= 0.2:
+            weight = min((now - before) / _SMOOTHING_S, 1.0) if self._rate else 1.0
+            self._rate += weight * ((self._done - done) / (now - before) - self._rate)
+            self._rated = (now, self._done)
+        return max(int(self._rate), 0)
+
+    def eta_s(self) -> int | None:
+        """Seconds left of what is to be moved; None while that cannot be told."""
+        if self.phase not in (Phase.FETCHING, Phase.READING_BACK) or self.total is None or self._rate <= 0:
+            return None
+        passes = 2 if self.phase is Phase.FETCHING and self.read_back_wanted else 1
+        return int((passes * self.total - self._done) / self._rate)
+
+    @property
+    def _done(self) -> int:
+        return self.read_back if self.phase is Phase.READING_BACK else self.written
+
+    def _fetched_share(self) -> float:
+        if self.total:
+            return min(self.written / self.total, 1.0)
+        return min(self.received / self.image, 1.0) if self.image else 0.0

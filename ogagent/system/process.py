@@ -1,0 +1,172 @@
+"""The only module that starts processes. Everything it starts has ended when the call returns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import PurePath
+from subprocess import DEVNULL, PIPE
+from typing import Final, cast
+
+from ogagent.errors import ToolFailed, ToolMissing
+
+_log = logging.getLogger(__name__)
+
+# From SIGTERM to SIGKILL: a cancelled job has two seconds for everything.
+_GRACE_S: Final = 0.5
+# After SIGKILL only a process that waits for a dead disk stays, and nobody can end that one.
+_KILL_WAIT_S: Final = 1.0
+_COMPLAINT_LIMIT: Final = 8192
+_STDOUT: Final = 1
+
+# Ordinary users, and some boot environments, do not have the sbin directories in their PATH.
+_STANDARD_PATH: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+_PACKAGES: Final = {
+    "blkid": "util-linux",
+    "debugfs": "e2fsprogs",
+    "dumpe2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "losetup": "mount",
+    "lzop": "lzop",
+    "mke2fs": "e2fsprogs",
+    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.ntfs": "ntfs-3g",
+    "mkfs.vfat": "dosfstools",
+    "mkfs.xfs": "xfsprogs",
+    "mkswap": "util-linux",
+    "mount": "mount",
+    "ntfsresize": "ntfs-3g",
+    "partx": "util-linux",
+    "resize2fs": "e2fsprogs",
+    "sfdisk": "fdisk",
+    "umount": "mount",
+}
+
+
+async def run(argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None, max_output: int = 1 << 20) -> bytes:
+    """Standard output of a program that ended with status 0.
+
+    Raises ToolMissing when the program is not installed; ToolFailed when it cannot be started, ends otherwise, takes
+    longer than ``timeout_s`` or prints more than ``max_output`` bytes.
+    """
+    child = await _start(argv, stdin, max_output)
+    name = PurePath(argv[0]).name
+    try:
+        async with asyncio.timeout(timeout_s):
+            await child.ended.wait()
+    except TimeoutError:
+        raise ToolFailed(f"{name} did not end within {timeout_s:g} s") from None
+    finally:
+        await _end(child)
+    if child.overflowed:
+        raise ToolFailed(f"{name} printed more than {max_output} bytes")
+    status = child.transport.get_returncode()
+    if status != 0:
+        raise ToolFailed(f"{name} {_outcome(status, bytes(child.complaint))}")
+    return bytes(child.output)
+
+
+class _Child(asyncio.SubprocessProtocol):
+    """``exited`` is set when the process was reaped, ``ended`` when its outputs are closed too."""
+
+    def __init__(self, max_output: int) -> None:
+        self.output = bytearray()
+        self.complaint = bytearray()
+        self.overflowed = False
+        self.exited = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._max_output = max_output
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.SubprocessTransport", transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd != _STDOUT:
+            self.complaint += data[: _COMPLAINT_LIMIT - len(self.complaint)]
+        elif len(self.output) + len(data) <= self._max_output:
+            self.output += data
+        else:
+            self.overflowed = True
+            self.signal(signal.SIGKILL)
+
+    def process_exited(self) -> None:
+        self.exited.set()
+        # Whatever it left running in its session would keep the outputs open.
+        self.signal(signal.SIGKILL)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it so
+        self.transport.close()
+        self.ended.set()
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the whole process group: the process was made the leader of one."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.transport.get_pid(), number)
+
+
+async def _start(argv: Sequence[str], stdin: bytes | None, max_output: int) -> _Child:
+    try:
+        transport, child = await asyncio.get_running_loop().subprocess_exec(
+            lambda: _Child(max_output),
+            *argv,
+            stdin=DEVNULL if stdin is None else PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=_environment(),
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise _missing(argv[0]) from None
+    except OSError as error:
+        raise ToolFailed(f"{argv[0]} cannot be started: {error.strerror}") from error
+    if stdin is not None:
+        pipe = cast("asyncio.WriteTransport", transport.get_pipe_transport(0))
+        pipe.write(stdin)
+        pipe.close()
+    return child
+
+
+def _environment() -> dict[str, str]:
+    inherited = os.environ.get("PATH", "").split(os.pathsep)
+    path = [directory for directory in dict.fromkeys((*inherited, *_STANDARD_PATH)) if directory]
+    return {"PATH": os.pathsep.join(path), "LC_ALL": "C"}
+
+
+def _missing(program: str) -> ToolMissing:
+    name = PurePath(program).name
+    package = "partclone" if name.startswith("partclone.") else _PACKAGES.get(name, "")
+    return ToolMissing(f"{name} is not installed", hint=f"apt install {package}" if package else "")
+
+
+async def _end(child: _Child) -> None:
+    """SIGKILL is sent even when the wait after SIGTERM is cancelled once more."""
+    try:
+        if not child.exited.is_set():
+            child.signal(signal.SIGTERM)
+            await _within(_GRACE_S, child.exited)
+    finally:
+        if not child.exited.is_set():
+            child.signal(signal.SIGKILL)
+    if not await _within(_KILL_WAIT_S, child.exited):
+        _log.error("process %d does not die", child.transport.get_pid())
+    child.transport.close()
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()
+
+
+def _outcome(status: int | None, complaint: bytes) -> str:
+    """``status`` is negative for a process that a signal ended."""
+    lines = complaint.decode(errors="replace").splitlines()
+    said = next((line.strip() for line in lines if line.strip()), "")
+    if status is not None and status < 0:
+        return f"was ended by signal {-status}"
+    return f"failed with status {status}" + (f": {said[:200]}" if said else "")

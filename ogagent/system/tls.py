@@ -1,0 +1,148 @@
+"""TLS: the agent's own certificate, and how it looks at those of others.
+
+Everything here reads files and blocks: it is for start-up, before the event loop has work to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import ssl
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
+
+from ogagent.errors import SettingsError
+
+_FILE_NAME: Final = "certificate.pem"
+_LIFETIME: Final = timedelta(days=3650)
+# A client without a battery for its clock may start hours or a day in the past.
+_CLOCK_SLACK: Final = timedelta(days=2)
+# So that an agent which runs for weeks does not outlive its certificate.
+_LEAST_REMAINING: Final = timedelta(days=30)
+
+
+class ServerIdentity(Struct, frozen=True):
+    """``fingerprint`` is the SHA-256 of the DER certificate, in hexadecimal: what a caller may pin."""
+
+    context: ssl.SSLContext
+    fingerprint: str
+
+
+def given_identity(certificate: Path, key: Path) -> ServerIdentity:
+    """From PEM files of the administrator. Raises SettingsError."""
+    try:
+        return _identity(certificate, key)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise SettingsError(
+            f"server.certificate {certificate} with server.key {key} cannot be used: {error}",
+            hint="both must be PEM files, belong together, and the key must have no passphrase",
+        ) from error
+
+
+def own_identity(state_dir: Path, addresses: Iterable[str]) -> ServerIdentity:
+    """The self-signed certificate in ``state_dir``, made anew when absent, unreadable, exposed or about to expire.
+
+    A new one names this host and ``addresses``. Raises SettingsError when ``state_dir`` cannot be written.
+    """
+    file = state_dir / _FILE_NAME
+    try:
+        if not _usable(file):
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _replace(file, _self_signed(addresses))
+        return _identity(file, file)
+    except OSError as error:
+        raise SettingsError(f"state.dir {state_dir} cannot hold the agent's certificate: {error}") from error
+
+
+def client_context(ca: str, key: str) -> ssl.SSLContext:
+    """Verifies servers with the PEM bundle ``ca``, or with the system's store when that is empty.
+
+    Raises SettingsError, which names ``key``, the setting that ``ca`` comes from.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca or None)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{key}: {ca} cannot be used as a CA bundle: {error}", hint="give a PEM file") from error
+
+
+def _identity(certificate: Path, key: Path) -> ServerIdentity:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # An empty passphrase instead of none: OpenSSL would ask for one on the terminal, and wait.
+    context.load_cert_chain(certificate, key, password="")
+    der = x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
+    return ServerIdentity(context, hashlib.sha256(der).hexdigest())
+
+
+def _usable(file: Path) -> bool:
+    try:
+        _identity(file, file)
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        exposed = file.stat().st_mode & 0o077
+    except (OSError, ValueError):
+        return False
+    now = datetime.now(UTC)
+    remaining = certificate.not_valid_after_utc - now
+    return not exposed and certificate.not_valid_before_utc <= now and remaining > _LEAST_REMAINING
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Key and certificate are one file, so that one rename puts both in place: they always belong together."""
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
+    fresh.replace(file)
+
+
+def _self_signed(addresses: Iterable[str]) -> bytes:
+    """Key and certificate, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ogagent")])
+    now = datetime.now(UTC)
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=False,
+        crl_sign=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    builder = (
+        x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SLACK)
+        .not_valid_after(now + _LIFETIME)
+        # No CA: who trusts this certificate must not thereby trust what its key might sign.
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_names(addresses)), critical=False)
+    )
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate
+
+
+def _names(addresses: Iterable[str]) -> list[x509.GeneralName]:
+    host = socket.gethostname()
+    numbers = dict.fromkeys(ip_address(address) for address in addresses)
+    names: list[x509.GeneralName] = [x509.DNSName(host if host.isascii() and host else "localhost")]
+    return names + [x509.IPAddress(number) for number in numbers if not number.is_unspecified]

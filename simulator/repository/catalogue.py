@@ -1,0 +1,140 @@
+"""The images in a directory and the state of each, judged by reading them, not by believing what is written beside."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from msgspec import Struct
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+State = Literal["ok", "corrupt", "unchecked"]
+Version = tuple[int, int, bytes]
+
+IMAGE_SUFFIX: Final = ".img"
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})?")
+_MOST_IMAGES: Final = 1000
+_LONGEST_SIDECAR: Final = 1024
+_CHUNK: Final = 1 << 20
+_PREFIX: Final = 64
+_CONTAINERS: Final = {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x8b": "gzip", b"\x89LZO\x00\r\n\x1a\n": "lzop"}
+_MAGIC: Final = b"partclone-image"
+_FORMATS: Final = {b"0001": "partclone 0001", b"0002": "partclone 0002"}
+
+
+class Image(Struct, frozen=True, kw_only=True):
+    """``size`` in bytes. ``format`` is empty where a look at the first bytes does not tell it; ``info`` is the sidecar's."""
+
+    name: str
+    state: State
+    reason: str
+    size: int
+    container: str
+    format: str
+    info: str
+
+
+class Catalogue:
+    """Blocking: for a worker thread. A file is read whole once, and again when its size, time or sum has changed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory.resolve()
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[Version, Image]] = {}
+
+    def images(self) -> list[Image]:
+        with self._lock:
+            known = {name: self._examined(name, path) for name, path in self._files()}
+            self._known = {name: entry for name, entry in known.items() if entry}
+            return [image for _, image in self._known.values()]
+
+    def file(self, name: str) -> Path | None:
+        """The image or sidecar called ``name``; None when there is none inside the directory."""
+        if not _NAME.fullmatch(name) or IMAGE_SUFFIX not in name:
+            return None
+        path = (self._directory / name).resolve()
+        return path if path.is_relative_to(self._directory) and path.is_file() else None
+
+    def _files(self) -> Iterator[tuple[str, Path]]:
+        found = sorted([*self._directory.glob(f"*{IMAGE_SUFFIX}"), *self._directory.glob(f"*/*{IMAGE_SUFFIX}")])
+        for path in found[:_MOST_IMAGES]:
+            name = str(path.relative_to(self._directory))
+            if self.file(name):
+                yield name.removesuffix(IMAGE_SUFFIX), path
+
+    def _examined(self, name: str, path: Path) -> tuple[Version, Image] | None:
+        try:
+            status = path.stat()
+            expected = _sidecar(path, "full.sum")
+            version = (status.st_size, status.st_mtime_ns, expected)
+            known = self._known.get(name)
+            if known and known[0] == version:
+                return known
+            return version, _examine(name, path, status.st_size, expected.decode(errors="replace"))
+        except OSError:  # it vanished, or may not be read: not an image that can be offered
+            return None
+
+
+def _examine(name: str, path: Path, size: int, expected: str) -> Image:
+    with path.open("rb") as file:
+        container, image_format = _guess(file.read(_CHUNK))
+    state, reason = _judge(path, expected)
+    info = _sidecar(path, "info").decode(errors="replace").strip()
+    return Image(
+        name=name, state=state, reason=reason, size=size, container=container, format=image_format, info=info
+    )
+
+
+def _judge(path: Path, expected: str) -> tuple[State, str]:
+    if not expected.strip():
+        return "unchecked", f"there is no {path.name}.full.sum"
+    # A line of md5sum may carry the name of the file behind the sum.
+    if _md5(path) == expected.split()[0].lower():
+        return "ok", ""
+    return "corrupt", f"the MD5 sum of {path.name} is not the one in {path.name}.full.sum"
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _sidecar(image: Path, suffix: str) -> bytes:
+    path = image.with_name(f"{image.name}.{suffix}")
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(_LONGEST_SIDECAR)
+
+
+def _guess(start: bytes) -> tuple[str, str]:
+    """Container and format, from the first bytes of the file."""
+    container = next((name for magic, name in _CONTAINERS.items() if start.startswith(magic)), "none")
+    inside = _inside(container, start)
+    if not inside.startswith(_MAGIC):
+        return container, ""
+    return container, _FORMATS.get(inside[30:34], "")
+
+
+def _inside(container: str, start: bytes) -> bytes:
+    try:
+        match container:
+            case "zstd":
+                return zstd.ZstdDecompressor().decompress(start, max_length=_PREFIX)
+            case "gzip":
+                return zlib.decompressobj(wbits=31).decompress(start, _PREFIX)
+            case "none":
+                return start
+    except (zstd.ZstdError, zlib.error):
+        pass
+    return b""

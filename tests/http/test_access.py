@@ -1,0 +1,162 @@
+"""Who is let in, who is turned away, and what a guesser gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ogagent.errors import (
+    AccessDenied,
+    CallerNotAllowed,
+    CredentialMissing,
+    CredentialWrong,
+    SettingsError,
+    TooManyRequests,
+)
+from ogagent.http.access import AddressAccess, Refusals, SecretAccess, agent_secret, make_access
+from ogagent.settings import AccessSettings
+
+SECRET = "s3cret-s3cret-s3cret-s3cret-s3cret"
+HERE, THERE = "192.168.2.1", "192.168.2.9"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def refused(access: SecretAccess, remote: str, authorization: str = "wrong") -> type[AccessDenied]:
+    with pytest.raises(AccessDenied) as caught:
+        access.check(remote, authorization)
+    return caught.type
+
+
+@pytest.mark.parametrize("header", [SECRET, f"Bearer {SECRET}", f"bearer  {SECRET} ", f" {SECRET} "])
+def test_the_secret_opens(header: str) -> None:
+    SecretAccess(SECRET).check(HERE, header)
+
+
+@pytest.mark.parametrize("header", ["", " ", "Bearer", "Bearer  "])
+def test_no_credential(header: str) -> None:
+    assert refused(SecretAccess(SECRET), HERE, header) is CredentialMissing
+
+
+@pytest.mark.parametrize(
+    "header", [SECRET[:-1], SECRET + "x", f"Basic {SECRET}", f"{SECRET} {SECRET}", "Bearer ä", "\udcff", SECRET.upper()]
+)
+def test_a_wrong_credential(header: str) -> None:
+    assert refused(SecretAccess(SECRET), HERE, header) is CredentialWrong
+
+
+def test_twenty_wrong_ones_are_borne_and_the_next_is_too_many() -> None:
+    access = SecretAccess(SECRET, Clock())
+    assert [refused(access, HERE) for _ in range(20)] == [CredentialWrong] * 20
+    access.check(HERE, SECRET)
+    assert refused(access, HERE) is TooManyRequests
+    assert refused(access, HERE, SECRET) is TooManyRequests
+    access.check(THERE, SECRET)
+
+
+def test_a_minute_later_the_address_is_heard_again() -> None:
+    clock = Clock()
+    access = SecretAccess(SECRET, clock)
+    for _ in range(21):
+        refused(access, HERE)
+    clock.now += 59.9
+    assert refused(access, HERE, SECRET) is TooManyRequests
+    clock.now += 0.1
+    access.check(HERE, SECRET)
+
+
+def test_wrong_ones_spread_over_time_are_borne() -> None:
+    clock = Clock()
+    access = SecretAccess(SECRET, clock)
+    for _ in range(100):
+        clock.now += 3.1
+        assert refused(access, HERE) is CredentialWrong
+
+
+def test_a_missing_credential_is_not_a_guess() -> None:
+    access = SecretAccess(SECRET, Clock())
+    assert {refused(access, HERE, "") for _ in range(50)} == {CredentialMissing}
+
+
+def test_memory_is_bounded_and_keeps_the_latest() -> None:
+    refusals = Refusals(Clock())
+    for number in range(100_000):
+        refusals.add(f"2001:db8::{number:x}")
+    for _ in range(100):
+        refusals.add(HERE)
+    assert len(refusals) == 4096
+    assert refusals.too_many(HERE)
+
+
+@pytest.mark.parametrize(
+    ("remote", "allowed"),
+    [
+        ("192.168.2.1", True),
+        ("192.168.3.1", False),
+        ("::ffff:192.168.2.7", True),
+        ("::ffff:192.168.3.7", False),
+        ("fe80::1%eth0", True),
+        ("fd00::1", False),
+        ("", False),
+        ("somebody", False),
+    ],
+)
+def test_addresses(remote: str, *, allowed: bool) -> None:
+    access = make_access(AccessSettings(mode="address", allow=("192.168.2.0/24", "fe80::/10")), SECRET)
+    if allowed:
+        access.check(remote, "")
+    else:
+        with pytest.raises(CallerNotAllowed):
+            access.check(remote, SECRET)
+
+
+def test_the_mode_chooses() -> None:
+    assert isinstance(make_access(AccessSettings(mode="secret"), SECRET), SecretAccess)
+    assert isinstance(make_access(AccessSettings(mode="address", allow=("::1/128",)), SECRET), AddressAccess)
+
+
+def test_a_fresh_secret_each_time() -> None:
+    assert len(agent_secret(AccessSettings())) >= 43
+    assert agent_secret(AccessSettings()) != agent_secret(AccessSettings())
+
+
+def secret_file(tmp_path: Path, content: bytes, mode: int = 0o600) -> AccessSettings:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    file.chmod(mode)
+    return AccessSettings(secret_file=str(file))
+
+
+def test_a_fixed_secret_is_stripped(tmp_path: Path) -> None:
+    assert agent_secret(secret_file(tmp_path, f"  {SECRET}\n".encode())) == SECRET
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "reason"),
+    [
+        (b"short\n", 0o600, "shorter than 32"),
+        (b" " * 40, 0o600, "shorter than 32"),
+        (SECRET.encode(), 0o640, "can be read by others"),
+        (SECRET.encode(), 0o604, "can be read by others"),
+        (SECRET.encode() + b" more", 0o600, "more than one word"),
+        (SECRET.encode() + b"\nmore", 0o600, "more than one word"),
+        (SECRET.encode() + b"\xff", 0o600, "not ASCII"),
+    ],
+)
+def test_a_secret_file_that_will_not_do(tmp_path: Path, content: bytes, mode: int, reason: str) -> None:
+    with pytest.raises(SettingsError, match=r"access\.secret_file") as caught:
+        agent_secret(secret_file(tmp_path, content, mode))
+    assert reason in caught.value.message
+    assert SECRET not in caught.value.message + caught.value.hint
+
+
+def test_a_secret_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file"):
+        agent_secret(AccessSettings(secret_file=str(tmp_path / "absent")))

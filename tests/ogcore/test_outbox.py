@@ -1,0 +1,362 @@
+"""What reaches ogCore, in which order and when, told by a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+from pytest_aiohttp.plugin import AiohttpServer
+
+from ogagent.ogcore.address import LocalAddress
+from ogagent.ogcore.finals import MAX_PENDING, FinalsInMemory
+from ogagent.ogcore.outbox import NoOutbox, Outbox, Reporter
+from ogagent.ogcore.retry import MonotonicClock, delay_s
+from ogagent.ogcore.webhook import Report, Webhook
+
+SECRET = "0123456789abcdef0123456789abcdef"
+JOB, OTHER = "RestaurarImagen-00000001", "RestaurarImagen-00000002"
+
+
+class StoppedClock:
+    """Moves only when told to, and knows when the outbox has done all it could at this time."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self._until = math.inf
+        self._event: asyncio.Event | None = None
+
+    def now(self) -> float:
+        return self.time
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> None:
+        self._event, self._until = event, math.inf if seconds is None else self.time + seconds
+        while not event.is_set() and self.time < self._until:  # noqa: ASYNC110 - time moves by hand
+            await asyncio.sleep(0)
+        self._event = None
+
+    async def rest(self) -> None:
+        async with asyncio.timeout(30):
+            while self._event is None or self._event.is_set() or self.time >= self._until:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+    async def advance(self, seconds: float) -> None:
+        await self.rest()
+        self.time += seconds
+        await self.rest()
+
+    async def next_attempt(self) -> float:
+        """The wait until what the outbox waits for; it has been gone through."""
+        await self.rest()
+        wait = self._until - self.time
+        await self.advance(wait)
+        return wait
+
+
+class OgCore:
+    """Keeps what it is sent; answers as told by ``answers``, then with 200."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+        self.events: list[str] = []
+        self.answers: list[web.Response | Callable[[], web.Response]] = []
+        self.arrived = asyncio.Event()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.seen.append(json.loads(await request.read()))
+        self.events.append(request.headers["X-OgAgent-Event"])
+        self.arrived.set()
+        await self.open.wait()
+        answer = self.answers.pop(0) if self.answers else web.Response()
+        return answer() if callable(answer) else answer
+
+    def said(self, job_id: str = JOB) -> list[Any]:
+        return [report["progress"] for report in self.seen if report["job_id"] == job_id]
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
+
+
+@pytest.fixture
+async def ogcore() -> OgCore:
+    return OgCore()
+
+
+@pytest.fixture
+def store() -> FinalsInMemory:
+    return FinalsInMemory()
+
+
+async def here() -> LocalAddress:
+    return LocalAddress("192.168.2.3", "08:00:27:0b:88:be")
+
+
+@pytest.fixture
+async def webhook(ogcore: OgCore, aiohttp_server: AiohttpServer) -> AsyncIterator[Webhook]:
+    app = web.Application()
+    app.router.add_post("/hook", ogcore.take)
+    server = await aiohttp_server(app)
+    async with ClientSession() as session:
+        yield Webhook(session, str(server.make_url("/hook")), SECRET)
+
+
+@pytest.fixture
+async def outbox(webhook: Webhook, store: FinalsInMemory, clock: StoppedClock) -> AsyncIterator[Outbox]:
+    outbox = Outbox(webhook, here, store, clock, jitter=lambda: 1.0)
+    yield outbox
+    await outbox.aclose(0)
+
+
+def report(progress: int, job_id: str = JOB) -> Report:
+    return {"job_id": job_id, "progress": progress}
+
+
+async def test_the_first_progress_goes_out_at_once(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
+    outbox.progress(JOB, report(1))
+    await clock.rest()
+    (sent,) = ogcore.seen
+    assert sent == {"job_id": JOB, "progress": 1, "seq": 1, "event_id": ogcore.events[0]}
+
+
+async def test_one_a_second_and_only_the_newest(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
+    for change in range(1, 31):
+        outbox.progress(JOB, report(change))
+        await clock.advance(0.125)
+    assert ogcore.said() == [1, 8, 16, 24]
+    await clock.advance(1)
+    assert ogcore.said() == [1, 8, 16, 24, 30]
+
+
+async def test_silence_is_broken_after_30_s(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
+    outbox.progress(JOB, report(1))
+    await clock.advance(29.9)
+    assert ogcore.said() == [1]
+    await clock.advance(0.1)
+    await clock.advance(30)
+    assert ogcore.said() == [1, 1, 1]
+    assert len(set(ogcore.events)) == 3
+    assert [sent["seq"] for sent in ogcore.seen] == [1, 2, 3]
+
+
+async def test_the_final_one_does_not_wait_and_ends_it(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
+    outbox.progress(JOB, report(1))
+    await clock.rest()
+    outbox.progress(JOB, report(2))
+    outbox.final(JOB, report(100))
+    outbox.progress(JOB, report(3))
+    await clock.rest()
+    outbox.progress(JOB, report(4))
+    outbox.final(JOB, report(5))
+    await clock.advance(100)
+    assert ogcore.said() == [1, 100]
+    assert ogcore.seen[1]["ip"] == "192.168.2.3"
+    assert ogcore.seen[1]["mac"] == "08:00:27:0b:88:be"
+    assert ogcore.seen[1]["seq"] > ogcore.seen[0]["seq"]
+    assert outbox.delivered == 2
+
+
+async def test_the_final_one_comes_after_the_progress_that_is_under_way(
+    outbox: Outbox, ogcore: OgCore, clock: StoppedClock
+) -> None:
+    ogcore.open.clear()
+    outbox.progress(JOB, report(1))
+    await asyncio.wait_for(ogcore.arrived.wait(), 30)
+    outbox.progress(JOB, report(2))
+    outbox.final(JOB, report(100))
+    await asyncio.sleep(0)
+    assert ogcore.said() == [1]
+    ogcore.open.set()
+    await clock.rest()
+    assert ogcore.said() == [1, 100]
+
+
+async def test_progress_that_changed_under_way_is_sent_too(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
+    ogcore.open.clear()
+    outbox.progress(JOB, report(1))
+    await asyncio.wait_for(ogcore.arrived.wait(), 30)
+    outbox.progress(JOB, report(2))
+    ogcore.open.set()
+    await clock.advance(1)
+    assert ogcore.said() == [1, 2]
+
+
+async def test_a_final_one_is_tried_until_it_is_taken(
+    outbox: Outbox, ogcore: OgCore, clock: StoppedClock, store: FinalsInMemory
+) -> None:
+    ogcore.answers = [web.Response(status=status) for status in (503, 500, 408, 425, 429, 502, 500, 500, 500, 500)]
+    outbox.final(JOB, report(100))
+    await clock.rest()
+    assert [job_id for job_id, _ in await store.pending()] == [JOB]
+    waits = [await clock.next_attempt() for _ in range(10)]
+    assert waits == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert len(ogcore.seen) == 11
+    assert len(set(ogcore.events)) == 1
+    assert all(sent == ogcore.seen[0] for sent in ogcore.seen)
+    assert await store.pending() == []
+    assert outbox.delivered == 1
+
+
+async def test_retry_after_is_honoured(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
+    ogcore.answers = [web.Response(status=503, headers={"Retry-After": "100"})]
+    outbox.final(JOB, report(100))
+    assert await clock.next_attempt() == pytest.approx(110)
+    assert ogcore.said() == [100, 100]
+
+
+async def test_failing_progress_is_overtaken(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
+    ogcore.answers = [web.Response(status=503), web.Response(status=503)]
+    outbox.progress(JOB, report(1))
+    await clock.rest()
+    outbox.progress(JOB, report(2))
+    outbox.progress(JOB, report(3))
+    for _ in range(3):
+        await clock.next_attempt()
+    assert ogcore.said()[:3] == [1, 3, 3]
+    assert ogcore.events[1] == ogcore.events[2]
+
+
+async def test_success_starts_the_delays_anew(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
+    busy = [web.Response(status=503) for _ in range(5)]
+    ogcore.answers = [*busy[:4], web.Response(), busy[4]]
+    outbox.progress(JOB, report(1))
+    assert [await clock.next_attempt() for _ in range(4)] == [1, 1, 2, 4]
+    outbox.progress(JOB, report(2))
+    assert [await clock.next_attempt() for _ in range(2)] == [1, 1]
+    assert ogcore.said() == [1, 1, 1, 1, 1, 2, 2]
+
+
+async def test_refused_is_given_up_and_logged_once(
+    outbox: Outbox, ogcore: OgCore, clock: StoppedClock, caplog: pytest.LogCaptureFixture, store: FinalsInMemory
+) -> None:
+    ogcore.answers = [web.Response(status=404), web.Response(status=404), web.Response(status=404)]
+    outbox.progress(JOB, report(1))
+    await clock.rest()
+    outbox.progress(JOB, report(2))
+    await clock.advance(1)
+    outbox.final(JOB, report(100))
+    await clock.advance(1000)
+    assert ogcore.said() == [1, 2, 100]
+    assert outbox.given_up == 3
+    assert await store.pending() == []
+    errors = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
+    assert [getattr(entry, "job_id", "") for entry in errors] == [JOB, JOB]
+    assert ogcore.events[2] in errors[1].getMessage()
+
+
+async def test_one_job_that_ogcore_cannot_take_does_not_stop_another(
+    outbox: Outbox, ogcore: OgCore, clock: StoppedClock
+) -> None:
+    ogcore.answers = [web.Response(status=500)]
+    outbox.final(JOB, report(100))
+    await clock.rest()
+    outbox.final(OTHER, report(100, OTHER))
+    await clock.rest()
+    assert (ogcore.said(JOB), ogcore.said(OTHER)) == ([100], [100])
+    await clock.next_attempt()
+    assert (ogcore.said(JOB), ogcore.said(OTHER)) == ([100, 100], [100])
+
+
+async def test_without_a_way_to_ogcore_it_is_tried_again(
+    webhook: Webhook, ogcore: OgCore, clock: StoppedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures: list[Exception] = [OSError("Network is unreachable"), ZeroDivisionError("a bug")]
+
+    async def nowhere_yet() -> LocalAddress:
+        if failures:
+            raise failures.pop(0)
+        return await here()
+
+    outbox = Outbox(webhook, nowhere_yet, FinalsInMemory(), clock)
+    outbox.final(JOB, report(100))
+    await clock.next_attempt()
+    await clock.next_attempt()
+    await outbox.aclose(30)
+    assert ogcore.said() == [100]
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_what_an_earlier_agent_left_is_sent(
+    webhook: Webhook, ogcore: OgCore, clock: StoppedClock, store: FinalsInMemory
+) -> None:
+    await store.add(JOB, {**report(100), "seq": 9, "event_id": "of-old"})
+    outbox = Outbox(webhook, here, store, clock)
+    await clock.rest()
+    assert ogcore.events == ["of-old"]
+    assert ogcore.seen[0]["seq"] == 9
+    assert await store.pending() == []
+    await outbox.aclose(0)
+
+
+async def test_closing_makes_a_last_attempt_for_final_reports(
+    webhook: Webhook, ogcore: OgCore, clock: StoppedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    ogcore.answers = [web.Response(status=503, headers={"Retry-After": "1000"})]
+    outbox = Outbox(webhook, here, FinalsInMemory(), clock)
+    outbox.final(JOB, report(100))
+    await clock.rest()
+    outbox.progress(OTHER, report(1, OTHER))
+    await clock.rest()
+    outbox.progress(OTHER, report(2, OTHER))
+    await outbox.aclose(30)
+    assert ogcore.said(JOB) == [100, 100]
+    assert ogcore.said(OTHER) == [1]
+    assert [entry for entry in caplog.records if entry.levelno == logging.ERROR] == []
+
+
+async def test_closing_does_not_wait_for_ever(
+    webhook: Webhook, ogcore: OgCore, clock: StoppedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    ogcore.open.clear()
+    outbox = Outbox(webhook, here, FinalsInMemory(), clock)
+    outbox.final(JOB, report(100))
+    await asyncio.wait_for(ogcore.arrived.wait(), 30)
+    await outbox.aclose(0.01)
+    ogcore.open.set()
+    (entry,) = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
+    assert getattr(entry, "job_id", "") == JOB
+    outbox.progress(JOB, report(1))
+
+
+async def test_memory_is_bounded(webhook: Webhook, ogcore: OgCore, clock: StoppedClock) -> None:
+    ogcore.open.clear()
+    store = FinalsInMemory()
+    outbox = Outbox(webhook, here, store, clock)
+    for number in range(3 * MAX_PENDING):
+        outbox.final(f"RestaurarImagen-{number:08x}", report(100))
+        await store.add(str(number), report(100))
+    assert len(outbox._lanes) == MAX_PENDING
+    assert len(await store.pending()) == MAX_PENDING
+    ogcore.open.set()
+    await outbox.aclose(0)
+
+
+async def test_without_ogcore_nothing_happens() -> None:
+    reporter: Reporter = NoOutbox()
+    reporter.progress(JOB, report(1))
+    reporter.final(JOB, report(100))
+    await reporter.aclose(1)
+
+
+@pytest.mark.parametrize(("attempt", "low", "high"), [(1, 0.25, 0.5), (2, 0.5, 1), (8, 30, 60), (10**6, 30, 60)])
+def test_delays(attempt: int, low: float, high: float) -> None:
+    assert delay_s(attempt, 0, lambda: 0.0) == low
+    assert delay_s(attempt, 0, lambda: 1.0) == high
+    assert delay_s(attempt, 3600, lambda: 0.0) == 3600
+
+
+async def test_the_real_clock_waits_for_whatever_comes_first() -> None:
+    clock, event = MonotonicClock(), asyncio.Event()
+    before = clock.now()
+    await clock.wait(event, 0.001)
+    assert clock.now() > before
+    event.set()
+    await clock.wait(event, None)
