@@ -1,7 +1,7 @@
 """Writes partclone images, format 0002, from the format's description alone.
 
-Sources: partclone's ``IMAGE_FORMATS.md``, ``src/partclone.h`` (``image_desc_v2``, packed) and ``src/checksum.c``. This is
-a second implementation on purpose: it shares nothing with the reader in ``ogagent.image``.
+Sources: partclone's ``IMAGE_FORMATS.md``, ``src/partclone.h`` (``image_desc_v2``, packed), ``src/checksum.c``. This is
+a second implementation on purpose: it shares nothing with the agent, which reads what is written here.
 """
 
 from __future__ import annotations

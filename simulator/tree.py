@@ -19,10 +19,7 @@ KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 
 _KERNEL: Final = "6.8.0-31-generic"
-_WORDS: Final = (
-    "aula centro imagen equipo remoto cliente servidor disco partición caché usuario sesión red arranque memoria "
-    "licencia programa biblioteca versión cambio corrección paquete sistema archivo directorio permiso"
-).split()
+_WORDS: Final = ("aula", "imagen", "equipo", "remoto", "servidor", "disco", "partición", "caché", "sesión", "arranque")
 
 
 class Node(Struct, frozen=True, kw_only=True):

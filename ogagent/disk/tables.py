@@ -80,7 +80,9 @@ def parse_table(output: bytes) -> Table:
     try:
         table = msgspec.json.decode(output, type=_SfdiskOutput).partitiontable
     except msgspec.DecodeError as error:
-        raise ToolFailed(f"the output of sfdisk cannot be read: {error}", hint="sfdisk 2.38 or later is needed") from None
+        raise ToolFailed(
+            f"the output of sfdisk cannot be read: {error}", hint="sfdisk 2.38 or later is needed"
+        ) from None
     kind = _KINDS.get(table.label)
     if kind is None or table.unit != "sectors":
         raise ToolFailed(f"sfdisk describes a table of kind {table.label!r} in {table.unit!r}")

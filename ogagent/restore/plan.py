@@ -46,7 +46,7 @@ _FAMILY_OF_CODE: Final = {
     "af00": "Apple",
     "a5": "BSD",
     "a500": "BSD",
-} | {code: "Windows" for code in ("1", "4", "6", "7", "b", "c", "e", "700", "2700")}
+} | dict.fromkeys(("1", "4", "6", "7", "b", "c", "e", "700", "2700"), "Windows")
 _FAMILY_OF_FILESYSTEM: Final = {
     **dict.fromkeys(("EXTFS", "EXT2", "EXT3", "EXT4", "XFS", "BTRFS", "F2FS", "JFS", "NILFS", "REISERFS"), "Linux"),
     **dict.fromkeys(("NTFS", "FAT", "FAT12", "FAT16", "FAT32", "EXFAT"), "Windows"),
@@ -114,7 +114,7 @@ def check_image(plan: RestorePlan, header: ImageHeader) -> None:
         )
     if header.format != "raw" and header.block_size % target.sector_size:
         raise FilesystemMismatch(
-            f"the image's file system has blocks of {header.block_size} bytes, the disk sectors of {target.sector_size}",
+            f"the image has blocks of {header.block_size} bytes, the disk has sectors of {target.sector_size}",
             hint="make the image on a disk with the same sector size",
         )
 

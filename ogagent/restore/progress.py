@@ -26,6 +26,8 @@ class Progress:
     read_back: int = 0
     retries: int = 0
     bottleneck: Bottleneck | None = None
+    touched: bool = False
+    """Something has been written; from now on the partition is either whole or INCOMPLETE."""
     warnings: list[str] = field(default_factory=list)
     _seconds: dict[Phase, float] = field(default_factory=dict)
     _entered: float = 0.0

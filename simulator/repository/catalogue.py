@@ -19,7 +19,7 @@ else:
     from backports import zstd
 
 State = Literal["ok", "corrupt", "unchecked"]
-Version = tuple[int, int, bytes]
+Version = tuple[int, int, str, str]
 
 IMAGE_SUFFIX: Final = ".img"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})?")
@@ -33,7 +33,7 @@ _FORMATS: Final = {b"0001": "partclone 0001", b"0002": "partclone 0002"}
 
 
 class Image(Struct, frozen=True, kw_only=True):
-    """``size`` in bytes. ``format`` is empty where a look at the first bytes does not tell it; ``info`` is the sidecar's."""
+    """``size`` in bytes. ``format`` is empty where the first bytes do not tell it; ``info`` is that of the sidecar."""
 
     name: str
     state: State
@@ -75,31 +75,29 @@ class Catalogue:
     def _examined(self, name: str, path: Path) -> tuple[Version, Image] | None:
         try:
             status = path.stat()
-            expected = _sidecar(path, "full.sum")
-            version = (status.st_size, status.st_mtime_ns, expected)
+            expected, info = _sidecar(path, "full.sum"), _sidecar(path, "info")
+            version = (status.st_size, status.st_mtime_ns, expected, info)
             known = self._known.get(name)
             if known and known[0] == version:
                 return known
-            return version, _examine(name, path, status.st_size, expected.decode(errors="replace"))
+            return version, _examine(name, path, version)
         except OSError:  # it vanished, or may not be read: not an image that can be offered
             return None
 
 
-def _examine(name: str, path: Path, size: int, expected: str) -> Image:
+def _examine(name: str, path: Path, version: Version) -> Image:
+    size, _, expected, info = version
     with path.open("rb") as file:
         container, image_format = _guess(file.read(_CHUNK))
     state, reason = _judge(path, expected)
-    info = _sidecar(path, "info").decode(errors="replace").strip()
-    return Image(
-        name=name, state=state, reason=reason, size=size, container=container, format=image_format, info=info
-    )
+    return Image(name=name, state=state, reason=reason, size=size, container=container, format=image_format, info=info)
 
 
 def _judge(path: Path, expected: str) -> tuple[State, str]:
-    if not expected.strip():
+    if not expected:
         return "unchecked", f"there is no {path.name}.full.sum"
     # A line of md5sum may carry the name of the file behind the sum.
-    if _md5(path) == expected.split()[0].lower():
+    if _md5(path) == expected.split(maxsplit=1)[0].lower():
         return "ok", ""
     return "corrupt", f"the MD5 sum of {path.name} is not the one in {path.name}.full.sum"
 
@@ -109,12 +107,12 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _sidecar(image: Path, suffix: str) -> bytes:
+def _sidecar(image: Path, suffix: str) -> str:
     path = image.with_name(f"{image.name}.{suffix}")
     if not path.is_file():
-        return b""
+        return ""
     with path.open("rb") as file:
-        return file.read(_LONGEST_SIDECAR)
+        return file.read(_LONGEST_SIDECAR).decode(errors="replace").strip()
 
 
 def _guess(start: bytes) -> tuple[str, str]:

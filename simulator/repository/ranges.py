@@ -1,7 +1,7 @@
 """HTTP's Range and If-Range, as RFC 9110 has them, for one range.
 
-aiohttp's own FileResponse knows If-Range with a date only: with an entity tag it sends a part of whatever the file is by
-now. That is the mistake that continuing a download must not meet.
+aiohttp's own FileResponse knows If-Range with a date only: given an entity tag, it sends a part of whatever the file is
+by now. That is the mistake that continuing a download must not meet.
 """
 
 from __future__ import annotations

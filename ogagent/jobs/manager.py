@@ -1,0 +1,227 @@
+"""The jobs: accepts them, claims their disks, runs them in the background, cancels them, and says how each ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec.structs import replace
+
+from ogagent.disk.machine import Machine
+from ogagent.errors import AgentError, DiskBusy, InternalError, JobFinished, JobNotFound, Stopping
+from ogagent.model.disk import Disk, Inventory
+from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
+from ogagent.model.plan import RestorePlan
+from ogagent.model.report import final_report, progress_report
+from ogagent.model.request import FUNCTION, RestoreRequest
+from ogagent.ogcore.outbox import Reporter
+from ogagent.restore.plan import Rules, plan_restore
+from ogagent.restore.progress import Progress
+from ogagent.system.log import JOB_ID
+
+_log: Final = logging.getLogger(__name__)
+
+_HISTORY: Final = 1000
+_TICK_S: Final = 0.25
+CANCELLED: Final = JobError(number=0, code="cancelled", message="Cancelled")
+
+Restore = Callable[[RestorePlan, Progress], Awaitable[None]]
+"""Returns when the disk holds the image; raises AgentError when it does not."""
+
+
+class _Running:
+    def __init__(self, job: Job, plan: RestorePlan, progress: Progress) -> None:
+        self.job = job
+        self.plan = plan
+        self.progress = progress
+        self.task: asyncio.Task[None] | None = None
+
+
+class JobManager:
+    """Implements ``ogagent.http.handlers.Jobs``. Lives on the event loop; ``aclose`` ends what still runs."""
+
+    def __init__(
+        self, *, machine: Machine, rules: Rules, restore: Restore, reporter: Reporter, read_back: bool = True
+    ) -> None:
+        self._machine = machine
+        self._rules = rules
+        self._restore = restore
+        self._reporter = reporter
+        self._read_back = read_back
+        self._running: dict[str, _Running] = {}
+        self._finished: dict[str, Job] = {}
+        self._incomplete: set[tuple[str, int]] = set()
+        self._stopping = False
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._running)
+
+    async def inventory(self) -> Inventory:
+        found = await self._machine.inventory()
+        return Inventory(disks=tuple(self._marked(disk) for disk in found.disks))
+
+    async def start(self, request: RestoreRequest) -> Job:
+        """Raises Refusal. When it returns, the job runs."""
+        self._refuse_when_stopping()
+        self._refuse_claimed(request.dsk)
+        plan = plan_restore(request, await self.inventory(), self._rules)
+        # Meanwhile another call may have come; from here to the claim nothing waits.
+        self._refuse_when_stopping()
+        self._refuse_claimed(request.dsk)
+        progress = Progress(read_back_wanted=self._read_back)
+        running = _Running(_new_job(plan, self._new_id()), plan, progress)
+        self._running[running.job.job_id] = running
+        running.task = asyncio.create_task(self._run(running), name=running.job.job_id)
+        return running.job
+
+    def jobs(self) -> list[Job]:
+        known = [running.job for running in self._running.values()] + list(self._finished.values())
+        return sorted(known, key=lambda job: job.created, reverse=True)
+
+    def job(self, job_id: str) -> Job:
+        if running := self._running.get(job_id):
+            return running.job
+        if job := self._finished.get(job_id):
+            return job
+        raise JobNotFound(f"there is no job {job_id}", job_id=job_id)
+
+    async def cancel(self, job_id: str) -> Job:
+        job = self.job(job_id)
+        running = self._running.get(job_id)
+        if running is None or running.task is None:
+            raise JobFinished(f"job {job_id} has ended: {job.state}", job_id=job_id)
+        running.task.cancel()
+        await asyncio.wait([running.task])
+        return self.job(job_id)
+
+    async def aclose(self) -> None:
+        """No new job from now on; those that run are cancelled, and their final reports handed over."""
+        self._stopping = True
+        tasks = [running.task for running in self._running.values() if running.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self, running: _Running) -> None:
+        JOB_ID.set(running.job.job_id)
+        _log.info("restoring %s onto %s", running.plan.source, running.plan.target.device)
+        ticker = asyncio.create_task(self._tick(running))
+        error: JobError | None = None
+        state = State.SUCCEEDED
+        try:
+            await self._restore(running.plan, running.progress)
+        except asyncio.CancelledError:
+            state, error = State.CANCELLED, CANCELLED
+        except AgentError as failure:
+            state, error = State.FAILED, _as_value(failure)
+        except Exception:  # a bug, and no reason to leave the job running for ever
+            _log.exception("the restore failed unexpectedly")
+            state, error = State.FAILED, _as_value(InternalError("an unexpected error, see the agent's log"))
+        finally:
+            ticker.cancel()
+            with suppress(asyncio.CancelledError):
+                await ticker
+        await asyncio.shield(self._end(running, state, error))
+
+    async def _end(self, running: _Running, state: State, error: JobError | None) -> None:
+        place = (running.plan.target.identity, running.plan.target.partition)
+        if state is State.SUCCEEDED:
+            self._incomplete.discard(place)
+        elif running.progress.touched:
+            self._incomplete.add(place)
+        job = replace(_shown(running), state=state, phase=None, error=error, rate=0, eta_s=None, finished=_now())
+        if state is State.SUCCEEDED:
+            job = replace(job, progress=100)
+        try:
+            inventory = await self.inventory()
+        except Exception:  # the report must go out, with or without the disks
+            _log.exception("the inventory after the job failed")
+            inventory = Inventory()
+        self._finished[job.job_id] = job
+        while len(self._finished) > _HISTORY:
+            del self._finished[next(iter(self._finished))]
+        del self._running[job.job_id]
+        self._reporter.final(job.job_id, final_report(job, inventory))
+        level = logging.INFO if state is State.SUCCEEDED else logging.ERROR
+        _log.log(level, "%s%s", job.state, f": {error.der}" if error else "")
+
+    async def _tick(self, running: _Running) -> None:
+        """Shows how far the job is, at each change and at most some times a second."""
+        while True:
+            job = _shown(running)
+            if job != running.job:
+                running.job = job
+                self._reporter.progress(job.job_id, progress_report(job))
+            await asyncio.sleep(_TICK_S)
+
+    def _refuse_when_stopping(self) -> None:
+        if self._stopping:
+            raise Stopping("the agent is stopping", hint="try again when it has started anew")
+
+    def _refuse_claimed(self, disk: int) -> None:
+        for job_id, running in self._running.items():
+            if running.plan.target.disk == disk:
+                raise DiskBusy(
+                    f"disk {disk} is taken by {job_id}",
+                    job_id=job_id,
+                    hint="wait for its end, or cancel it with KillJob",
+                )
+
+    def _marked(self, disk: Disk) -> Disk:
+        partitions = tuple(
+            replace(part, incomplete=(disk.identity, part.partition) in self._incomplete) for part in disk.partitions
+        )
+        return replace(disk, partitions=partitions)
+
+    def _new_id(self) -> str:
+        while True:
+            job_id = f"{FUNCTION}-{secrets.token_hex(4)}"
+            if job_id not in self._running and job_id not in self._finished:
+                return job_id
+
+
+def _new_job(plan: RestorePlan, job_id: str) -> Job:
+    target = plan.target
+    return Job(
+        job_id=job_id,
+        function=FUNCTION,
+        state=State.RUNNING,
+        phase=None,
+        progress=0,
+        bytes=ByteCounts(),
+        rate=0,
+        eta_s=None,
+        retries=0,
+        request=plan.request.echo(),
+        target=JobTarget(disk=target.disk, partition=target.partition, device=target.device, identity=target.identity),
+        created=_now(),
+    )
+
+
+def _shown(running: _Running) -> Job:
+    progress = running.progress
+    return replace(
+        running.job,
+        phase=progress.phase,
+        progress=progress.percent(),
+        bytes=progress.counts,
+        rate=progress.rate(),
+        eta_s=progress.eta_s(),
+        retries=progress.retries,
+        timings=progress.timings,
+    )
+
+
+def _as_value(error: AgentError) -> JobError:
+    return JobError(number=error.number, code=error.code, message=error.message, hint=error.hint)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

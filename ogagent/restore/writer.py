@@ -1,0 +1,143 @@
+"""Laying an image down on a partition, so that nothing that is half done can be taken for something whole.
+
+The first MiB is wiped before anything else is written, and written after everything else has been proven. In it, the
+pages that hold the superblocks come last of all: a power cut in between leaves nothing that mounts.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from blake3 import blake3
+
+from ogagent.disk.machine import Device
+from ogagent.errors import ImageTooLarge, ReadBackDiffers, WriteFailed
+from ogagent.image.piece import Extent, Piece
+from ogagent.model.units import MIB
+from ogagent.restore.channel import Stopped
+from ogagent.restore.progress import Progress
+
+HEAD: Final = MIB
+_PAGE: Final = 4096
+_SUPERBLOCK_PAGES: Final = (16 * _PAGE, 0)
+"""Where the file systems that blkid knows keep their magic: btrfs at 64 KiB, the others in the first page."""
+
+
+class PartitionWriter:
+    """One restore: ``begin``, ``write`` for each piece, ``flush``, ``read_back``, ``commit``. Blocking."""
+
+    def __init__(self, device: Device, progress: Progress) -> None:
+        self._device = device
+        self._progress = progress
+        self._head = mmap.mmap(-1, min(HEAD, device.size))
+        self._head_view = memoryview(self._head)
+        self._digests: list[bytes] = []
+        self._stopped = False
+
+    def stop(self) -> None:
+        """A read-back that runs in another thread ends soon, with Stopped."""
+        self._stopped = True
+
+    def begin(self) -> None:
+        self._progress.touched = True
+        self._device.zero(0, len(self._head))
+        self._device.flush()
+
+    def digest(self, piece: Piece) -> None:
+        """Remembers what the medium must hold, for ``read_back``. Pieces come in the order of writing."""
+        self._digests.append(blake3(piece.data).digest())
+
+    def write(self, piece: Piece) -> None:
+        for extent in piece.extents:
+            end = extent.offset + extent.length
+            if end > self._device.size:
+                raise ImageTooLarge(f"The image needs at least {end} bytes, the partition has {self._device.size}")
+            data = piece.buffer[extent.start : extent.start + extent.length]
+            if extent.offset < len(self._head):
+                data = self._keep(extent.offset, data)
+            if data:
+                self._device.write(end - len(data), data)
+            self._progress.written += extent.length
+
+    def _keep(self, offset: int, data: memoryview) -> memoryview:
+        """Puts aside what belongs into the head; answers the rest."""
+        count = min(len(data), len(self._head) - offset)
+        self._head_view[offset : offset + count] = data[:count]
+        return data[count:]
+
+    def flush(self) -> None:
+        self._device.flush()
+
+    def read_back(self, places: Iterable[list[Extent]], buffer_size: int) -> None:
+        """Compares the medium with what was meant, except for the head, which is not there yet."""
+        with _buffer(buffer_size) as buffer:
+            for extents, digest in zip(places, self._digests, strict=True):
+                if self._stopped:
+                    raise Stopped
+                self._compare(extents, digest, buffer)
+
+    def _compare(self, extents: list[Extent], digest: bytes, buffer: memoryview) -> None:
+        length = 0
+        for extent in extents:
+            into = buffer[extent.start : extent.start + extent.length]
+            kept = max(0, min(len(self._head) - extent.offset, extent.length))
+            into[:kept] = self._head_view[extent.offset : extent.offset + kept]
+            if kept < extent.length:
+                self._device.read_back(extent.offset + kept, into[kept:])
+            length = extent.start + extent.length
+            self._progress.read_back += extent.length
+        if blake3(buffer[:length]).digest() != digest:
+            last = extents[-1]
+            raise _differs(extents[0].offset, last.offset + last.length)
+
+    def commit(self, *, read_back: bool) -> None:
+        """The head, superblocks last. When it does not read back as it was written, it is wiped again."""
+        for start, end in _between(_SUPERBLOCK_PAGES, len(self._head)):
+            self._device.write(start, self._head_view[start:end])
+        self._device.flush()
+        for page in _SUPERBLOCK_PAGES:
+            if page < len(self._head):
+                self._device.write(page, self._head_view[page : page + _PAGE])
+        self._device.flush()
+        if read_back:
+            self._compare_head()
+
+    def _compare_head(self) -> None:
+        with _buffer(len(self._head)) as found:
+            try:
+                self._device.read_back(0, found)
+                same = found == self._head_view
+            except WriteFailed:
+                self.begin()
+                raise
+            if not same:
+                self.begin()
+                raise _differs(0, len(self._head))
+
+
+@contextmanager
+def _buffer(size: int) -> Iterator[memoryview]:
+    """Page-aligned memory, as reads past the page cache need it."""
+    with mmap.mmap(-1, size) as memory, memoryview(memory) as view:
+        yield view
+
+
+def _between(pages: Iterable[int], end: int) -> Iterator[tuple[int, int]]:
+    """The ranges from 0 to ``end`` that lie between the pages."""
+    start = 0
+    for page in sorted(pages):
+        if start < min(page, end):
+            yield start, min(page, end)
+        start = page + _PAGE
+    if start < end:
+        yield start, end
+
+
+def _differs(start: int, end: int) -> ReadBackDiffers:
+    return ReadBackDiffers(
+        f"between bytes {start} and {end} the partition does not hold what was written",
+        hint="the disk or its cable lies: look at the kernel log (dmesg) and at smartctl",
+    )

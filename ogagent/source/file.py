@@ -1,0 +1,56 @@
+"""An image in a file of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Self
+
+from ogagent.errors import ImageChanged, ImageNotFound, RepositoryUnreachable
+from ogagent.model.units import MIB
+
+_CHUNK: Final = 2 * MIB
+
+
+class FileSource:
+    def __init__(self, path: str, fd: int, size: int) -> None:
+        self._path = path
+        self._fd = fd
+        self.size = size
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: str) -> AsyncIterator[Self]:
+        fd = await asyncio.to_thread(_open, path)
+        try:
+            yield cls(path, fd, os.fstat(fd).st_size)
+        finally:
+            os.close(fd)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        position = 0
+        while position < self.size:
+            try:
+                chunk = await asyncio.to_thread(os.pread, self._fd, _CHUNK, position)
+            except OSError as error:
+                raise RepositoryUnreachable(f"reading {self._path} at {position} failed: {error.strerror}") from error
+            if not chunk:
+                raise ImageChanged(f"{self._path} became shorter while it was read: {position} of {self.size} bytes")
+            position += len(chunk)
+            yield chunk
+
+
+def _open(path: str) -> int:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise ImageNotFound(f"there is no image {path}", hint="check the image's name and the repository") from error
+    except OSError as error:
+        raise RepositoryUnreachable(f"{path} cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ImageNotFound(f"{path} is not a file")
+    return fd

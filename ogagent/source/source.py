@@ -1,0 +1,62 @@
+"""Where image bytes come from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Network, IPv6Network
+from ssl import SSLContext
+from typing import Protocol
+
+from msgspec import Struct
+from yarl import URL
+
+from ogagent.errors import RepositoryUnreachable
+from ogagent.source.file import FileSource
+from ogagent.source.http import open_http
+
+
+class Source(Protocol):
+    """``size`` is the length of the image file in bytes, None when nobody says."""
+
+    @property
+    def size(self) -> int | None: ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The whole image, once, in order. What breaks on the way and can be continued is continued in here.
+
+        Raises SourceError when it cannot be.
+        """
+
+
+class SourcePolicy(Struct, frozen=True, kw_only=True):
+    """How far a source may be trusted, and how long it is waited for (seconds).
+
+    ``networks`` None: from anywhere.
+    """
+
+    tls: SSLContext
+    networks: Sequence[IPv4Network | IPv6Network] | None
+    stall_timeout_s: float
+    retry_for_s: float
+
+
+@asynccontextmanager
+async def open_source(url: str, policy: SourcePolicy, on_retry: Callable[[], None]) -> AsyncIterator[Source]:
+    """Raises ImageNotFound, RepositoryUnreachable, or another SourceError; ``on_retry`` hears of each new attempt."""
+    location = URL(url)
+    if location.scheme == "file":
+        async with FileSource.open(location.path) as file:
+            yield file
+    elif location.scheme in ("http", "https"):
+        async with open_http(
+            location,
+            tls=policy.tls,
+            networks=policy.networks,
+            stall_timeout_s=policy.stall_timeout_s,
+            retry_for_s=policy.retry_for_s,
+            on_retry=on_retry,
+        ) as remote:
+            yield remote
+    else:
+        raise RepositoryUnreachable(f"{url} is neither http, https nor file", hint="see repository.url")

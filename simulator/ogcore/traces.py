@@ -1,0 +1,193 @@
+"""What became of each command: ogCore's book of traces."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from simulator.ogcore.reports import CANCELLED, SUCCEEDED, FinalReport, ProgressReport, Report
+from simulator.ogcore.rules import broken_rules
+
+COMMAND: Final = "deploy-image"
+COMPLETED: Final = "Completed successfully"
+_MOST_TRACES: Final = 1000
+_MOST_REPORTS: Final = 1000
+_MOST_VIOLATIONS: Final = 1000
+
+
+class TraceState(StrEnum):
+    PENDING = "pending"
+    IN_PROGRESS = "in-progress"
+    SUCCESS = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Violation(Struct, frozen=True, kw_only=True):
+    """A breach of the protocol. ``trace`` and ``client`` are empty where they cannot be known."""
+
+    received: str
+    what: str
+    trace: str = ""
+    client: str = ""
+
+
+class Received(Struct, frozen=True, kw_only=True):
+    received: str
+    report: Report
+
+
+class Trace:
+    """One command. ``refusal`` is why it never became a job; the state follows from what was received."""
+
+    def __init__(self, number: int, *, client: str, image: str, partition: str, method: str, job_id: str = "") -> None:
+        self.id = str(number)
+        self.client = client
+        self.image = image
+        self.partition = partition
+        self.method = method
+        self.job_id = job_id
+        self.created = now()
+        self.finished: str | None = None
+        self.refusal = ""
+        self.progress: ProgressReport | None = None
+        self.final: FinalReport | None = None
+        self.last_seq = -1
+        self.doubles = 0
+        self.reports: deque[Received] = deque(maxlen=_MOST_REPORTS)
+        self.violations: deque[Violation] = deque(maxlen=_MOST_VIOLATIONS)
+        self._events: dict[str, bytes] = {}
+
+    @property
+    def state(self) -> TraceState:
+        if self.final:
+            if self.final.res == SUCCEEDED:
+                return TraceState.SUCCESS
+            return TraceState.CANCELLED if self.final.der == CANCELLED else TraceState.FAILED
+        if self.progress:
+            return TraceState.IN_PROGRESS
+        return TraceState.FAILED if self.refusal else TraceState.PENDING
+
+    @property
+    def text(self) -> str:
+        if self.final:
+            return COMPLETED if self.final.res == SUCCEEDED else self.final.der
+        return "" if self.progress else self.refusal
+
+    @property
+    def percent(self) -> int:
+        newest = self.final or self.progress
+        return newest.progress if newest else 0
+
+    @property
+    def ended(self) -> bool:
+        return self.state not in {TraceState.PENDING, TraceState.IN_PROGRESS}
+
+    def refuse(self, reason: str) -> None:
+        self.refusal = reason
+        self.finished = now()
+
+    def receive(self, report: Report, body: bytes) -> list[str]:
+        """Takes a report in and returns the rules of the protocol that it breaks; ``body`` is how it was sent."""
+        if report.event_id in self._events:
+            self.doubles += 1
+            same = self._events[report.event_id] == body
+            return [] if same else [f"event {report.event_id} came again with another content"]
+        self._remember(report, body)
+        broken = broken_rules(report, progress=self.progress, final=self.final, last_seq=self.last_seq)
+        self._apply(report)
+        return broken
+
+    def view(self) -> dict[str, object]:
+        """The line of a list."""
+        what = {"id": self.id, "command": COMMAND, "client": self.client, "image": self.image}
+        how = {"partition": self.partition, "method": self.method, "job_id": self.job_id}
+        times = {"created": self.created, "finished": self.finished}
+        return {**what, **how, "state": self.state, "progress": self.percent, "text": self.text, **times}
+
+    def details(self) -> dict[str, object]:
+        reports = [{"received": entry.received, **msgspec.to_builtins(entry.report)} for entry in self.reports]
+        phase = self.progress.phase if self.progress and not self.final else None
+        checked = {"doubles": self.doubles, "violations": list(self.violations)}
+        return {**self.view(), "phase": phase, **checked, "reports": reports}
+
+    def _remember(self, report: Report, body: bytes) -> None:
+        self.reports.append(Received(received=now(), report=report))
+        self._events[report.event_id] = body
+        if len(self._events) > _MOST_REPORTS:
+            del self._events[next(iter(self._events))]
+
+    def _apply(self, report: Report) -> None:
+        """A final report counts whatever its number; progress only when it is news, and nothing after the end."""
+        if self.final:
+            return
+        if isinstance(report, FinalReport):
+            self.final, self.finished = report, now()
+        elif report.seq > self.last_seq and report.progress >= self.percent:
+            self.progress = report
+        self.last_seq = max(self.last_seq, report.seq)
+
+
+class Traces:
+    """In memory. Beyond a thousand the oldest one makes room."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._traces: dict[str, Trace] = {}
+        self.violations: deque[Violation] = deque(maxlen=_MOST_VIOLATIONS)
+
+    def open(self, *, client: str, image: str, partition: str, method: str, job_id: str = "") -> Trace:
+        self._count += 1
+        trace = Trace(
+            self._count, client=client, image=image, partition=partition, method=method, job_id=job_id
+        )
+        self._traces[trace.id] = trace
+        if len(self._traces) > _MOST_TRACES:
+            del self._traces[next(iter(self._traces))]
+        return trace
+
+    def numbered(self, trace_id: str) -> Trace | None:
+        return self._traces.get(trace_id)
+
+    def of_report(self, client: str, report: Report) -> Trace:
+        """By ogCore's own id for the trace, by job; a new one for a job that somebody else started."""
+        trace = self._traces.get(report.ids)
+        if trace and trace.client == client and trace.job_id in {"", report.job_id}:
+            trace.job_id = report.job_id
+            return trace
+        for trace in reversed(self._traces.values()):
+            if (trace.client, trace.job_id) == (client, report.job_id):
+                return trace
+        partition = f"{report.dsk}/{report.par}" if isinstance(report, FinalReport) else ""
+        return self.open(client=client, image="", partition=partition, method="", job_id=report.job_id)
+
+    def select(self, wanted: Mapping[str, str]) -> list[Trace]:
+        """Newest first. ``wanted`` holds ``status``, ``command`` and ``client``, any of them."""
+        found = (trace for trace in reversed(self._traces.values()) if _matches(trace, wanted))
+        return list(found)
+
+    def running(self, client: str) -> list[Trace]:
+        return [trace for trace in self._traces.values() if trace.client == client and trace.job_id and not trace.ended]
+
+    def violated(self, what: str, *, trace: Trace | None = None, client: str = "") -> None:
+        violation = Violation(
+            received=now(), what=what, trace=trace.id if trace else "", client=trace.client if trace else client
+        )
+        self.violations.append(violation)
+        if trace:
+            trace.violations.append(violation)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _matches(trace: Trace, wanted: Mapping[str, str]) -> bool:
+    has = {"status": trace.state.value, "command": COMMAND, "client": trace.client}
+    return all(has[name] == value for name, value in wanted.items())
