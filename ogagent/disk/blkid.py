@@ -22,7 +22,7 @@ _SUPERBLOCK_TYPE: Final = 1 << 5  # BLKID_SUBLKS_TYPE
 
 
 def superblock(fd: int, offset: int, size: int) -> dict[str, str]:
-    """``TYPE`` and ``LABEL`` of the file system in a range of bytes; empty when there is none, or when several claim it.
+    """``TYPE`` and ``LABEL`` of the file system in a range of bytes; empty for none, and when several claim it.
 
     Blocking. Raises OSError when the device cannot be read, ToolMissing without libblkid.
     """

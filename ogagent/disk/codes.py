@@ -54,7 +54,7 @@ def is_extended(table: TableKind, code: str) -> bool:
 
 
 def mark_cache(disks: Sequence[Disk]) -> tuple[Disk, ...]:
-    """At most one partition of the whole machine is the CACHE: the first that meets the first rule any of them meets."""
+    """At most one partition of the machine is the CACHE: the first that meets the first rule any of them meets."""
     for rule in _RULES:
         for disk in disks:
             for partition in disk.partitions:

@@ -1,8 +1,8 @@
 """A partition (or a part of a disk that is a file), open for writing.
 
-Large aligned pieces go past the page cache with ``O_DIRECT``: no copy, nothing left to sync for minutes at the end, and a
-read-back that asks the medium. What is not aligned goes through the page cache, which is emptied every so often so
-that a flush stays short.
+Large aligned pieces go past the page cache with ``O_DIRECT``: no copy, nothing left to sync for minutes at the end,
+and a read-back that asks the medium. What is not aligned goes through the page cache, which is emptied every so often
+so that a flush stays short.
 """
 
 from __future__ import annotations

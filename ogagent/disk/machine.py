@@ -41,5 +41,5 @@ class Machine(Protocol):
     def open_target(self, target: Target) -> AbstractContextManager[Device]:
         """Opens the partition exclusively. Blocking.
 
-        Raises DiskChanged when what is there now is not what ``target`` was bound to, DeviceBusy when somebody holds it.
+        Raises DiskChanged when what is there now is not what ``target`` was bound to, DeviceBusy when it is held.
         """

@@ -51,7 +51,7 @@ def read_holder(sysfs: Path) -> str | None:
 def block_device_number(path: str) -> int | None:
     """None when there is no such block device."""
     with suppress(OSError, ValueError):
-        status = os.stat(path)
+        status = Path(path).stat()
         return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
     return None
 
@@ -86,7 +86,7 @@ def _device_number(mount: Mount) -> int:
 
 
 def _loops() -> Iterable[tuple[str, str]]:
-    """Loop devices and what they are made of; one that is made of a partition holds it, and no kernel interface says so."""
+    """Loop devices and what they are made of; one made of a partition holds it, and no kernel interface says so."""
     for backing in _SYSFS_BLOCK.glob("loop*/loop/backing_file"):
         with suppress(OSError):
             yield backing.parts[3], backing.read_text(errors="surrogateescape").rstrip("\n")

@@ -41,7 +41,7 @@ def _percent(used: int, total: int) -> int | None:
 
 
 def _ext(volume: Volume) -> tuple[int, int]:
-    """linux/fs/ext4/ext4.h, ``struct ext4_super_block`` at 1024. As in statfs(), what ext4 keeps for itself is no space."""
+    """linux/fs/ext4/ext4.h, ``struct ext4_super_block`` at 1024. As in statfs(), what ext4 keeps to itself is none."""
     superblock = volume.read(1024, 1024)
     blocks, free = struct.unpack_from("<I 4x I", superblock, 4)
     (incompatible,), (overhead,) = struct.unpack_from("<I", superblock, 96), struct.unpack_from("<I", superblock, 584)

@@ -15,7 +15,7 @@ class Volume(Struct, frozen=True):
     size: int
 
     def read(self, at: int, length: int) -> bytes:
-        """Exactly ``length`` bytes. Raises ValueError outside the volume or at a short read, OSError as the device does."""
+        """Exactly ``length`` bytes. Raises ValueError outside the volume or at a short read, and OSError."""
         if at < 0 or length < 0 or at + length > self.size:
             raise ValueError(f"{length} bytes at {at} are outside a volume of {self.size} bytes")
         data = os.pread(self.fd, length, self.offset + at)

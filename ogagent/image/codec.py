@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import Final, cast
 
 from isal import isal_zlib
 
@@ -21,6 +21,9 @@ GZIP_MAGIC: Final = b"\x1f\x8b"  # RFC 1952, 2.3.1
 
 _OUTPUT_PIECE: Final = 128 << 10
 """The zstd module joins larger answers out of parts, which costs a second copy."""
+
+# isal's type stubs declare its exception as an instance
+_GZIP_ERROR: Final = cast("type[Exception]", isal_zlib.IsalError)
 
 _MAX_WINDOW_LOG: Final = 27  # 128 MiB: what `zstd -d` takes without being told otherwise
 
@@ -108,7 +111,7 @@ class GzipDecoder:
             data = self._member.unconsumed_tail or self._chunks.next()
             try:
                 out = self._member.decompress(data, len(into))
-            except isal_zlib.error as error:
+            except _GZIP_ERROR as error:
                 raise ImageCorrupt(f"the gzip stream is damaged near byte {self._chunks.consumed}: {error}") from error
             if out:
                 into[: len(out)] = out

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -30,7 +30,7 @@ _HISTORY: Final = 1000
 _TICK_S: Final = 0.25
 CANCELLED: Final = JobError(number=0, code="cancelled", message="Cancelled")
 
-Restore = Callable[[RestorePlan, Progress], Awaitable[None]]
+Restore = Callable[[RestorePlan, Progress], Coroutine[Any, Any, None]]
 """Returns when the disk holds the image; raises AgentError when it does not."""
 
 
@@ -39,7 +39,10 @@ class _Running:
         self.job = job
         self.plan = plan
         self.progress = progress
-        self.task: asyncio.Task[None] | None = None
+        self.work: asyncio.Task[None]
+        """What may be cancelled."""
+        self.ended: asyncio.Task[None]
+        """Done when the job's books are closed; never cancelled."""
 
 
 class JobManager:
@@ -77,7 +80,8 @@ class JobManager:
         progress = Progress(read_back_wanted=self._read_back)
         running = _Running(_new_job(plan, self._new_id()), plan, progress)
         self._running[running.job.job_id] = running
-        running.task = asyncio.create_task(self._run(running), name=running.job.job_id)
+        running.work = asyncio.create_task(self._restore(plan, progress))
+        running.ended = asyncio.create_task(self._see_through(running), name=running.job.job_id)
         return running.job
 
     def jobs(self) -> list[Job]:
@@ -94,41 +98,31 @@ class JobManager:
     async def cancel(self, job_id: str) -> Job:
         job = self.job(job_id)
         running = self._running.get(job_id)
-        if running is None or running.task is None:
+        if running is None:
             raise JobFinished(f"job {job_id} has ended: {job.state}", job_id=job_id)
-        running.task.cancel()
-        await asyncio.wait([running.task])
+        running.work.cancel()
+        await asyncio.wait([running.ended])
         return self.job(job_id)
 
     async def aclose(self) -> None:
         """No new job from now on; those that run are cancelled, and their final reports handed over."""
         self._stopping = True
-        tasks = [running.task for running in self._running.values() if running.task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        running = list(self._running.values())
+        for each in running:
+            each.work.cancel()
+        if running:
+            await asyncio.wait([each.ended for each in running])
 
-    async def _run(self, running: _Running) -> None:
+    async def _see_through(self, running: _Running) -> None:
         JOB_ID.set(running.job.job_id)
         _log.info("restoring %s onto %s", running.plan.source, running.plan.target.device)
         ticker = asyncio.create_task(self._tick(running))
-        error: JobError | None = None
-        state = State.SUCCEEDED
-        try:
-            await self._restore(running.plan, running.progress)
-        except asyncio.CancelledError:
-            state, error = State.CANCELLED, CANCELLED
-        except AgentError as failure:
-            state, error = State.FAILED, _as_value(failure)
-        except Exception:  # a bug, and no reason to leave the job running for ever
-            _log.exception("the restore failed unexpectedly")
-            state, error = State.FAILED, _as_value(InternalError("an unexpected error, see the agent's log"))
-        finally:
-            ticker.cancel()
-            with suppress(asyncio.CancelledError):
-                await ticker
-        await asyncio.shield(self._end(running, state, error))
+        await asyncio.wait([running.work])
+        ticker.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticker
+        state, error = _outcome(running.work)
+        await self._end(running, state, error)
 
     async def _end(self, running: _Running, state: State, error: JobError | None) -> None:
         place = (running.plan.target.identity, running.plan.target.partition)
@@ -141,7 +135,7 @@ class JobManager:
             job = replace(job, progress=100)
         try:
             inventory = await self.inventory()
-        except Exception:  # the report must go out, with or without the disks
+        except Exception:  # noqa: BLE001 - the report must go out, with or without the disks
             _log.exception("the inventory after the job failed")
             inventory = Inventory()
         self._finished[job.job_id] = job
@@ -217,6 +211,18 @@ def _shown(running: _Running) -> Job:
         retries=progress.retries,
         timings=progress.timings,
     )
+
+
+def _outcome(work: asyncio.Task[None]) -> tuple[State, JobError | None]:
+    if work.cancelled():
+        return State.CANCELLED, CANCELLED
+    failure = work.exception()
+    if failure is None:
+        return State.SUCCEEDED, None
+    if isinstance(failure, AgentError):
+        return State.FAILED, _as_value(failure)
+    _log.error("the restore failed unexpectedly", exc_info=failure)
+    return State.FAILED, _as_value(InternalError("an unexpected error, see the agent's log"))
 
 
 def _as_value(error: AgentError) -> JobError:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from ogagent.disk.machine import Device, Machine
@@ -62,7 +63,7 @@ async def _lay_down(image: Image, device: Device, inlet: Inlet, executor: Execut
         progress.enter(Phase.READING_BACK)
         await _in_thread(executor, writer.stop, writer.read_back, image.places(), image.buffer_size)
     progress.enter(Phase.COMMITTING)
-    await _in_thread(executor, writer.stop, writer.commit, read_back=progress.read_back_wanted)
+    await _uninterrupted(executor, partial(writer.commit, read_back=progress.read_back_wanted))
 
 
 @asynccontextmanager
@@ -122,6 +123,15 @@ def _count_retry(progress: Progress) -> None:
 
 def _nothing() -> None:
     """For what cannot be hurried."""
+
+
+async def _uninterrupted(executor: Executor, work: Callable[[], None]) -> None:
+    """A cancel that comes now waits for the end of ``work``, and what is then true of the disk counts."""
+    future = asyncio.get_running_loop().run_in_executor(executor, work)
+    while not future.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(future)
+    future.result()
 
 
 async def _in_thread(

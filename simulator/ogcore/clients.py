@@ -34,7 +34,7 @@ _STATES: Final = {
 
 
 class Started(Struct, frozen=True):
-    """What an agent says of itself when it starts. ``fingerprint`` is the SHA-256 of its certificate, in hexadecimal."""
+    """What an agent says of itself at its start. ``fingerprint`` is the SHA-256 of its certificate, in hexadecimal."""
 
     ip: str
     secret: str
@@ -78,7 +78,14 @@ class Client(Struct, kw_only=True):
         system = self.agent.osversion if self.agent else ""
         version = self.agent.agent_version if self.agent else ""
         place = {"name": self.name, "mac": self.mac, "ip": self.ip, "port": self.port}
-        return {**place, "centre": self.centre, "room": self.room, "state": self.state, "system": system, "agent": version}
+        return {
+            **place,
+            "centre": self.centre,
+            "room": self.room,
+            "state": self.state,
+            "system": system,
+            "agent": version,
+        }
 
 
 class Clients:

@@ -13,7 +13,7 @@ _DER: Final = re.compile(r"[0-9]{3}-\S.*", re.DOTALL)
 def broken_rules(
     report: Report, *, progress: ProgressReport | None, final: FinalReport | None, last_seq: int
 ) -> list[str]:
-    """What is wrong with ``report``, given the newest ``progress``, the ``final`` one and the highest ``seq`` so far."""
+    """What is wrong with ``report``, given the newest ``progress``, the ``final`` one, and the highest ``seq``."""
     broken = []
     if final:
         kind = "a second final report" if isinstance(report, FinalReport) else "progress"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -56,7 +57,7 @@ class Trace:
         self.created = now()
         self.finished: str | None = None
         self.refusal = ""
-        self.progress: ProgressReport | None = None
+        self.newest: ProgressReport | None = None
         self.final: FinalReport | None = None
         self.last_seq = -1
         self.doubles = 0
@@ -70,7 +71,7 @@ class Trace:
             if self.final.res == SUCCEEDED:
                 return TraceState.SUCCESS
             return TraceState.CANCELLED if self.final.der == CANCELLED else TraceState.FAILED
-        if self.progress:
+        if self.newest:
             return TraceState.IN_PROGRESS
         return TraceState.FAILED if self.refusal else TraceState.PENDING
 
@@ -78,11 +79,11 @@ class Trace:
     def text(self) -> str:
         if self.final:
             return COMPLETED if self.final.res == SUCCEEDED else self.final.der
-        return "" if self.progress else self.refusal
+        return "" if self.newest else self.refusal
 
     @property
     def percent(self) -> int:
-        newest = self.final or self.progress
+        newest = self.final or self.newest
         return newest.progress if newest else 0
 
     @property
@@ -95,12 +96,13 @@ class Trace:
 
     def receive(self, report: Report, body: bytes) -> list[str]:
         """Takes a report in and returns the rules of the protocol that it breaks; ``body`` is how it was sent."""
+        digest = hashlib.sha256(body).digest()
         if report.event_id in self._events:
             self.doubles += 1
-            same = self._events[report.event_id] == body
+            same = self._events[report.event_id] == digest
             return [] if same else [f"event {report.event_id} came again with another content"]
-        self._remember(report, body)
-        broken = broken_rules(report, progress=self.progress, final=self.final, last_seq=self.last_seq)
+        self._remember(report, digest)
+        broken = broken_rules(report, progress=self.newest, final=self.final, last_seq=self.last_seq)
         self._apply(report)
         return broken
 
@@ -113,13 +115,13 @@ class Trace:
 
     def details(self) -> dict[str, object]:
         reports = [{"received": entry.received, **msgspec.to_builtins(entry.report)} for entry in self.reports]
-        phase = self.progress.phase if self.progress and not self.final else None
+        phase = self.newest.phase if self.newest and not self.final else None
         checked = {"doubles": self.doubles, "violations": list(self.violations)}
         return {**self.view(), "phase": phase, **checked, "reports": reports}
 
-    def _remember(self, report: Report, body: bytes) -> None:
+    def _remember(self, report: Report, digest: bytes) -> None:
         self.reports.append(Received(received=now(), report=report))
-        self._events[report.event_id] = body
+        self._events[report.event_id] = digest
         if len(self._events) > _MOST_REPORTS:
             del self._events[next(iter(self._events))]
 
@@ -130,7 +132,7 @@ class Trace:
         if isinstance(report, FinalReport):
             self.final, self.finished = report, now()
         elif report.seq > self.last_seq and report.progress >= self.percent:
-            self.progress = report
+            self.newest = report
         self.last_seq = max(self.last_seq, report.seq)
 
 
@@ -144,9 +146,7 @@ class Traces:
 
     def open(self, *, client: str, image: str, partition: str, method: str, job_id: str = "") -> Trace:
         self._count += 1
-        trace = Trace(
-            self._count, client=client, image=image, partition=partition, method=method, job_id=job_id
-        )
+        trace = Trace(self._count, client=client, image=image, partition=partition, method=method, job_id=job_id)
         self._traces[trace.id] = trace
         if len(self._traces) > _MOST_TRACES:
             del self._traces[next(iter(self._traces))]

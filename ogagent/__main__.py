@@ -1,0 +1,5 @@
+import sys
+
+from ogagent.cli import main
+
+sys.exit(main())

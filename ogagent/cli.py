@@ -1,0 +1,138 @@
+"""``ogagent``: argument parsing, and errors turned into one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from ogagent import __version__, service
+from ogagent.disk.machine import Machine
+from ogagent.disk.real import RealMachine
+from ogagent.errors import AgentError, MalformedJson, SettingsError
+from ogagent.model.disk import Inventory
+from ogagent.model.request import restore_request
+from ogagent.model.units import format_bytes
+from ogagent.restore.job import read_header
+from ogagent.restore.plan import plan_restore
+from ogagent.settings import Settings, load
+from ogagent.system import log
+
+DONE: Final = 0
+FAILED: Final = 1
+CONFIGURATION: Final = 78  # EX_CONFIG of sysexits.h
+INTERRUPTED: Final = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except AgentError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        print(f"ogagent: {error.message}{hint}", file=sys.stderr)  # noqa: T201 - the place where errors reach a person
+        return CONFIGURATION if isinstance(error, SettingsError) else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return DONE
+
+
+def read_settings(path: Path) -> Settings:
+    """Raises SettingsError. The kernel command line counts, so that one ogLive serves every centre."""
+    kernel = Path("/proc/cmdline")
+    return load(path, os.environ, kernel.read_text() if kernel.exists() else "")
+
+
+def serve(settings: Settings, machine: Machine) -> None:
+    log.set_up(settings.log.level, settings.log.format, os.environ)
+    asyncio.run(service.run(settings, machine))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    settings = read_settings(options.config)
+    serve(settings, _machine(settings))
+
+
+def _disks(options: argparse.Namespace) -> None:
+    settings = read_settings(options.config) if options.config else Settings()
+    inventory = asyncio.run(_machine(settings).inventory())
+    if options.json:
+        _print_json(inventory)
+    else:
+        _print_disks(inventory)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    settings = read_settings(options.config)
+    try:
+        members = json.loads(options.request)
+    except ValueError as error:
+        raise MalformedJson(f"the request is not JSON: {error}") from error
+    if not isinstance(members, dict):
+        raise MalformedJson("the request is not a JSON object")
+    asyncio.run(_show_plan(settings, members))
+
+
+async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
+    inventory = await _machine(settings).inventory()
+    plan = plan_restore(restore_request(members), inventory, service.plan_rules(settings))
+    header = await read_header(plan, service.source_policy(settings))
+    _print_json({"target": plan.target, "source": plan.source, "image": header})
+
+
+def _machine(settings: Settings) -> RealMachine:
+    return RealMachine(settings.disks.include, settings.disks.exclude)
+
+
+def _print_json(value: object) -> None:
+    Console(soft_wrap=True, highlight=False).print(
+        msgspec.json.format(msgspec.json.encode(value)).decode(), markup=False
+    )
+
+
+def _print_disks(inventory: Inventory) -> None:
+    console = Console()
+    if not inventory.disks:
+        console.print("This machine has no disks.")
+    for disk in inventory.disks:
+        table = Table("par", "device", "size", "code", "file system", "label", "system", "used", "", box=None)
+        table.title = (
+            f"disk {disk.disk}  {disk.device}  {format_bytes(disk.size)}  {disk.model}  {disk.table or 'no table'}"
+        )
+        table.title_justify = "left"
+        for part in disk.partitions:
+            used = "" if part.used is None else f"{part.used} %"
+            notes = " ".join(filter(None, ("CACHE" if part.cache else "", part.mounted or "")))
+            cells = (str(part.partition), part.device, format_bytes(part.size), part.code, part.filesystem, part.label)
+            table.add_row(*cells, part.os, used, notes)
+        console.print(table)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ogagent", description="The OpenGnsys agent for ogLive.")
+    parser.add_argument("--version", action="version", version=f"ogagent {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve_command = commands.add_parser("serve", help="run the agent")
+    serve_command.add_argument("--config", type=Path, required=True, metavar="FILE")
+    serve_command.set_defaults(command=_serve)
+
+    disks_command = commands.add_parser("disks", help="show the disks as the agent sees them")
+    disks_command.add_argument("--config", type=Path, metavar="FILE", help="for disks.include and disks.exclude")
+    disks_command.add_argument("--json", action="store_true")
+    disks_command.set_defaults(command=_disks)
+
+    plan_command = commands.add_parser("plan", help="show what a request would do; writes nothing")
+    plan_command.add_argument("--config", type=Path, required=True, metavar="FILE")
+    plan_command.add_argument("request", help="the body of RestaurarImagen, JSON")
+    plan_command.set_defaults(command=_plan)
+    return parser

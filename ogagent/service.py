@@ -1,0 +1,179 @@
+"""Where the agent is put together, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from aiohttp import web
+
+from ogagent import __version__
+from ogagent.disk.machine import Machine
+from ogagent.errors import SettingsError
+from ogagent.http.access import agent_secret, make_access
+from ogagent.http.app import make_app
+from ogagent.jobs.manager import JobManager
+from ogagent.model.plan import RestorePlan
+from ogagent.ogcore.address import LocalAddress, local_address
+from ogagent.ogcore.finals import FinalsInMemory
+from ogagent.ogcore.outbox import NoOutbox, Outbox, Reporter
+from ogagent.ogcore.registration import Registration
+from ogagent.ogcore.webhook import Webhook, open_session
+from ogagent.restore.job import restore
+from ogagent.restore.plan import Rules
+from ogagent.restore.progress import Progress
+from ogagent.settings import Settings
+from ogagent.source.source import SourcePolicy
+from ogagent.system.systemd import Notifier
+from ogagent.system.tls import ServerIdentity, client_context, given_identity, own_identity
+
+_log: Final = logging.getLogger(__name__)
+_REPORT_GRACE_S: Final = 10.0
+_KEEP_ALIVE_S: Final = 75.0
+
+
+def source_policy(settings: Settings) -> SourcePolicy:
+    return SourcePolicy(
+        tls=client_context(settings.repository.ca, "repository.ca"),
+        networks=settings.repository.networks,
+        stall_timeout_s=settings.restore.stall_timeout_s,
+        retry_for_s=settings.restore.retry_for_s,
+    )
+
+
+def plan_rules(settings: Settings) -> Rules:
+    return Rules(
+        repository_url=settings.repository.url,
+        repository_networks=settings.repository.networks,
+        cache_required=settings.cache.required,
+    )
+
+
+async def run(settings: Settings, machine: Machine) -> None:
+    """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to."""
+    notifier = Notifier.from_environment(os.environ)
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    async with AsyncExitStack() as stack:
+        identity = await asyncio.to_thread(_identity, settings)
+        secret = await asyncio.to_thread(agent_secret, settings.access)
+        reporter, registration = await stack.enter_async_context(_ogcore(settings, secret, identity.fingerprint))
+        policy = await asyncio.to_thread(source_policy, settings)
+        jobs = _job_manager(settings, machine, policy, reporter)
+        app = make_app(jobs, make_access(settings.access, secret))
+        await stack.enter_async_context(_listening(app, settings, identity))
+        notifier.ready()
+        async with _beside(registration.start()), _beside(notifier.keep_alive()):
+            await stop.wait()
+        _log.info("stopping")
+        notifier.stopping()
+        await jobs.aclose()
+        await reporter.aclose(_REPORT_GRACE_S)
+        await registration.stop()
+
+
+def _identity(settings: Settings) -> ServerIdentity:
+    server = settings.server
+    if server.certificate:
+        return given_identity(Path(server.certificate), Path(server.key))
+    interfaces = [each.address for found in psutil.net_if_addrs().values() for each in found]
+    addresses = [address for address in interfaces if _is_plain_address(address)]
+    if not ip_address(server.address).is_unspecified:
+        addresses.append(server.address)
+    return own_identity(Path(settings.state.dir), sorted(set(addresses)))
+
+
+def _is_plain_address(address: str) -> bool:
+    with suppress(ValueError):
+        return not ip_address(address).is_link_local
+    return False
+
+
+def _job_manager(settings: Settings, machine: Machine, policy: SourcePolicy, reporter: Reporter) -> JobManager:
+    async def run_restore(plan: RestorePlan, progress: Progress) -> None:
+        await restore(plan, machine, policy, progress)
+
+    return JobManager(
+        machine=machine,
+        rules=plan_rules(settings),
+        restore=run_restore,
+        reporter=reporter,
+        read_back=settings.restore.read_back,
+    )
+
+
+class _NoRegistration:
+    """For an agent that tells nobody that it is there."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+@asynccontextmanager
+async def _ogcore(
+    settings: Settings, secret: str, fingerprint: str
+) -> AsyncIterator[tuple[Reporter, Registration | _NoRegistration]]:
+    """Those who speak to ogCore; mute ones when there is none."""
+    ogcore = settings.ogcore
+    if not ogcore.url:
+        if settings.access.mode == "secret" and not settings.access.secret_file:
+            _log.warning(
+                "no ogcore.url and no access.secret_file: nobody learns this agent's secret, so nobody can call it"
+            )
+        yield NoOutbox(), _NoRegistration()
+        return
+    address = settings.server.address
+    source = "" if ip_address(address).is_unspecified else address
+    where: Callable[[], Awaitable[LocalAddress]] = partial(asyncio.to_thread, local_address, ogcore.url, source)
+    tls = await asyncio.to_thread(client_context, ogcore.ca, "ogcore.ca")
+    async with open_session(tls, source) as session:
+        hook = partial(Webhook, session, secret=secret)
+        outbox = Outbox(hook(ogcore.url + ogcore.webhook_path), where, FinalsInMemory())
+        if not ogcore.register:
+            yield outbox, _NoRegistration()
+            return
+        started, stopped = hook(ogcore.url + ogcore.started_path), hook(ogcore.url + ogcore.stopped_path)
+        yield outbox, Registration(started, stopped, where, secret, fingerprint)
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, settings: Settings, identity: ServerIdentity) -> AsyncIterator[None]:
+    server = settings.server
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEP_ALIVE_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, server.address, server.port, ssl_context=identity.context)
+        try:
+            await site.start()
+        except OSError as error:
+            raise SettingsError(f"cannot listen on {server.address} port {server.port}: {error.strerror}") from error
+        _log.info(
+            "ogagent %s listens on %s port %d, certificate SHA-256 %s",
+            __version__, server.address, server.port, identity.fingerprint,
+        )  # fmt: skip
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs ``work`` as long as the block lasts."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

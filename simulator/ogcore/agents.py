@@ -1,0 +1,104 @@
+"""ogCore's calls to the agents of its clients. An agent is known by the fingerprint of its certificate."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from simulator.ogcore.clients import Client, Started
+
+_CALL_TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=3)
+_STATUS_TIMEOUT: Final = aiohttp.ClientTimeout(total=3)
+_LONGEST_ANSWER: Final = 1 << 16
+GARBLED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""All that msgspec raises for JSON that cannot be read; the last one for JSON that is nested too deeply."""
+
+
+class Status(Struct, frozen=True):
+    status: str
+    loggedin: bool = False
+
+
+class Answer(Struct, frozen=True):
+    """``members`` are those of the JSON object that the agent sent, none when it sent something else."""
+
+    status: int
+    members: dict[str, Any]
+
+
+class Unreachable(Exception):
+    """The agent did not answer. The message says why, for a person."""
+
+
+class Agents:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def status(self, client: Client) -> Status:
+        """Raises Unreachable, also for an answer that is none."""
+        answer = await self._call(client, "GET", "/opengnsys/status", None, _STATUS_TIMEOUT)
+        try:
+            return msgspec.convert(answer.members, Status)
+        except msgspec.ValidationError as error:
+            raise Unreachable(f"{client.name} answers nonsense: {error}") from None
+
+    async def deploy(self, client: Client, members: Mapping[str, str]) -> Answer:
+        return await self._call(client, "POST", "/CloningEngine/RestaurarImagen", members, _CALL_TIMEOUT)
+
+    async def kill(self, client: Client, job_id: str) -> Answer:
+        return await self._call(client, "POST", "/CloningEngine/KillJob", {"job_id": job_id}, _CALL_TIMEOUT)
+
+    async def _call(
+        self, client: Client, method: str, path: str, members: Mapping[str, str] | None, timeout: aiohttp.ClientTimeout
+    ) -> Answer:
+        agent = client.agent
+        if agent is None:
+            raise Unreachable(f"{client.name} is off")
+        url = f"https://{client.ip}:{client.port}{path}"
+        # The state of a client is for everybody to ask; the secret goes out only where it is needed.
+        headers = {"Authorization": agent.secret} if members is not None else {}
+        try:
+            request = self._session.request(
+                method, url, json=members, headers=headers, ssl=_pin(agent), timeout=timeout, allow_redirects=False
+            )
+            async with request as response:
+                return Answer(response.status, _members(await _read(response)))
+        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:  # TimeoutError is an OSError
+            reason = str(error) or type(error).__name__
+            raise Unreachable(f"{client.name} does not answer at {client.ip}:{client.port}: {reason}") from None
+
+
+def pinnable(fingerprint: str) -> bytes | None:
+    """The SHA-256 in ``fingerprint``, hexadecimal with or without colons."""
+    try:
+        digest = bytes.fromhex(fingerprint.replace(":", ""))
+    except ValueError:
+        return None
+    return digest if len(digest) == 32 else None
+
+
+def _pin(agent: Started) -> aiohttp.Fingerprint:
+    digest = pinnable(agent.fingerprint)
+    if digest is None:
+        raise Unreachable("the agent's certificate has no fingerprint that can be used")
+    return aiohttp.Fingerprint(digest)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """At most so much as an answer may be; the rest is not waited for."""
+    body = bytearray()
+    while len(body) < _LONGEST_ANSWER and (piece := await response.content.read(_LONGEST_ANSWER)):
+        body += piece
+    return bytes(body)
+
+
+def _members(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except GARBLED:
+        return {}

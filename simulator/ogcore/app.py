@@ -1,0 +1,78 @@
+"""ogCore, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from simulator.ogcore.agents import Agents, Unreachable
+from simulator.ogcore.clients import Client, Clients
+from simulator.ogcore.images import Images
+from simulator.ogcore.rest import Rest
+from simulator.ogcore.traces import Traces
+from simulator.ogcore.webhook import Webhook
+
+_LARGEST_BODY: Final = 1 << 20
+_ASK_EVERY_S: Final = 0.5
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def ogcore_app(
+    clients: Iterable[Client], *, repository: str, repository_tls: ssl.SSLContext | None = None
+) -> web.Application:
+    """``repository`` is the URL of its server. State is in memory: a new ogCore knows nobody."""
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    room, traces, agents = Clients(clients), Traces(), Agents(session)
+
+    async def running(_: web.Application) -> AsyncIterator[None]:
+        watch = asyncio.create_task(_watch(room, agents))
+        yield
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+        await session.close()
+
+    app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_errors_as_json])
+    Rest(room, traces, agents, Images(session, repository, repository_tls)).add_routes(app)
+    Webhook(room, traces).add_routes(app)
+    app.cleanup_ctx.append(running)
+    return app
+
+
+async def _watch(clients: Clients, agents: Agents) -> None:
+    while True:
+        async with asyncio.TaskGroup() as group:
+            for client in clients.all():
+                if client.agent:
+                    group.create_task(_ask(client, agents))
+        await asyncio.sleep(_ASK_EVERY_S)
+
+
+async def _ask(client: Client, agents: Agents) -> None:
+    asked = client.agent
+    try:
+        answer = await agents.status(client)
+    except Unreachable:
+        if client.agent is asked:  # not another one that has started meanwhile
+            client.silent()
+    else:
+        if client.agent is asked:
+            client.answered(answer.status, logged_in=answer.loggedin)
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return web.json_response({"error": error.text or error.reason}, status=error.status, headers=headers)

@@ -1,0 +1,102 @@
+"""What agents tell ogCore: that they start, that they stop, and how a job goes."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from simulator.ogcore.agents import GARBLED, pinnable
+from simulator.ogcore.clients import Client, Clients, Started
+from simulator.ogcore.reports import Report
+from simulator.ogcore.traces import Traces
+
+_PREFIX: Final = "/opengnsys/rest"
+# Servers in the field turn away what does not come from this library.
+_USER_AGENT: Final = "python-requests/"
+
+T = TypeVar("T")
+
+
+class Stopped(Struct, frozen=True):
+    ip: str
+
+
+class Webhook:
+    def __init__(self, clients: Clients, traces: Traces) -> None:
+        self._clients = clients
+        self._traces = traces
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post(f"{_PREFIX}/ogagent/started", self._started)
+        app.router.add_post(f"{_PREFIX}/ogagent/stopped", self._stopped)
+        app.router.add_post(f"{_PREFIX}/clients/status/webhook", self._report)
+
+    async def _started(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        agent = self._decode(body, Started)
+        client = self._client_at(agent.ip)
+        if not agent.secret or not pinnable(agent.fingerprint):
+            raise web.HTTPBadRequest(text="secret or fingerprint cannot be used")
+        self._demand_signature(request, body, agent.secret, client)
+        client.started(agent)
+        return web.json_response({"client": client.name})
+
+    async def _stopped(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        client = self._client_at(self._decode(body, Stopped).ip)
+        # An agent that ogCore does not know need not prove anything to be counted as off.
+        if client.agent:
+            self._demand_signature(request, body, client.agent.secret, client)
+            client.stopped()
+        return web.json_response({"client": client.name})
+
+    async def _report(self, request: web.Request) -> web.Response:
+        """2xx also for what breaks the rules: an agent that is told otherwise would say the same again and again."""
+        if not request.headers.get("User-Agent", "").startswith(_USER_AGENT):
+            raise web.HTTPForbidden(text=f"the User-Agent does not begin with {_USER_AGENT}")
+        body = await request.read()
+        client = self._signer(request, body)
+        report: Report = self._decode(body, Report, client=client.name)  # type: ignore[arg-type]  # a union is no type
+        trace = self._traces.of_report(client.name, report)
+        if request.headers.get("X-OgAgent-Event") != report.event_id:
+            self._traces.violated("X-OgAgent-Event is not the event_id of the report", trace=trace)
+        for what in trace.receive(report, body):
+            self._traces.violated(what, trace=trace)
+        return web.json_response({"trace": trace.id})
+
+    def _decode(self, body: bytes, kind: type[T], *, client: str = "") -> T:
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except GARBLED as error:
+            self._traces.violated(f"a message that cannot be read: {error}", client=client)
+            raise web.HTTPBadRequest(text=f"the message cannot be read: {error}") from None
+
+    def _client_at(self, ip: str) -> Client:
+        client = self._clients.at(ip)
+        if client is None:
+            raise web.HTTPNotFound(text="no client has this address")
+        return client
+
+    def _signer(self, request: web.Request, body: bytes) -> Client:
+        """Whose secret the signature was made with: a report does not say who sends it."""
+        for client in self._clients.all():
+            if client.agent and _signed(request, body, client.agent.secret):
+                return client
+        self._traces.violated(f"a report with a wrong signature, from {request.remote}")
+        raise web.HTTPUnauthorized(text="the signature is not that of a client")
+
+    def _demand_signature(self, request: web.Request, body: bytes, secret: str, client: Client) -> None:
+        if not _signed(request, body, secret):
+            self._traces.violated("a registration with a wrong signature", client=client.name)
+            raise web.HTTPUnauthorized(text="the signature is wrong")
+
+
+def _signed(request: web.Request, body: bytes, secret: str) -> bool:
+    expected = f"sha256={hmac.new(secret.encode(), body, 'sha256').hexdigest()}"
+    return hmac.compare_digest(
+        expected.encode(), request.headers.get("X-OgAgent-Signature", "").encode(errors="replace")
+    )
