@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from simulator.errors import ToolFailed
 from simulator.partclone_writer import UsedBlocks
 from simulator.processes import run
-from simulator.tree import Kind, Tree
+from simulator.tree import Kind, Node, Tree
 
 BLOCK_SIZE: Final = 4096
 # Named one by one, so that the host's mke2fs.conf and the version of e2fsprogs have no say.
@@ -34,8 +34,9 @@ def make_filesystem(file: Path, size: int, *, uuid: str, label: str, offset: int
     run(command, environment=_FIXED_TIME)
 
 
-def fill(filesystem: Path, tree: Tree) -> None:
+def fill(file: Path, tree: Tree, *, offset: int = 0) -> None:
     """Puts ``tree`` into a file system that ``make_filesystem`` made, and has e2fsck look at the result."""
+    filesystem = _at(file, offset)
     with tempfile.TemporaryDirectory(prefix="ogsim-") as directory:
         script = Path(directory, "script")
         script.write_text("".join(f"{line}\n" for line in _commands(tree, Path(directory))))
@@ -43,12 +44,33 @@ def fill(filesystem: Path, tree: Tree) -> None:
     complaints = said.strip().splitlines()[1:]  # the first line is debugfs' name and version
     if complaints:
         raise ToolFailed(f"debugfs could not fill {filesystem}: {complaints[0]}")
-    check(filesystem)
+    check(file, offset=offset)
 
 
-def check(filesystem: Path) -> None:
+def check(file: Path, *, offset: int = 0) -> None:
     """Raises ToolFailed when e2fsck finds anything at all."""
-    run(["e2fsck", "-f", "-n", filesystem])
+    run(["e2fsck", "-f", "-n", _at(file, offset)])
+
+
+def read_file(file: Path, path: str, *, offset: int = 0) -> str:
+    """The text of one file, empty when it is not there; symlinks are not followed."""
+    text, _ = run(["debugfs", "-R", f'cat "{path}"', _at(file, offset)])
+    return text
+
+
+def read_tree(file: Path, *, offset: int = 0) -> dict[str, Node]:
+    """Everything that a file system holds. Of several names of one inode, all but the first are hard links."""
+    filesystem = _at(file, offset)
+    with tempfile.TemporaryDirectory(prefix="ogsim-") as scratch:
+        # Modes and owners are read apart: without root, what is copied out cannot have them.
+        copy, script = Path(scratch, "copy"), Path(scratch, "script")
+        copy.mkdir()
+        run(["debugfs", "-R", f'rdump / "{copy}"', filesystem])
+        directories = [copy, *(found for found in copy.rglob("*") if found.is_dir() and not found.is_symlink())]
+        places = [Path("/", directory.relative_to(copy)) for directory in directories]
+        script.write_text("".join(f'ls -p "{place}"\n' for place in places))
+        listing, _ = run(["debugfs", "-f", script, filesystem])
+        return dict(_nodes(listing, copy))
 
 
 def used_blocks(filesystem: Path) -> UsedBlocks:
@@ -78,6 +100,39 @@ def _block_range(word: str) -> range:
     """``5-9`` or ``5``."""
     first, _, last = word.partition("-")
     return range(int(first), int(last or first) + 1)
+
+
+def _at(file: Path, offset: int) -> str:
+    """How e2fsprogs are told of a file system inside a file."""
+    return f"{file}?offset={offset}"
+
+
+def _nodes(listing: str, copy: Path) -> Iterator[tuple[str, Node]]:
+    """From debugfs' ``/inode/mode/uid/gid/name/size/``, each directory after a line with the command that lists it."""
+    directory = Path("/")
+    inodes: dict[str, str] = {}
+    entries = []
+    for line in listing.splitlines():
+        if line.startswith("debugfs: ls -p "):
+            directory = Path(line.removeprefix("debugfs: ls -p ").strip('"'))
+        elif line.startswith("/"):
+            _, inode, mode, uid, gid, name, *_ = line.split("/")
+            if inode != "0" and name not in {".", "..", "lost+found"}:  # 0: an entry that is free
+                entries.append((str(directory / name), inode, int(mode, 8), int(uid), int(gid)))
+    for path, inode, mode, uid, gid in sorted(entries):
+        first = inodes.setdefault(inode, path)
+        yield path, _node(copy / path[1:], first if first != path else "", mode, uid, gid)
+
+
+def _node(copied: Path, shared_with: str, mode: int, uid: int, gid: int) -> Node:
+    if shared_with:
+        return Node(kind="hard link", target=shared_with)
+    kind = {kind: name for name, kind in _FILE_TYPES.items()}.get(stat.S_IFMT(mode))
+    if kind is None:
+        raise ToolFailed(f"{copied} is neither a file, a directory nor a symlink")
+    content = copied.read_bytes() if kind == "file" else b""
+    target = str(copied.readlink()) if kind == "symlink" else ""
+    return Node(kind=kind, mode=stat.S_IMODE(mode), uid=uid, gid=gid, content=content, target=target)
 
 
 def _commands(tree: Tree, directory: Path) -> Iterable[str]:

@@ -50,7 +50,7 @@ def run(
     if process.returncode != 0:
         reason = (said.strip().splitlines() or out.decode(errors="replace").strip().splitlines() or ["no reason"])[-1]
         raise ToolFailed(f"{tool} failed with status {process.returncode}: {reason}")
-    return out.decode(errors="surrogateescape"), said
+    return out.decode(errors="replace"), said
 
 
 class Peer:

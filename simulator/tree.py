@@ -84,9 +84,9 @@ def _system(uuid: str) -> Iterator[tuple[str, Node]]:
 
 
 def _boot() -> Iterator[tuple[str, Node]]:
-    kernel = b"MZ" + _noise("vmlinuz", 11 * MIB)
+    kernel = b"MZ" + noise("vmlinuz", 11 * MIB)
     yield f"/boot/vmlinuz-{_KERNEL}", Node(kind="file", mode=0o600, content=kernel)
-    yield f"/boot/initrd.img-{_KERNEL}", _text(_noise("initrd", 9 * MIB))
+    yield f"/boot/initrd.img-{_KERNEL}", _text(noise("initrd", 9 * MIB))
     yield "/boot/vmlinuz", Node(kind="symlink", mode=0o777, target=f"vmlinuz-{_KERNEL}")
     yield "/boot/initrd.img", Node(kind="symlink", mode=0o777, target=f"initrd.img-{_KERNEL}")
     yield "/boot/grub/grub.cfg", _text(f"linux /boot/vmlinuz-{_KERNEL} ro quiet\n".encode())
@@ -94,13 +94,13 @@ def _boot() -> Iterator[tuple[str, Node]]:
 
 def _programs() -> Iterator[tuple[str, Node]]:
     for number in range(120):
-        content = b"\x7fELF" + _noise(f"bin {number}", (8 + number % 40) * KIB) + bytes(number % 7 * KIB)
+        content = b"\x7fELF" + noise(f"bin {number}", (8 + number % 40) * KIB) + bytes(number % 7 * KIB)
         yield f"/usr/bin/programa-{number:03}", Node(kind="file", content=content)
-    yield "/usr/bin/perl", Node(kind="file", content=b"\x7fELF" + _noise("perl", 3 * MIB))
+    yield "/usr/bin/perl", Node(kind="file", content=b"\x7fELF" + noise("perl", 3 * MIB))
     yield "/usr/bin/perl5.38.2", Node(kind="hard link", target="/usr/bin/perl")
-    yield "/usr/bin/sudo", Node(kind="file", mode=0o4755, content=b"\x7fELF" + _noise("sudo", 270 * KIB))
+    yield "/usr/bin/sudo", Node(kind="file", mode=0o4755, content=b"\x7fELF" + noise("sudo", 270 * KIB))
     yield "/usr/sbin/init", Node(kind="symlink", mode=0o777, target="../lib/systemd/systemd")
-    yield "/usr/lib/systemd/systemd", Node(kind="file", content=b"\x7fELF" + _noise("systemd", 100 * KIB))
+    yield "/usr/lib/systemd/systemd", Node(kind="file", content=b"\x7fELF" + noise("systemd", 100 * KIB))
     # Longer than the 59 bytes that ext4 keeps inside the inode.
     distant = "../../share/doc/paquete-000/" + "a" * 40 + "/../copyright"
     yield "/usr/lib/systemd/copyright", Node(kind="symlink", mode=0o777, target=distant)
@@ -130,13 +130,13 @@ def _owned(content: bytes) -> Node:
     return Node(kind="file", mode=0o644, uid=_PERSON, gid=_PERSON, content=content)
 
 
-def _noise(seed: str, length: int) -> bytes:
+def noise(seed: str, length: int) -> bytes:
     """Bytes that do not compress, as in a kernel or a program that is packed already."""
     return hashlib.shake_256(seed.encode()).digest(length)
 
 
 def _prose(seed: str, length: int) -> bytes:
-    draws = _noise(seed, length)
+    draws = noise(seed, length)
     return " ".join(_WORDS[draw % len(_WORDS)] for draw in draws[: length // 4]).encode()[:length]
 
 
@@ -144,5 +144,5 @@ def _sparse(length: int) -> bytes:
     """Mostly a hole: a page of noise at the start, in the middle, and at the end."""
     content = bytearray(length)
     for offset in (0, length // 2, length - 4 * KIB):
-        content[offset : offset + 4 * KIB] = _noise(f"swap {offset}", 4 * KIB)
+        content[offset : offset + 4 * KIB] = noise(f"swap {offset}", 4 * KIB)
     return bytes(content)

@@ -75,4 +75,4 @@ async def show_health(_request: web.Request) -> web.Response:
 
 
 def _json(value: Any) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+    return web.json_response(msgspec.to_builtins(value))

@@ -1,0 +1,79 @@
+"""The machine that the agent runs on."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from ogagent.disk.device import BlockDevice
+from ogagent.disk.identity import Place, disk_identity, disk_of_partition
+from ogagent.disk.inventory import read_inventory
+from ogagent.disk.machine import Device
+from ogagent.errors import DeviceBusy, DiskChanged
+from ogagent.model.disk import Inventory
+from ogagent.model.plan import Target
+
+_BLKGETSIZE64: Final = 0x80081272  # linux/fs.h
+_HINT: Final = "read the inventory again, and repeat the request when the disk is the one you mean"
+
+
+class RealMachine:
+    """``include`` and ``exclude`` as in ``[disks]`` of the configuration."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self._include = include
+        self._exclude = exclude
+
+    async def inventory(self) -> Inventory:
+        return await read_inventory(self._include, self._exclude)
+
+    @contextmanager
+    def open_target(self, target: Target) -> Iterator[Device]:
+        fd = _open_exclusively(target)
+        try:
+            _compare(fd, target)
+        except BaseException:
+            os.close(fd)
+            raise
+        device = BlockDevice(fd, base=0, size=target.size, sector_size=target.sector_size, name=target.device)
+        try:
+            yield device
+        finally:
+            device.close()
+
+
+def _open_exclusively(target: Target) -> int:
+    """On a block device O_EXCL fails when it is mounted, swapped on, or held by a volume: open(2)."""
+    try:
+        return os.open(target.device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise DeviceBusy(f"{target.device} is in use by somebody else", hint="unmount it first") from error
+        raise DiskChanged(f"{target.device} cannot be opened: {error.strerror}", hint=_HINT) from error
+
+
+def _compare(fd: int, target: Target) -> None:
+    """What has been opened is asked, not what the name stands for by now."""
+    status = os.fstat(fd)
+    if not stat.S_ISBLK(status.st_mode):
+        raise DiskChanged(f"{target.device} is no block device", hint=_HINT)
+    try:
+        sysfs, place = disk_of_partition(status.st_rdev)
+        identity = disk_identity(sysfs, target.disk_device)
+    except (OSError, ValueError) as error:
+        raise DiskChanged(f"{target.device} is no partition any more: {error}", hint=_HINT) from error
+    (size,) = struct.unpack("Q", fcntl.ioctl(fd, _BLKGETSIZE64, bytes(8)))
+    found = Place(place.disk_device, place.start, size)
+    if identity != target.identity:
+        raise DiskChanged(f"{target.device} is on disk {identity} now, it was {target.identity}", hint=_HINT)
+    if (found.start, found.size) != (target.start, target.size):
+        raise DiskChanged(
+            f"{target.device} has {found.size} bytes at {found.start} now, it had {target.size} at {target.start}",
+            hint=_HINT,
+        )
