@@ -15,7 +15,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from ogagent import __version__, service
+from ogagent import __version__, service, standalone
 from ogagent.disk.machine import Machine
 from ogagent.disk.real import RealMachine
 from ogagent.errors import AgentError, MalformedJson, SettingsError
@@ -25,7 +25,9 @@ from ogagent.model.units import format_bytes
 from ogagent.restore.job import read_header
 from ogagent.restore.plan import plan_restore
 from ogagent.settings import Settings, load
+from ogagent.source.source import SourcePolicy
 from ogagent.system import log
+from ogagent.system.tls import client_context
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -41,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f" ({error.hint})" if error.hint else ""
         print(f"ogagent: {error.message}{hint}", file=sys.stderr)  # noqa: T201 - the place where errors reach a person
         return CONFIGURATION if isinstance(error, SettingsError) else FAILED
+    except OSError as error:
+        print(f"ogagent: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return DONE
@@ -89,6 +94,27 @@ async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
     _print_json({"target": plan.target, "source": plan.source, "image": header})
 
 
+def _restore(options: argparse.Namespace) -> None:
+    policy = SourcePolicy(tls=client_context(options.ca, "--ca"), networks=None, stall_timeout_s=30, retry_for_s=60)
+    work = standalone.restore_to(
+        options.source, options.target, policy, read_back=options.read_back, confirmed=options.yes
+    )
+    asyncio.run(work)
+
+
+def _image_info(options: argparse.Namespace) -> None:
+    header = standalone.read_image(options.file, whole=False)
+    if options.json:
+        _print_json(header)
+    else:
+        Console().print(standalone.describe(header), highlight=False)
+
+
+def _image_verify(options: argparse.Namespace) -> None:
+    header = standalone.read_image(options.file, whole=True)
+    Console().print(f"{options.file}: good. {standalone.describe(header)}", highlight=False)
+
+
 def _machine(settings: Settings) -> RealMachine:
     return RealMachine(settings.disks.include, settings.disks.exclude)
 
@@ -135,4 +161,23 @@ def _parser() -> argparse.ArgumentParser:
     plan_command.add_argument("--config", type=Path, required=True, metavar="FILE")
     plan_command.add_argument("request", help="the body of RestaurarImagen, JSON")
     plan_command.set_defaults(command=_plan)
+
+    restore_command = commands.add_parser("restore", help="restore one image to one block device or file")
+    restore_command.add_argument("source", metavar="SOURCE", help="a file or a URL")
+    restore_command.add_argument("target", metavar="TARGET", help="a block device or an existing file")
+    restore_command.add_argument("--yes", action="store_true", help="do not ask before writing")
+    restore_command.add_argument("--no-read-back", dest="read_back", action="store_false")
+    restore_command.add_argument("--ca", default="", metavar="FILE", help="CA of an https source")
+    restore_command.set_defaults(command=_restore)
+
+    image = commands.add_parser("image", help="look into an image file").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    info_command = image.add_parser("info", help="what the image says of itself")
+    info_command.add_argument("file", type=Path, metavar="FILE")
+    info_command.add_argument("--json", action="store_true")
+    info_command.set_defaults(command=_image_info)
+    verify_command = image.add_parser("verify", help="read all, prove all, write nothing")
+    verify_command.add_argument("file", type=Path, metavar="FILE")
+    verify_command.set_defaults(command=_image_verify)
     return parser

@@ -23,6 +23,7 @@ _FEATURES: Final = (
 # Reproducible: e2fsprogs take this for the time, in the superblock and in every inode (seconds; 25 April 2024).
 _FIXED_TIME: Final = {"E2FSPROGS_FAKE_TIME": "1714003200", "SOURCE_DATE_EPOCH": "1714003200"}
 _FILE_TYPES: Final[dict[Kind, int]] = {"directory": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK}
+_LIST: Final = "debugfs: ls -p "
 _FREE_BLOCKS: Final = re.compile(r"^  Free blocks: (.*)$", re.MULTILINE)
 
 
@@ -108,20 +109,22 @@ def _at(file: Path, offset: int) -> str:
 
 
 def _nodes(listing: str, copy: Path) -> Iterator[tuple[str, Node]]:
+    first_names: dict[str, str] = {}
+    for path, inode, mode, uid, gid in sorted(_listed(listing)):
+        first = first_names.setdefault(inode, path)
+        yield path, _node(copy / path[1:], first if first != path else "", mode, uid, gid)
+
+
+def _listed(listing: str) -> Iterator[tuple[str, str, int, int, int]]:
     """From debugfs' ``/inode/mode/uid/gid/name/size/``, each directory after a line with the command that lists it."""
     directory = Path("/")
-    inodes: dict[str, str] = {}
-    entries = []
     for line in listing.splitlines():
-        if line.startswith("debugfs: ls -p "):
-            directory = Path(line.removeprefix("debugfs: ls -p ").strip('"'))
+        if line.startswith(_LIST):
+            directory = Path(line.removeprefix(_LIST).strip('"'))
         elif line.startswith("/"):
             _, inode, mode, uid, gid, name, *_ = line.split("/")
             if inode != "0" and name not in {".", "..", "lost+found"}:  # 0: an entry that is free
-                entries.append((str(directory / name), inode, int(mode, 8), int(uid), int(gid)))
-    for path, inode, mode, uid, gid in sorted(entries):
-        first = inodes.setdefault(inode, path)
-        yield path, _node(copy / path[1:], first if first != path else "", mode, uid, gid)
+                yield str(directory / name), inode, int(mode, 8), int(uid), int(gid)
 
 
 def _node(copied: Path, shared_with: str, mode: int, uid: int, gid: int) -> Node:

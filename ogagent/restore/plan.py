@@ -72,7 +72,7 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
     check_repository(request.ipr, rules)
     disk = _disk(request.dsk, inventory)
     partition = _partition(request.par, disk, inventory, rules)
-    _refuse_precious(disk, partition)
+    refuse_precious(disk, partition)
     target = Target(
         disk=disk.disk,
         partition=partition.partition,
@@ -159,7 +159,7 @@ def _partition(number: int, disk: Disk, inventory: Inventory, rules: Rules) -> P
     return partition
 
 
-def _refuse_precious(disk: Disk, partition: Partition) -> None:
+def refuse_precious(disk: Disk, partition: Partition) -> None:
     where = f"partition {partition.partition} of disk {disk.disk} ({partition.device})"
     if partition.mounted:
         raise PartitionInUse(f"{where} is in use: {partition.mounted}", field="par", hint="unmount it first")

@@ -100,7 +100,8 @@ async def _tell(booted: Booted, path: str, secret: str, *, attempts: int) -> Non
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         for _ in range(attempts):
             try:
-                async with session.post(booted.ogcore + path, data=body, headers=headers, ssl=booted.ogcore_tls) as answer:
+                request = session.post(booted.ogcore + path, data=body, headers=headers, ssl=booted.ogcore_tls)
+                async with request as answer:
                     if answer.status < 500:
                         return
             except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError

@@ -25,7 +25,7 @@ _MODEL: Final = "disk that is a file"
 
 
 class FileMachine:
-    """Implements ``ogagent.disk.machine.Machine``. The files are disk 1, 2, … in the order given; GPT is the only table."""
+    """Implements ``ogagent.disk.machine.Machine``. The files are disk 1, 2, … in this order; their tables are GPT."""
 
     def __init__(self, disks: Sequence[Path]) -> None:
         self._disks = [path.resolve() for path in disks]

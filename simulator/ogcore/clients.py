@@ -100,3 +100,11 @@ class Clients:
 
     def at(self, ip: str) -> Client | None:
         return next((client for client in self._clients.values() if client.ip == ip), None)
+
+
+def demo_room() -> tuple[Client, ...]:
+    """The two clients of OpenGnsys' demonstration, on loopback addresses modelled on 192.168.2.0/24."""
+    return (
+        Client(name="modelo", mac="08:00:27:4F:BE:38", ip="127.0.2.2"),
+        Client(name="pc1", mac="08:00:27:0b:88:be", ip="127.0.2.3"),
+    )

@@ -1,0 +1,146 @@
+"""One image to one block device or file, and what an image says of itself: the engine without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as ProgressBar
+
+from ogagent.disk.device import BlockDevice
+from ogagent.disk.machine import Device
+from ogagent.disk.real import RealMachine
+from ogagent.errors import DeviceBusy, DiskNotFound, TargetIsCache
+from ogagent.image.detect import open_image
+from ogagent.model.disk import Inventory
+from ogagent.model.plan import ImageHeader, RestorePlan, Target
+from ogagent.model.request import RestoreRequest
+from ogagent.model.units import MIB, format_bytes
+from ogagent.restore.job import read_header, restore
+from ogagent.restore.plan import refuse_precious
+from ogagent.restore.progress import Progress
+from ogagent.source.source import SourcePolicy
+
+_POLL_S: Final = 0.1
+
+
+async def restore_to(source: str, path: str, policy: SourcePolicy, *, read_back: bool, confirmed: bool) -> None:
+    """Asks before it writes unless ``confirmed``. Raises AgentError; the target mounts nowhere then, or is untouched."""
+    inventory = await RealMachine((), ()).inventory()
+    plan = _plan(source, path, inventory)
+    header = await read_header(plan, policy)
+    console = Console()
+    console.print(f"{plan.source}\n  {describe(header)}\n{path}\n  {format_bytes(plan.target.size)}", highlight=False)
+    if not confirmed and console.input("Everything on it will be overwritten. Go on? \\[yes/no] ").strip() != "yes":
+        console.print("Nothing was written.")
+        return
+    progress = Progress(read_back_wanted=read_back)
+    work = asyncio.create_task(restore(plan, _OneTarget(), policy, progress))
+    await _show(work, progress, console)
+    await work
+    console.print(f"Done: {format_bytes(progress.written)} written, flushed{' and read back' if read_back else ''}.")
+
+
+def read_image(path: Path, *, whole: bool) -> ImageHeader:
+    """The header, or with ``whole`` also the proof of every block; nothing is written. Raises AgentError."""
+    with path.open("rb") as file:
+        image = open_image(iter(lambda: file.read(2 * MIB), b""))
+        if whole:
+            image.prepare()
+            prove = image.prover()
+            buffer = memoryview(bytearray(image.buffer_size))
+            for piece in image.pieces(lambda: buffer):
+                prove(piece)
+    return image.header
+
+
+def describe(header: ImageHeader) -> str:
+    used = "" if header.used_bytes is None else f", {format_bytes(header.used_bytes)} of it used"
+    return (
+        f"{header.format} in {header.container}, {header.filesystem} of {format_bytes(header.device_size)}{used}, "
+        f"checksums: {header.checksum}"
+    )
+
+
+class _OneTarget:
+    """The ``Machine`` of a restore that an operator aims by hand."""
+
+    async def inventory(self) -> Inventory:
+        return Inventory()
+
+    @contextmanager
+    def open_target(self, target: Target) -> Iterator[Device]:
+        fd = _open(target.device)
+        device = BlockDevice(fd, base=0, size=target.size, sector_size=target.sector_size, name=target.device)
+        try:
+            yield device
+        finally:
+            device.close()
+
+
+def _open(path: str) -> int:
+    """O_EXCL fails on a block device that is in use, and means nothing for a file: open(2)."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise DeviceBusy(f"{path} is in use", hint="unmount it first") from error
+        raise DiskNotFound(f"{path} cannot be opened: {error.strerror}") from error
+
+
+def _plan(source: str, path: str, inventory: Inventory) -> RestorePlan:
+    for disk in inventory.disks:
+        for partition in disk.partitions:
+            if _same(partition.device, path):
+                refuse_precious(disk, partition)
+                if partition.cache:
+                    raise TargetIsCache(f"{path} is the CACHE")
+    fd = _open(path)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode) and not stat.S_ISBLK(os.fstat(fd).st_mode):
+            raise DiskNotFound(f"{path} is neither a block device nor a file")
+        size = os.lseek(fd, 0, os.SEEK_END)
+    finally:
+        os.close(fd)
+    url = source if "://" in source else Path(source).resolve().as_uri()
+    target = Target(
+        disk=1, partition=1, device=path, disk_device=path, identity=path, start=0, size=size, sector_size=512
+    )
+    request = RestoreRequest(dsk=1, par=1, idi="", nci="", ipr="")
+    return RestorePlan(request=request, target=target, source=url)
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121 - Path.samefile raises for a missing first, not only second
+    except OSError:
+        return False
+
+
+async def _show(work: asyncio.Task[None], progress: Progress, console: Console) -> None:
+    columns = (
+        TextColumn("{task.description:<12}"), BarColumn(), DownloadColumn(binary_units=True),
+        TransferSpeedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    try:
+        with ProgressBar(*columns, console=console) as bar:
+            phase = None
+            task = bar.add_task("checking", total=None)
+            while not work.done():
+                if progress.phase is not phase and progress.phase is not None:
+                    phase = progress.phase
+                    bar.reset(task, description=phase, total=progress.total)
+                done = progress.read_back if phase == "reading-back" else progress.written
+                bar.update(task, completed=done, total=progress.total)
+                await asyncio.wait([work], timeout=_POLL_S)
+    finally:
+        work.cancel()
+        await asyncio.wait([work])

@@ -1,0 +1,154 @@
+"""``ogsim``: argument parsing, and errors turned into one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import ssl
+import sys
+from collections.abc import Awaitable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from ogagent.cli import read_settings, serve
+from ogagent.errors import AgentError, SettingsError
+from simulator import __version__
+from simulator.certificates import Authority
+from simulator.demo import demo
+from simulator.errors import LabError
+from simulator.machine.booted import Booted, booted_app, installed_system
+from simulator.machine.file_machine import FileMachine
+from simulator.ogcore.app import ogcore_app
+from simulator.ogcore.clients import demo_room
+from simulator.repository.app import repository_app
+from simulator.sample import make_sample
+
+DONE: Final = 0
+FAILED: Final = 1
+CONFIGURATION: Final = 78  # EX_CONFIG of sysexits.h
+INTERRUPTED: Final = 130
+_GOODBYE_S: Final = 2.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (AgentError, LabError) as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        print(f"ogsim: {error.message}{hint}", file=sys.stderr)  # noqa: T201 - the place where errors reach a person
+        return CONFIGURATION if isinstance(error, SettingsError) else FAILED
+    except OSError as error:  # a full disk, say
+        print(f"ogsim: {error}", file=sys.stderr)  # noqa: T201 - likewise
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return DONE
+
+
+def _demo(options: argparse.Namespace) -> None:
+    demo(keep=options.keep)
+
+
+def _repository(options: argparse.Namespace) -> None:
+    if not options.images.is_dir():
+        raise LabError(f"{options.images} is no directory", hint="make it, and put images into it or use --sample")
+    if options.sample:
+        make_sample(options.images)
+    _listen(repository_app(options.images), options)
+
+
+def _ogcore(options: argparse.Namespace) -> None:
+    tls = Authority(options.tls).client_context()
+    _listen(ogcore_app(demo_room(), repository=options.repository, repository_tls=tls), options)
+
+
+def _agent(options: argparse.Namespace) -> None:
+    settings = read_settings(options.config)
+    for disk in options.disk:
+        if not disk.is_file():
+            raise LabError(f"{disk} is no file", hint="a disk is a file that holds a GPT")
+    serve(settings, FileMachine(options.disk))
+
+
+def _boot(options: argparse.Namespace) -> None:
+    authority = Authority(options.tls)
+    context = authority.server_context(options.address)
+    booted = Booted(
+        ip=options.address,
+        ogcore=options.ogcore,
+        ogcore_tls=authority.client_context(),
+        fingerprint=authority.fingerprint(options.address),
+        system=installed_system(options.disk, options.partition),
+    )
+    _listen_with(booted_app(booted), options, context)
+
+
+def _listen(app: web.Application | Awaitable[web.Application], options: argparse.Namespace) -> None:
+    _listen_with(app, options, Authority(options.tls).server_context(options.address) if options.tls else None)
+
+
+def _listen_with(
+    app: web.Application | Awaitable[web.Application], options: argparse.Namespace, context: ssl.SSLContext | None
+) -> None:
+    """Until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    serve_app = partial(web.run_app, app, host=options.address, port=options.port, ssl_context=context)
+    try:
+        serve_app(print=None, access_log=None, shutdown_timeout=_GOODBYE_S, loop=asyncio.new_event_loop())
+    except OSError as error:
+        raise LabError(
+            f"cannot listen on {options.address} port {options.port}: {error.strerror}",
+            hint="stop what listens there, or choose another place with --address and --port",
+        ) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ogsim", description="A computer room of OpenGnsys without hardware.")
+    parser.add_argument("--version", action="version", version=f"ogsim {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo_command = commands.add_parser("demo", help="the whole story once: an image travels to a client")
+    demo_command.add_argument("--keep", action="store_true", help="leave the room running until Ctrl-C")
+    demo_command.set_defaults(command=_demo)
+
+    repository = commands.add_parser("repository", help="serve a directory of images")
+    repository.add_argument("--images", type=Path, required=True, metavar="DIR")
+    repository.add_argument("--sample", action="store_true", help="make image-test in it first")
+    _add_place(repository, "127.0.68.55", 8443)
+    security = repository.add_mutually_exclusive_group(required=True)
+    security.add_argument("--tls", type=Path, metavar="DIR", help=_TLS_HELP)
+    security.add_argument("--plain", dest="tls", action="store_const", const=None, help="HTTP without TLS")
+    repository.set_defaults(command=_repository)
+
+    ogcore = commands.add_parser("ogcore", help="run ogCore for the room of the demonstration")
+    ogcore.add_argument("--repository", default="https://127.0.68.55:8443", metavar="URL")
+    _add_place(ogcore, "127.0.2.1", 8443)
+    ogcore.add_argument("--tls", type=Path, required=True, metavar="DIR", help=_TLS_HELP)
+    ogcore.set_defaults(command=_ogcore)
+
+    agent = commands.add_parser("agent", help="run the real agent on disks that are files")
+    agent.add_argument("--config", type=Path, required=True, metavar="FILE")
+    agent.add_argument("--disk", type=Path, required=True, nargs="+", metavar="FILE", help="disk 1, disk 2, …")
+    agent.set_defaults(command=_agent)
+
+    boot = commands.add_parser("boot", help="be a client that has booted from its disk, if that boots")
+    boot.add_argument("--disk", type=Path, required=True, metavar="FILE")
+    boot.add_argument("--partition", type=int, default=2, metavar="N")
+    boot.add_argument("--ogcore", default="https://127.0.2.1:8443", metavar="URL")
+    _add_place(boot, "127.0.2.3", 8000)
+    boot.add_argument("--tls", type=Path, required=True, metavar="DIR", help=_TLS_HELP)
+    boot.set_defaults(command=_boot)
+    return parser
+
+
+_TLS_HELP: Final = "directory of the lab's certificate authority, made when there is none"
+
+
+def _add_place(command: argparse.ArgumentParser, address: str, port: int) -> None:
+    command.add_argument("--address", default=address, help=f"default {address}")
+    command.add_argument("--port", type=int, default=port, help=f"default {port}")
