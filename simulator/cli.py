@@ -32,6 +32,7 @@ FAILED: Final = 1
 CONFIGURATION: Final = 78  # EX_CONFIG of sysexits.h
 INTERRUPTED: Final = 130
 _GOODBYE_S: Final = 2.0
+_MEGABIT: Final = 1_000_000 / 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +60,7 @@ def _repository(options: argparse.Namespace) -> None:
         raise LabError(f"{options.images} is no directory", hint="make it, and put images into it or use --sample")
     if options.sample:
         make_sample(options.images)
-    _listen(repository_app(options.images), options)
+    _listen(repository_app(options.images, rate=options.mbit), options)
 
 
 def _ogcore(options: argparse.Namespace) -> None:
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     repository = commands.add_parser("repository", help="serve a directory of images")
     repository.add_argument("--images", type=Path, required=True, metavar="DIR")
     repository.add_argument("--sample", action="store_true", help="make image-test in it first")
+    repository.add_argument("--mbit", type=_megabits, default=0, metavar="N", help="so many megabits a second for each")
     _add_place(repository, "127.0.68.55", 8443)
     security = repository.add_mutually_exclusive_group(required=True)
     security.add_argument("--tls", type=Path, metavar="DIR", help=_TLS_HELP)
@@ -152,3 +154,11 @@ _TLS_HELP: Final = "directory of the lab's certificate authority, made when ther
 def _add_place(command: argparse.ArgumentParser, address: str, port: int) -> None:
     command.add_argument("--address", default=address, help=f"default {address}")
     command.add_argument("--port", type=int, default=port, help=f"default {port}")
+
+
+def _megabits(text: str) -> int:
+    """In bytes a second."""
+    rate = float(text) * _MEGABIT
+    if not 1 <= rate < 1 << 40:
+        raise argparse.ArgumentTypeError(f"{text} is no speed for a network")
+    return int(rate)

@@ -25,6 +25,7 @@ REPOSITORY: Final = Place("127.0.68.55", 8443)
 CLIENTS: Final = {client.name: Place(client.ip, client.port) for client in demo_room()}
 
 _OGSIM: Final = (sys.executable, "-m", "simulator")
+_MBIT: Final = "100"  # a classroom's network: fast enough to watch, slow enough to see something
 _POLL_S: Final = 0.1
 _PATIENCE_S: Final = 30.0
 
@@ -59,7 +60,7 @@ class Room:
 
     def start_servers(self) -> None:
         tls = ("--tls", self.authority.directory)
-        self._start("repository", "repository", "--images", self.images, *_where(REPOSITORY), *tls)
+        self._start("repository", "repository", "--images", self.images, "--mbit", _MBIT, *_where(REPOSITORY), *tls)
         self._start("ogcore", "ogcore", "--repository", REPOSITORY.url, *_where(OGCORE), *tls)
         self.wait_for("the repository answers", lambda: _answers(self.repository, "/ogrepository/images"))
         self.wait_for("ogCore answers", lambda: _answers(self.ogcore, "/clients"))

@@ -15,11 +15,16 @@ from simulator.repository.ranges import Representation, Unsatisfiable, requested
 
 PREFIX: Final = "/ogrepository/images"
 _CATALOGUE: Final = web.AppKey("catalogue", Catalogue)
+_RATE: Final = web.AppKey("rate", int)
 _CHUNK: Final = 1 << 20
+_UNLIMITED: Final = 0
+_CHUNKS_A_SECOND: Final = 10
 
 
-def repository_app(directory: Path) -> web.Application:
+def repository_app(directory: Path, *, rate: int = _UNLIMITED) -> web.Application:
+    """``rate`` is how many bytes a second each connection gets, 0 for as many as it takes."""
     app = web.Application()
+    app[_RATE] = rate
     app[_CATALOGUE] = Catalogue(directory)
     app.router.add_get(PREFIX, _images)
     app.router.add_get(PREFIX + "/{name:.+}", _file)
@@ -68,12 +73,16 @@ async def _send(request: web.Request, file: BinaryIO) -> web.StreamResponse:
 
 async def _send_bytes(request: web.Request, response: web.StreamResponse, file: BinaryIO, part: range) -> None:
     await asyncio.to_thread(file.seek, part.start)
+    rate = request.app[_RATE]
+    size = rate // _CHUNKS_A_SECOND or _CHUNK
     left = len(part)
     while left:
-        chunk = await asyncio.to_thread(file.read, min(_CHUNK, left))
+        chunk = await asyncio.to_thread(file.read, min(size, left))
         if not chunk:  # the file became shorter: the client must not take what it has for the whole
             if request.transport:
                 request.transport.abort()
             return
         await response.write(chunk)
         left -= len(chunk)
+        if rate:
+            await asyncio.sleep(len(chunk) / rate)

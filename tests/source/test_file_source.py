@@ -49,12 +49,3 @@ async def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
         async with FileSource.open(str(image)) as source:
             async for _ in source.chunks():
                 os.truncate(image, 100)
-
-
-async def test_a_file_that_grows_is_read_as_it_was(tmp_path: Path) -> None:
-    image = tmp_path / "image-test.img"
-    image.write_bytes(IMAGE)
-    async with FileSource.open(str(image)) as source:
-        with image.open("ab") as file:
-            file.write(b"more")
-        assert b"".join([chunk async for chunk in source.chunks()]) == IMAGE

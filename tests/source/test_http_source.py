@@ -180,10 +180,15 @@ async def test_a_stall_before_the_first_byte() -> None:
         assert await fetch(server.url, stall=0.2) == Fetched(IMAGE, SIZE, 1)
 
 
-@pytest.mark.parametrize("garbage", [b"", b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/1.1 200 OK\r\nno header\r\n\r\n"])
+@pytest.mark.parametrize("garbage", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/1.1 200 OK\r\nno header\r\n\r\n"])
 async def test_an_answer_that_is_no_http_is_asked_again(garbage: bytes) -> None:
     async with scripted(Answer(garbage), Answer(whole(IMAGE))) as server:
         assert await fetch(server.url) == Fetched(IMAGE, SIZE, 1)
+
+
+async def test_a_connection_that_closes_without_a_word() -> None:
+    async with scripted(Answer(b""), Answer(whole(IMAGE))) as server:
+        assert (await fetch(server.url)).data == IMAGE
 
 
 async def test_a_cut_chunked_body_is_no_end() -> None:

@@ -1,0 +1,149 @@
+"""``image-test``, seen by the tools that it must please."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulator.ext4 import check, fill, make_filesystem, read_file, read_tree, used_blocks
+from simulator.sample import FILESYSTEM_SIZE, Sample, make_sample
+from simulator.tree import MIB, OS_RELEASE, Node, linux_tree
+
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+NOBODY = 65534
+
+
+def tool(name: str) -> str:
+    path = shutil.which(name, path=PATH)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+@pytest.fixture(scope="module")
+def restored(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample, restored by the real partclone."""
+    restore, zstd = tool("partclone.restore"), tool("zstd")
+    directory = tmp_path_factory.mktemp("restored")
+    image, target = directory / "image", directory / "target.raw"
+    subprocess.run([zstd, "-q", "-d", sample.image, "-o", image], check=True)
+    command = [restore, "-C", "-q", "-L", directory / "log", "-s", image, "-O", target]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    target.chmod(0o600)  # partclone makes it read-only
+    os.truncate(target, FILESYSTEM_SIZE)  # and leaves the free blocks at the end away
+    return target
+
+
+def test_is_the_same_each_time(sample: Sample, tmp_path: Path) -> None:
+    again = make_sample(tmp_path)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "image-test.img",
+        "image-test.img.full.sum",
+        "image-test.img.info",
+        "image-test.img.sum",
+    ]
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (sample.image.parent / path.name).read_bytes(), path.name
+    assert again.tree == sample.tree
+
+
+def test_is_the_same_without_root(sample: Sample, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("this is already run without root")
+    # What an unprivileged process does with tmp_path is done by a child, which cannot become root again.
+    subprocess.run(
+        [sys.executable, "-c", _AS_NOBODY, str(tmp_path)],
+        check=True,
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": PATH},
+    )
+    assert (tmp_path / "image-test.img").read_bytes() == sample.image.read_bytes()
+
+
+_AS_NOBODY = f"""
+import os, sys, tempfile
+from pathlib import Path
+from simulator.sample import make_sample
+import encodings.idna, random
+directory = Path(sys.argv[1])
+os.chmod(directory, 0o777)
+os.umask(0o077)
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+tempfile.tempdir = "/tmp"
+fd = os.open(directory, os.O_RDONLY) if os.access(directory, os.R_OK) else None
+os.chdir("/tmp")
+place = Path(tempfile.mkdtemp())
+make_sample(place)
+sys.stdout.write(str(place))
+"""
+
+
+def test_sums_and_info_are_those_of_the_file(sample: Sample) -> None:
+    data = sample.image.read_bytes()
+    assert _sidecar(sample, "full.sum") == hashlib.md5(data).hexdigest()
+    assert _sidecar(sample, "sum") == hashlib.md5(data[-MIB:]).hexdigest()
+    assert _sidecar(sample, "info").split(":")[:3] == ["partclone", "zstd", "EXTFS"]
+
+
+def test_real_partclone_accepts_it(sample: Sample, tmp_path: Path) -> None:
+    chkimg, zstd = tool("partclone.chkimg"), tool("zstd")
+    subprocess.run([zstd, "-q", "-d", sample.image, "-o", tmp_path / "image"], check=True)
+    command = [chkimg, "-L", tmp_path / "log", "-s", tmp_path / "image"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_what_real_partclone_restores_holds_the_tree(sample: Sample, restored: Path) -> None:
+    check(restored)
+    assert read_tree(restored) == sample.tree
+
+
+def test_is_what_real_partclone_would_have_made(sample: Sample, restored: Path, tmp_path: Path) -> None:
+    clone, zstd = tool("partclone.ext4"), tool("zstd")
+    subprocess.run([zstd, "-q", "-d", sample.image, "-o", tmp_path / "ours"], check=True)
+    command = [clone, "-c", "-q", "-L", tmp_path / "log", "-s", restored, "-O", tmp_path / "theirs"]
+    subprocess.run(command, capture_output=True, check=True)
+    ours, theirs = (tmp_path / "ours").read_bytes(), (tmp_path / "theirs").read_bytes()
+    # All but partclone's own version, at 16-29, and the checksum of the header, at 106-109, that follows from it.
+    assert [ours[:16], ours[30:106], ours[110:]] == [theirs[:16], theirs[30:106], theirs[110:]]
+
+
+def test_tree_is_a_small_linux() -> None:
+    tree = linux_tree("01936caf-facb-72ad-9446-97e7dbf2b96a")
+    assert tree["/etc/os-release"] == Node(kind="symlink", mode=0o777, target="../usr/lib/os-release")
+    assert tree["/usr/lib/os-release"].content == OS_RELEASE
+    assert {node.kind for node in tree.values()} == {"directory", "file", "symlink", "hard link"}
+    assert 25 * MIB < sum(len(node.content) for node in tree.values()) < 64 * MIB
+
+
+def test_used_blocks_are_all_but_the_free_ones(tmp_path: Path) -> None:
+    filesystem = tmp_path / "filesystem"
+    make_filesystem(filesystem, 32 * MIB, uuid="01936caf-facb-72ad-9446-97e7dbf2b96a", label="")
+    before = used_blocks(filesystem)
+    fill(filesystem, {"/file": Node(kind="file", content=bytes(range(256)) * 16 * 10)})
+    after = used_blocks(filesystem)
+    assert before.block_count == after.block_count == 32 * MIB // 4096
+    assert after.used == before.used + 10
+    assert all(first.stop < second.start for first, second in zip(after.ranges, after.ranges[1:], strict=False))
+
+
+def test_a_file_system_inside_a_disk_is_read_in_place(tmp_path: Path) -> None:
+    disk, offset = tmp_path / "disk", 3 * MIB
+    with disk.open("wb") as file:
+        file.truncate(64 * MIB)
+    make_filesystem(disk, 32 * MIB, uuid="01936caf-facb-72ad-9446-97e7dbf2b96a", label="", offset=offset)
+    tree = {"/año nuevo": Node(kind="file", mode=0o640, uid=7, gid=8, content="felicidades\n".encode())}
+    fill(disk, tree, offset=offset)
+    assert read_tree(disk, offset=offset) == tree
+    assert read_file(disk, "/año nuevo", offset=offset) == "felicidades\n"
+    assert read_file(disk, "/absent", offset=offset) == ""
+
+
+def _sidecar(sample: Sample, suffix: str) -> str:
+    return sample.image.with_name(f"{sample.image.name}.{suffix}").read_text().strip()
