@@ -56,10 +56,11 @@ def run(
 class Peer:
     """A process of the lab that runs until it is stopped. What it says goes to ``log``."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path, grace_s: float) -> None:
         self.name = name
         self.log = log
         self._process = process
+        self._grace_s = grace_s
 
     @property
     def pid(self) -> int:
@@ -77,16 +78,17 @@ class Peer:
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
                 self._process.terminate()
-            _wait_for_end(self._process.pid, _GRACE_S)
+            _wait_for_end(self._process.pid, self._grace_s)
             _kill_group(self._process.pid)
             self._process.wait(_KILL_S)
 
 
 @contextmanager
-def peer(name: str, command: Sequence[str | Path], log: Path) -> Iterator[Peer]:
+def peer(name: str, command: Sequence[str | Path], log: Path, *, grace_s: float = _GRACE_S) -> Iterator[Peer]:
+    """When it does not end within ``grace_s`` after SIGTERM, it is killed."""
     with log.open("ab") as output:
         process = _start(command, {}, output.fileno(), output.fileno())
-    started = Peer(name, process, log)
+    started = Peer(name, process, log, grace_s)
     try:
         yield started
     finally:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ogagent.image.piece import Extent
 
 _STEP: Final = 4096  # bytes of bitmap turned into text at a time
+
+
+_AS_DIGITS: Final = bytes(0x31 if value == 1 else 0x30 for value in range(256))
+
+
+def pack(parts: Iterable[bytes]) -> bytes:
+    """From one byte a block to one bit. Only 1 means used: old images hold other values, and partclone skips them.
+
+    Each part but the last must have a multiple of 8 bytes.
+    """
+    packed = bytearray()
+    for part in parts:
+        digits = part.translate(_AS_DIGITS)[::-1]
+        packed += int(digits, 2).to_bytes(-(-len(part) // 8), "little")
+    return bytes(packed)
 
 
 def count_used(bitmap: bytes, total: int) -> int:

@@ -46,6 +46,13 @@ class Crc32Checksum:
         self._value = 0
 
 
+class Crc32Checksum0001(Crc32Checksum):
+    """Format 0001 forgot to move on while it computed: each block counts as if it were its first byte, repeated."""
+
+    def update(self, data: memoryview) -> None:
+        super().update(memoryview(bytes((data[0],)) * len(data)))
+
+
 class XxhChecksum:
     """xxhash gives its digests in network order; partclone stores the integer as the machine has it."""
 
@@ -67,6 +74,8 @@ def checksum(mode: int) -> Checksum:
     match mode:
         case _ if mode == CRC32:
             return Crc32Checksum()
+        case _ if mode == CRC32_0001:
+            return Crc32Checksum0001()
         case _ if mode == XXH64:
             return XxhChecksum(xxhash.xxh64())
         case _ if mode == XXH128:

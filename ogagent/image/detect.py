@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from ogagent.errors import UnknownImage
-from ogagent.image import partclone
 from ogagent.image.codec import open_container
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.image.partclone import PartcloneImage
+from ogagent.image.partclone_header import MAGIC
 from ogagent.image.piece import Image
 from ogagent.image.raw import RawImage
 from ogagent.image.stream import ByteStream, Chunks
@@ -34,7 +34,7 @@ def open_image(chunks: Iterator[bytes]) -> Image:
     decoder = open_container(source)
     stream = ByteStream(decoder)
     head = stream.peek(PROBE_SIZE)
-    if head.startswith(partclone.MAGIC):
+    if head.startswith(MAGIC):
         return PartcloneImage(stream, decoder.container)
     superblock = recognize(head)
     if superblock is not None:
