@@ -21,6 +21,7 @@ from ogagent.disk.machine import Machine
 from ogagent.errors import SettingsError
 from ogagent.http.access import agent_secret, make_access
 from ogagent.http.app import make_app
+from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
 from ogagent.model.plan import RestorePlan
 from ogagent.ogcore.address import LocalAddress, local_address
@@ -69,7 +70,9 @@ async def run(settings: Settings, machine: Machine) -> None:
         secret = await asyncio.to_thread(agent_secret, settings.access)
         reporter, registration = await stack.enter_async_context(_ogcore(settings, secret, identity.fingerprint))
         policy = await asyncio.to_thread(source_policy, settings)
-        jobs = _job_manager(settings, machine, policy, reporter)
+        journal = await asyncio.to_thread(Journal.open, Path(settings.state.dir))
+        stack.callback(journal.close)
+        jobs = _job_manager(settings, machine, policy, reporter, journal)
         app = make_app(jobs, make_access(settings.access, secret))
         await stack.enter_async_context(_listening(app, settings, identity))
         notifier.ready()
@@ -99,7 +102,9 @@ def _is_plain_address(address: str) -> bool:
     return False
 
 
-def _job_manager(settings: Settings, machine: Machine, policy: SourcePolicy, reporter: Reporter) -> JobManager:
+def _job_manager(
+    settings: Settings, machine: Machine, policy: SourcePolicy, reporter: Reporter, journal: Journal
+) -> JobManager:
     async def run_restore(plan: RestorePlan, progress: Progress) -> None:
         await restore(plan, machine, policy, progress)
 
@@ -109,6 +114,7 @@ def _job_manager(settings: Settings, machine: Machine, policy: SourcePolicy, rep
         restore=run_restore,
         reporter=reporter,
         read_back=settings.restore.read_back,
+        journal=journal,
     )
 
 

@@ -33,7 +33,7 @@ _POLL_S: Final = 0.1
 
 
 async def restore_to(source: str, path: str, policy: SourcePolicy, *, read_back: bool, confirmed: bool) -> None:
-    """Asks before it writes unless ``confirmed``. Raises AgentError; the target mounts nowhere then, or is untouched."""
+    """Asks before it writes unless ``confirmed``. Raises AgentError; the target then mounts nowhere or is untouched."""
     inventory = await RealMachine((), ()).inventory()
     plan = _plan(source, path, inventory)
     header = await read_header(plan, policy)

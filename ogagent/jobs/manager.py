@@ -8,12 +8,14 @@ import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError, DiskBusy, InternalError, JobFinished, JobNotFound, Stopping
+from ogagent.jobs.journal import Journal, Place
 from ogagent.model.disk import Disk, Inventory
 from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
 from ogagent.model.plan import RestorePlan
@@ -49,7 +51,14 @@ class JobManager:
     """Implements ``ogagent.http.handlers.Jobs``. Lives on the event loop; ``aclose`` ends what still runs."""
 
     def __init__(
-        self, *, machine: Machine, rules: Rules, restore: Restore, reporter: Reporter, read_back: bool = True
+        self,
+        *,
+        machine: Machine,
+        rules: Rules,
+        restore: Restore,
+        reporter: Reporter,
+        read_back: bool = True,
+        journal: Journal | None = None,
     ) -> None:
         self._machine = machine
         self._rules = rules
@@ -58,7 +67,7 @@ class JobManager:
         self._read_back = read_back
         self._running: dict[str, _Running] = {}
         self._finished: dict[str, Job] = {}
-        self._incomplete: set[tuple[str, int]] = set()
+        self._journal = journal or Journal.in_memory()
         self._stopping = False
 
     @property
@@ -67,7 +76,8 @@ class JobManager:
 
     async def inventory(self) -> Inventory:
         found = await self._machine.inventory()
-        return Inventory(disks=tuple(self._marked(disk) for disk in found.disks))
+        incomplete = await asyncio.to_thread(self._journal.incomplete)
+        return Inventory(disks=tuple(_marked(disk, incomplete) for disk in found.disks))
 
     async def start(self, request: RestoreRequest) -> Job:
         """Raises Refusal. When it returns, the job runs."""
@@ -77,7 +87,8 @@ class JobManager:
         # Meanwhile another call may have come; from here to the claim nothing waits.
         self._refuse_when_stopping()
         self._refuse_claimed(request.dsk)
-        progress = Progress(read_back_wanted=self._read_back)
+        place = (plan.target.identity, plan.target.partition)
+        progress = Progress(read_back_wanted=self._read_back, on_touch=partial(self._journal.mark_incomplete, place))
         running = _Running(_new_job(plan, self._new_id()), plan, progress)
         self._running[running.job.job_id] = running
         running.work = asyncio.create_task(self._restore(plan, progress))
@@ -127,9 +138,7 @@ class JobManager:
     async def _end(self, running: _Running, state: State, error: JobError | None) -> None:
         place = (running.plan.target.identity, running.plan.target.partition)
         if state is State.SUCCEEDED:
-            self._incomplete.discard(place)
-        elif running.progress.touched:
-            self._incomplete.add(place)
+            await asyncio.to_thread(self._journal.mark_complete, place)
         job = replace(_shown(running), state=state, phase=None, error=error, rate=0, eta_s=None, finished=_now())
         if state is State.SUCCEEDED:
             job = replace(job, progress=100)
@@ -168,17 +177,16 @@ class JobManager:
                     hint="wait for its end, or cancel it with KillJob",
                 )
 
-    def _marked(self, disk: Disk) -> Disk:
-        partitions = tuple(
-            replace(part, incomplete=(disk.identity, part.partition) in self._incomplete) for part in disk.partitions
-        )
-        return replace(disk, partitions=partitions)
-
     def _new_id(self) -> str:
         while True:
             job_id = f"{FUNCTION}-{secrets.token_hex(4)}"
             if job_id not in self._running and job_id not in self._finished:
                 return job_id
+
+
+def _marked(disk: Disk, incomplete: frozenset[Place]) -> Disk:
+    partitions = (replace(part, incomplete=(disk.identity, part.partition) in incomplete) for part in disk.partitions)
+    return replace(disk, partitions=tuple(partitions))
 
 
 def _new_job(plan: RestorePlan, job_id: str) -> Job:

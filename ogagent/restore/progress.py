@@ -26,8 +26,10 @@ class Progress:
     read_back: int = 0
     retries: int = 0
     bottleneck: Bottleneck | None = None
+    on_touch: Callable[[], None] = lambda: None
+    """Called once, in a worker thread, before the first write; what it raises keeps the partition as it is."""
     touched: bool = False
-    """Something has been written; from now on the partition is either whole or INCOMPLETE."""
+    """From here on the partition is either whole or INCOMPLETE."""
     warnings: list[str] = field(default_factory=list)
     _seconds: dict[Phase, float] = field(default_factory=dict)
     _entered: float = 0.0
@@ -42,6 +44,11 @@ class Progress:
         self.phase, self._entered = phase, now
         self._rated = (now, self._done)
         self._rate = 0.0
+
+    def touch(self) -> None:
+        if not self.touched:
+            self.on_touch()
+            self.touched = True
 
     @property
     def counts(self) -> ByteCounts:

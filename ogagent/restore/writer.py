@@ -42,7 +42,7 @@ class PartitionWriter:
         self._stopped = True
 
     def begin(self) -> None:
-        self._progress.touched = True
+        self._progress.touch()
         self._device.zero(0, len(self._head))
         self._device.flush()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -40,14 +42,23 @@ async def _file(request: web.Request) -> web.StreamResponse:
     path = await asyncio.to_thread(request.app[_CATALOGUE].file, request.match_info["name"])
     if path is None:
         raise web.HTTPNotFound(text="there is no such image\n")
-    try:
-        file = await asyncio.to_thread(path.open, "rb")
-    except OSError as error:
-        raise web.HTTPForbidden(text=f"the image cannot be read: {error.strerror}\n") from None
-    try:
+    async with _opened(path) as file:
         return await _send(request, file)
+
+
+@asynccontextmanager
+async def _opened(path: Path) -> AsyncIterator[BinaryIO]:
+    """Closed also when the client goes away before it is open."""
+    opening = asyncio.ensure_future(asyncio.to_thread(path.open, "rb"))
+    try:
+        try:
+            file = await asyncio.shield(opening)
+        except OSError as error:
+            raise web.HTTPForbidden(text=f"the image cannot be read: {error.strerror}\n") from None
+        yield file
     finally:
-        await asyncio.to_thread(file.close)
+        with suppress(OSError):
+            (await opening).close()
 
 
 async def _send(request: web.Request, file: BinaryIO) -> web.StreamResponse:

@@ -10,6 +10,8 @@ import pytest
 from simulator.repository.catalogue import Catalogue, Image
 from simulator.sample import Sample
 
+NAMES_OF_NO_IMAGE = ["../X.img", "/etc/X.img", "a/../../X.img", ".X.img", "a/b/X.img", "X", "X.img\0", "ñ.img", ""]
+
 
 def put(directory: Path, name: str, data: bytes, *, total: str | None = None, info: str = "") -> Path:
     path = directory / f"{name}.img"
@@ -104,9 +106,7 @@ def test_one_directory_below_counts_and_no_more(tmp_path: Path) -> None:
     assert only(Catalogue(tmp_path)).name == "aula/X"
 
 
-@pytest.mark.parametrize(
-    "name", ["../X.img", "/etc/X.img", "a/../../X.img", ".X.img", "a/b/X.img", "X", "X.img\0", "ñ.img"]
-)
+@pytest.mark.parametrize("name", NAMES_OF_NO_IMAGE)
 def test_names_that_no_image_has(tmp_path: Path, name: str) -> None:
     images = tmp_path / "images"
     images.mkdir()

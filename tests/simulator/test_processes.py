@@ -37,7 +37,7 @@ def test_only_what_is_allowed_is_inherited(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_tool_that_is_missing() -> None:
-    with pytest.raises(ToolMissing, match="mkfs.nonsense is not installed"):
+    with pytest.raises(ToolMissing, match=r"mkfs\.nonsense is not installed"):
         run(["mkfs.nonsense"])
 
 
@@ -71,10 +71,17 @@ def test_a_peer_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
+POLITE = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("bye")))
+print("up", flush=True)
+signal.pause()
+"""
+
+
 def test_a_peer_may_say_goodbye(tmp_path: Path) -> None:
-    polite = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('bye'))); print('up', flush=True); signal.pause()"
     log = tmp_path / "log"
-    with peer("polite", python(polite), log) as process:
+    with peer("polite", python(POLITE), log) as process:
         wait_for(log, "up", process.pid)
         process.stop()
     assert log.read_text() == "up\nbye\n"

@@ -16,6 +16,9 @@ from simulator.repository.app import repository_app
 DATA = bytes(range(256)) * 20_000
 PATH = "/ogrepository/images/X.img"
 
+UNREADABLE_RANGES = ["bytes=5-3", "bytes=0-1,5-9", "lines=1-2", "bytes=-", "bytes=a-b", "bytes=" + "9" * 50]
+ABSENT = ["Y.img", "..%2fsecret.img", "%2e%2e/secret.img", "a/b/c.img", "%2fetc%2fpasswd", "X.img/"]
+
 Client = TestClient[Request, Application]
 
 
@@ -76,9 +79,7 @@ async def test_a_range_beyond_the_end(client: Client, asked: str) -> None:
         assert response.headers["Content-Range"] == f"bytes */{len(DATA)}"
 
 
-@pytest.mark.parametrize(
-    "asked", ["bytes=5-3", "bytes=0-1,5-9", "lines=1-2", "bytes=-", "bytes=a-b", "bytes=" + "9" * 50]
-)
+@pytest.mark.parametrize("asked", UNREADABLE_RANGES)
 async def test_a_range_that_cannot_be_read_is_none(client: Client, asked: str) -> None:
     async with client.get(PATH, headers={"Range": asked}) as response:
         assert response.status == 200
@@ -127,9 +128,7 @@ async def test_a_sidecar(client: Client) -> None:
         assert await response.text() == hashlib.md5(DATA).hexdigest()
 
 
-@pytest.mark.parametrize(
-    "name", ["Y.img", "..%2fsecret.img", "%2e%2e/secret.img", "a/b/c.img", "%2fetc%2fpasswd", "X.img/"]
-)
+@pytest.mark.parametrize("name", ABSENT)
 async def test_what_is_not_there(client: Client, images: Path, name: str) -> None:
     (images.parent / "secret.img").write_bytes(b"secret")
     async with client.get(f"/ogrepository/images/{name}") as response:

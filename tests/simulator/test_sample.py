@@ -41,7 +41,7 @@ def restored(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("restored")
     image, target = directory / "image", directory / "target.raw"
     subprocess.run([zstd, "-q", "-d", sample.image, "-o", image], check=True)
-    command = [restore, "-C", "-q", "-L", directory / "log", "-s", image, "-O", target]
+    command: list[str | Path] = [restore, "-C", "-q", "-L", directory / "log", "-s", image, "-O", target]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     target.chmod(0o600)  # partclone makes it read-only
@@ -80,7 +80,7 @@ def test_sums_and_info_are_those_of_the_file(sample: Sample) -> None:
 def test_real_partclone_accepts_it(sample: Sample, tmp_path: Path) -> None:
     chkimg, zstd = tool("partclone.chkimg"), tool("zstd")
     subprocess.run([zstd, "-q", "-d", sample.image, "-o", tmp_path / "image"], check=True)
-    command = [chkimg, "-L", tmp_path / "log", "-s", tmp_path / "image"]
+    command: list[str | Path] = [chkimg, "-L", tmp_path / "log", "-s", tmp_path / "image"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
@@ -93,7 +93,7 @@ def test_what_real_partclone_restores_holds_the_tree(sample: Sample, restored: P
 def test_is_what_real_partclone_would_have_made(sample: Sample, restored: Path, tmp_path: Path) -> None:
     clone, zstd = tool("partclone.ext4"), tool("zstd")
     subprocess.run([zstd, "-q", "-d", sample.image, "-o", tmp_path / "ours"], check=True)
-    command = [clone, "-c", "-q", "-L", tmp_path / "log", "-s", restored, "-O", tmp_path / "theirs"]
+    command: list[str | Path] = [clone, "-c", "-q", "-L", tmp_path / "log", "-s", restored, "-O", tmp_path / "theirs"]
     subprocess.run(command, capture_output=True, check=True)
     ours, theirs = (tmp_path / "ours").read_bytes(), (tmp_path / "theirs").read_bytes()
     # All but partclone's own version, at 16-29, and the checksum of the header, at 106-109, that follows from it.

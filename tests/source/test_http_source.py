@@ -137,7 +137,9 @@ def header(head: str, name: str) -> str | None:
 
 async def test_a_cut_connection_is_continued_where_it_broke() -> None:
     async with scripted(
-        Answer(whole(IMAGE[:FIRST])), Answer(partial(FIRST, IMAGE[FIRST:SECOND])), Answer(partial(SECOND, IMAGE[SECOND:]))
+        Answer(whole(IMAGE[:FIRST])),
+        Answer(partial(FIRST, IMAGE[FIRST:SECOND])),
+        Answer(partial(SECOND, IMAGE[SECOND:])),
     ) as server:
         assert await fetch(server.url) == Fetched(IMAGE, SIZE, 2)
     assert [header(head, "Range") for head in server.heads] == [None, f"bytes={FIRST}-", f"bytes={SECOND}-"]
@@ -168,9 +170,7 @@ async def test_a_connection_that_breaks_again_while_it_is_skipped_through() -> N
 
 
 async def test_a_stall_is_given_up_and_continued() -> None:
-    async with scripted(
-        Answer(whole(IMAGE[:FIRST]), hold=True), Answer(partial(FIRST, IMAGE[FIRST:]))
-    ) as server:
+    async with scripted(Answer(whole(IMAGE[:FIRST]), hold=True), Answer(partial(FIRST, IMAGE[FIRST:]))) as server:
         assert await fetch(server.url, stall=0.2) == Fetched(IMAGE, SIZE, 1)
     assert header(server.heads[1], "Range") == f"bytes={FIRST}-"
 

@@ -1,0 +1,107 @@
+"""Which devices count as disks, and what sysfs says of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ogagent.disk.kernel import describe_disk, find_disks, is_disk
+
+
+def device(root: Path, name: str, **files: str) -> Path:
+    directory = root / name
+    directory.mkdir(parents=True)
+    for file, content in files.items():
+        path = directory / file.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content + "\n")
+    return directory
+
+
+@pytest.mark.parametrize("name", ["sda", "vda", "xvda", "nvme0n1", "mmcblk0", "hda", "cciss!c0d0", "pmem0"])
+def test_disk(tmp_path: Path, name: str) -> None:
+    assert is_disk(device(tmp_path, name, removable="0", ro="0", hidden="0"))
+
+
+@pytest.mark.parametrize(
+    "name", ["loop0", "ram0", "zram0", "sr0", "fd0", "dm-0", "md0", "md127", "nbd0", "mtdblock0", "drbd0"]
+)
+def test_no_disk(tmp_path: Path, name: str) -> None:
+    assert not is_disk(device(tmp_path, name, removable="0", ro="0"))
+
+
+@pytest.mark.parametrize("flag", ["removable", "ro", "hidden"])
+def test_disk_that_does_not_count(tmp_path: Path, flag: str) -> None:
+    flags = {"removable": "0", "ro": "0", "hidden": "0", flag: "1"}
+    assert not is_disk(device(tmp_path, "sdb", **flags))
+
+
+def test_what_sysfs_says(tmp_path: Path) -> None:
+    sysfs = device(
+        tmp_path,
+        "nvme0n1",
+        dev="259:0",
+        size="2097152",
+        queue__logical_block_size="4096",
+        device__model="Samsung SSD 980 PRO 500GB              ",
+        wwid="eui.002538b1",
+        nvme0n1p10__partition="10",
+        nvme0n1p10__dev="259:9",
+        nvme0n1p10__start="1024",
+        nvme0n1p10__size="2048",
+        nvme0n1p2__partition="2",
+        nvme0n1p2__dev="259:1",
+        nvme0n1p2__start="8",
+        nvme0n1p2__size="16",
+    )
+    (sysfs / "nvme0n1p2/holders/dm-1").mkdir(parents=True)
+    disk = describe_disk(sysfs, {os.makedev(259, 9): "/home"})
+    assert disk.device == "/dev/nvme0n1"
+    assert disk.identity == "wwn:eui.002538b1;size:1073741824"
+    assert disk.model == "Samsung SSD 980 PRO 500GB"
+    assert (disk.size, disk.sector_size, disk.holder) == (1 << 30, 4096, None)
+    assert list(disk.partitions) == [2, 10]
+    second, tenth = disk.partitions.values()
+    # 512 bytes a sector, whatever the disk's own are
+    assert (second.device, second.start, second.size, second.holder) == ("/dev/nvme0n1p2", 4096, 8192, "[dm-1]")
+    assert (tenth.device, tenth.start, tenth.size, tenth.holder) == ("/dev/nvme0n1p10", 524288, 1 << 20, "/home")
+
+
+def test_disk_that_is_held_as_a_whole(tmp_path: Path) -> None:
+    sysfs = device(tmp_path, "sda", dev="8:0", size="8", queue__logical_block_size="512")
+    assert describe_disk(sysfs, {os.makedev(8, 0): "/mnt"}).holder == "/mnt"
+    assert describe_disk(sysfs, {os.makedev(8, 1): "/mnt"}).holder is None
+
+
+def test_name_with_a_slash(tmp_path: Path) -> None:
+    sysfs = device(tmp_path, "cciss!c0d0", dev="104:0", size="8", queue__logical_block_size="512")
+    assert describe_disk(sysfs, {}).device == "/dev/cciss/c0d0"
+
+
+def test_disks_of_this_machine_are_in_the_order_of_their_numbers() -> None:
+    numbers = [Path(disk.device).stat().st_rdev for disk in find_disks([], [])]
+    assert [(os.major(each), os.minor(each)) for each in numbers] == sorted(
+        (os.major(each), os.minor(each)) for each in numbers
+    )
+
+
+def test_disk_is_left_out_by_name_and_by_link(tmp_path: Path) -> None:
+    disks = find_disks([], [])
+    link = tmp_path / "link"
+    for disk in disks:
+        link.unlink(missing_ok=True)
+        link.symlink_to(disk.device)
+        assert find_disks([], [str(link)]) == [other for other in disks if other is not disk]
+    assert find_disks([], [disk.device for disk in disks]) == []
+
+
+def test_disk_that_counts_anyway_is_not_counted_twice() -> None:
+    disks = find_disks([], [])
+    assert find_disks([disk.device for disk in disks], []) == disks
+
+
+def test_what_is_no_disk_is_not_included(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert find_disks([str(tmp_path), "/no/such"], []) == find_disks([], [])
+    assert "/no/such is no disk" in caplog.text

@@ -1,0 +1,100 @@
+"""The command line as a person meets it: what comes out where, and the exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ogagent import __version__
+
+CALL = {"dsk": "1", "par": "2", "idi": "1", "nci": "image-test", "ipr": "192.168.68.55"}
+
+
+def ogagent(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ogagent", *(str(each) for each in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def real_disks() -> list[str]:
+    names = (entry.name.replace("!", "/") for entry in Path("/sys/block").iterdir())
+    return [f"/dev/{name}" for name in names]
+
+
+@pytest.fixture
+def no_disks(tmp_path: Path) -> Path:
+    """A configuration under which the machine has no disks."""
+    config = tmp_path / "ogagent.toml"
+    config.write_text(f"[disks]\nexclude = {json.dumps(real_disks())}\n")
+    return config
+
+
+def test_version() -> None:
+    done = ogagent("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"ogagent {__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["disks"], ["plan"]])
+def test_help(command: list[str]) -> None:
+    done = ogagent(*command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: ogagent")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["format"], ["serve"], ["disks", "--no-such-option"], ["plan", "{}"]])
+def test_usage(arguments: list[str]) -> None:
+    done = ogagent(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("usage: ogagent")
+
+
+def test_disks(no_disks: Path) -> None:
+    done = ogagent("disks", "--json", "--config", no_disks)
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, {"disks": []}, "")
+    done = ogagent("disks", "--config", no_disks)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "This machine has no disks.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("request_body", "told"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "not a JSON object"),
+        (json.dumps(CALL | {"par": "x"}), "par is 'x'"),
+        (json.dumps({key: CALL[key] for key in CALL if key != "nci"}), "nci is missing"),
+        (json.dumps(CALL | {"method": "pigeon"}), "method 'pigeon' is not supported"),
+        (json.dumps(CALL | {"ipr": "192.0.2.1"}), "192.0.2.1 is outside"),
+        (json.dumps(CALL), "there is no disk 1: this machine has 0 disks"),
+    ],
+)
+def test_a_plan_that_is_refused(no_disks: Path, request_body: str, told: str) -> None:
+    done = ogagent("plan", "--config", no_disks, request_body)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ogagent: ")
+    assert told in line
+
+
+@pytest.mark.parametrize("command", [["serve"], ["disks"], ["plan", json.dumps(CALL)]])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("[server]\nprot = 1\n", "server.prot: unknown key"), ("[server\n", "is not TOML"), (None, "cannot be read")],
+)
+def test_a_configuration_that_cannot_be_used(tmp_path: Path, command: list[str], text: str | None, told: str) -> None:
+    config = tmp_path / "ogagent.toml"
+    if text is not None:
+        config.write_text(text)
+    done = ogagent(command[0], "--config", config, *command[1:])
+    assert done.returncode == 78
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert str(config) in line
+    assert told in line
