@@ -34,10 +34,10 @@ async def operating_system(device: str, offset: int, filesystem: str) -> str:
 
 
 def parse_os_release(text: str) -> str:
-    """NAME and VERSION_ID of os-release(5)."""
+    """NAME and VERSION_ID of os-release(5); empty without a name."""
     members = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    name = " ".join(filter(None, (_unquoted(members.get(key, "")) for key in ("NAME", "VERSION_ID"))))
-    return printable(name)[:_MAX_LENGTH]
+    name, version = (_unquoted(members.get(key, "")) for key in ("NAME", "VERSION_ID"))
+    return printable(f"{name} {version}")[:_MAX_LENGTH].strip() if name else ""
 
 
 def _unquoted(value: str) -> str:

@@ -8,11 +8,11 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from ogagent.disk.device import BlockDevice
-from ogagent.disk.identity import Place, disk_identity, disk_of_partition
+from ogagent.disk.identity import disk_identity, disk_of_partition, sysfs_directory
 from ogagent.disk.inventory import read_inventory
 from ogagent.disk.machine import Device
 from ogagent.errors import DeviceBusy, DiskChanged
@@ -35,45 +35,65 @@ class RealMachine:
 
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:
-        fd = _open_exclusively(target)
+        fd, base = _open_exclusively(target)
         try:
-            _compare(fd, target)
+            _compare(fd, base, target)
         except BaseException:
             os.close(fd)
             raise
-        device = BlockDevice(fd, base=0, size=target.size, sector_size=target.sector_size, name=target.device)
+        device = BlockDevice(fd, base=base, size=target.size, sector_size=target.sector_size, name=target.device)
         try:
             yield device
         finally:
             device.close()
 
 
-def _open_exclusively(target: Target) -> int:
-    """On a block device O_EXCL fails when it is mounted, swapped on, or held by a volume: open(2)."""
+def _open_exclusively(target: Target) -> tuple[int, int]:
+    """The partition's own node with base 0; or, where the kernel has read no partition table and so nobody can hold a
+    single partition, the whole disk with the partition's start.
+
+    On a block device O_EXCL fails when it is mounted, swapped on, or held by a volume: open(2).
+    """
     try:
-        return os.open(target.device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+        return _open(target.device), 0
+    except FileNotFoundError:
+        with suppress(FileNotFoundError):
+            return _open(target.disk_device), target.start
+    raise DiskChanged(f"neither {target.device} nor {target.disk_device} is there any more", hint=_HINT)
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         if error.errno == errno.EBUSY:
-            raise DeviceBusy(f"{target.device} is in use by somebody else", hint="unmount it first") from error
-        raise DiskChanged(f"{target.device} cannot be opened: {error.strerror}", hint=_HINT) from error
+            raise DeviceBusy(f"{path} is in use by somebody else", hint="unmount it first") from error
+        raise DiskChanged(f"{path} cannot be opened: {error.strerror}", hint=_HINT) from error
 
 
-def _compare(fd: int, target: Target) -> None:
+def _compare(fd: int, base: int, target: Target) -> None:
     """What has been opened is asked, not what the name stands for by now."""
     status = os.fstat(fd)
     if not stat.S_ISBLK(status.st_mode):
         raise DiskChanged(f"{target.device} is no block device", hint=_HINT)
+    (size,) = struct.unpack("Q", fcntl.ioctl(fd, _BLKGETSIZE64, bytes(8)))
     try:
-        sysfs, place = disk_of_partition(status.st_rdev)
+        if base:
+            sysfs, found = sysfs_directory(status.st_rdev), (target.start, min(target.size, size - base))
+            if any(sysfs.glob("*/partition")):
+                raise DiskChanged(f"{target.device} has gone, other partitions of the disk are there", hint=_HINT)
+        else:
+            sysfs, place = disk_of_partition(status.st_rdev)
+            found = (place.start, size)
         identity = disk_identity(sysfs, target.disk_device)
     except (OSError, ValueError) as error:
         raise DiskChanged(f"{target.device} is no partition any more: {error}", hint=_HINT) from error
-    (size,) = struct.unpack("Q", fcntl.ioctl(fd, _BLKGETSIZE64, bytes(8)))
-    found = Place(place.disk_device, place.start, size)
     if identity != target.identity:
         raise DiskChanged(f"{target.device} is on disk {identity} now, it was {target.identity}", hint=_HINT)
-    if (found.start, found.size) != (target.start, target.size):
+    if found != (target.start, target.size):
         raise DiskChanged(
-            f"{target.device} has {found.size} bytes at {found.start} now, it had {target.size} at {target.start}",
+            f"{target.device} has {found[1]} bytes at {found[0]} now, it had {target.size} at {target.start}",
             hint=_HINT,
         )

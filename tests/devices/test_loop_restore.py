@@ -45,6 +45,11 @@ def run(*command: str | Path, data: bytes | None = None) -> bytes:
     return done.stdout
 
 
+def all_disks_but(device: str) -> list[str]:
+    names = (entry.name.replace("!", "/") for entry in Path("/sys/block").iterdir())
+    return [f"/dev/{name}" for name in names if f"/dev/{name}" != device]
+
+
 class LoopDisk(Struct, frozen=True):
     file: Path
     device: str
@@ -64,9 +69,7 @@ class LoopDisk(Struct, frozen=True):
 
     async def target(self) -> Target:
         """The second partition, as a plan has it."""
-        names = (entry.name.replace("!", "/") for entry in Path("/sys/block").iterdir())
-        others = [f"/dev/{name}" for name in names if f"/dev/{name}" != self.device]
-        (disk,) = (await RealMachine([self.device], others).inventory()).disks
+        (disk,) = (await RealMachine([self.device], all_disks_but(self.device)).inventory()).disks
         part = disk.partitions[1]
         return Target(
             disk=disk.disk,

@@ -1,4 +1,4 @@
-"""Identities from what sysfs holds for disks of each kind. The trees are those of real machines, cut to what is read."""
+"""Identities from what sysfs holds for each kind of disk. The trees are those of real machines, cut to what is read."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ UBUNTU = 'PRETTY_NAME="Ubuntu 24.04.1 LTS"\nNAME="Ubuntu"\nVERSION_ID="24.04"\nI
         ("NAME='Debian GNU/Linux'\nVERSION_ID=12\n", "Debian GNU/Linux 12"),
         ("NAME=Arch\\ Linux\nBUILD_ID=rolling", "Arch Linux"),
         ('# NAME="comment"\nVERSION_ID="1"\nNAME="Mint"\n', "Mint 1"),
-        ('NAME="never closed\nVERSION_ID="1"\n', "1"),
+        ('NAME="never closed\nVERSION_ID="1"\n', ""),
         ('NAME="a\x1b[31mb"\n', "a?[31mb"),
         ("", ""),
         ("nothing of the kind", ""),

@@ -359,7 +359,7 @@ async def test_a_touched_partition_is_incomplete_until_it_is_restored(
     jobs: JobManager, restores: Restores, told: Recorder
 ) -> None:
     job = await started(jobs, restores, par=2)
-    restores.progress("/dev/sda2").touched = True
+    restores.progress("/dev/sda2").touch()
     restores.end("/dev/sda2", ImageCorrupt("x"))
     await ended(jobs, job)
     assert await incomplete(jobs) == ["/dev/sda2"]
@@ -373,7 +373,7 @@ async def test_a_touched_partition_is_incomplete_until_it_is_restored(
     assert await incomplete(jobs) == ["/dev/sda2"]
 
     again = await started(jobs, restores, par=2)
-    restores.progress("/dev/sda2").touched = True
+    restores.progress("/dev/sda2").touch()
     restores.end("/dev/sda2")
     await ended(jobs, again)
     assert await incomplete(jobs) == []
@@ -388,7 +388,7 @@ async def test_a_failure_that_wrote_nothing_marks_nothing(jobs: JobManager, rest
 
 async def test_a_cancelled_job_leaves_an_incomplete_partition(jobs: JobManager, restores: Restores) -> None:
     job = await started(jobs, restores)
-    restores.progress("/dev/sda1").touched = True
+    restores.progress("/dev/sda1").touch()
     await jobs.cancel(job.job_id)
     assert await incomplete(jobs) == ["/dev/sda1"]
 

@@ -41,11 +41,11 @@ def restored(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("restored")
     image, target = directory / "image", directory / "target.raw"
     subprocess.run([zstd, "-q", "-d", sample.image, "-o", image], check=True)
+    target.touch()
+    os.truncate(target, FILESYSTEM_SIZE)
     command: list[str | Path] = [restore, "-C", "-q", "-L", directory / "log", "-s", image, "-O", target]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    target.chmod(0o600)  # partclone makes it read-only
-    os.truncate(target, FILESYSTEM_SIZE)  # and leaves the free blocks at the end away
     return target
 
 

@@ -45,7 +45,9 @@ async def test_what_is_no_image(tmp_path: Path) -> None:
 async def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
     image = tmp_path / "image-test.img"
     image.write_bytes(IMAGE)
-    with pytest.raises(ImageChanged, match="became shorter"):
-        async with FileSource.open(str(image)) as source:
-            async for _ in source.chunks():
-                os.truncate(image, 100)
+    async with FileSource.open(str(image)) as source:
+        chunks = source.chunks()
+        assert IMAGE.startswith(await anext(chunks))
+        os.truncate(image, 100)
+        with pytest.raises(ImageChanged, match="became shorter"):
+            await anext(chunks)

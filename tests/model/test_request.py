@@ -1,0 +1,176 @@
+"""The call ``RestaurarImagen``: each check of its members, and arbitrary JSON."""
+
+from __future__ import annotations
+
+import string
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ogagent.errors import InvalidField, MissingField
+from ogagent.model.request import RestoreRequest, restore_request
+
+CALL: Final = {
+    "nfn": "RestaurarImagen",
+    "dsk": "1",
+    "par": "2",
+    "cpt": "83",
+    "ifs": "7",
+    "idi": "12",
+    "nci": "ubuntu24",
+    "ipr": "192.168.2.1",
+    "method": "UNICAST 1:2",
+    "ids": "55",
+}
+MEMBERS: Final = (*CALL, "ptc")
+
+
+def call(**members: Any) -> dict[str, Any]:
+    return {**CALL, **members}
+
+
+def without(*names: str) -> dict[str, Any]:
+    return {name: value for name, value in CALL.items() if name not in names}
+
+
+def test_every_member_arrives() -> None:
+    assert restore_request(CALL) == RestoreRequest(
+        dsk=1,
+        par=2,
+        cpt="83",
+        ifs="7",
+        idi="12",
+        nci="ubuntu24",
+        ipr="192.168.2.1",
+        method="unicast",
+        method_options="1:2",
+        ids="55",
+    )
+
+
+def test_what_may_be_left_out() -> None:
+    request = restore_request(without("nfn", "cpt", "ifs", "method", "ids"))
+    assert (request.cpt, request.ifs, request.ids, request.method) == ("", "", "", "unicast")
+
+
+def test_integers_are_taken_for_their_digits() -> None:
+    assert restore_request(call(dsk=1, par=2, cpt=83, ifs=7, idi=12, ids=55)) == restore_request(CALL)
+
+
+def test_unknown_members_are_ignored() -> None:
+    assert restore_request(call(mac="aa", nested={"a": [1]})) == restore_request(CALL)
+
+
+def test_the_echo_is_the_call_in_strings() -> None:
+    assert restore_request(call(dsk=1)).echo() == {**CALL, "method": "unicast 1:2"}
+
+
+@pytest.mark.parametrize("name", ["dsk", "par", "idi", "nci", "ipr"])
+@pytest.mark.parametrize("absence", ["left out", "null", "empty"])
+def test_required_members(name: str, absence: str) -> None:
+    members = without(name) if absence == "left out" else call(**{name: None if absence == "null" else ""})
+    with pytest.raises(MissingField, match=name) as caught:
+        restore_request(members)
+    assert (caught.value.field, caught.value.code, caught.value.number) == (name, "missing-field", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("nfn", "KillJob"),
+        *(("dsk", value) for value in ("0", "-1", "01", "1 ", "one", "1.0", 0, -1, "\u0661", "1\n")),
+        *(("par", value) for value in ("0", "-1", "x", 0)),
+        *(("cpt", value) for value in ("83000", "0x83", "g", "-1", "8 3", "83\n")),
+        *(("nci", value) for value in ("..", "../x", "x/..", "a/b/c", "/x", "x/", ".x", "a/.x", "a..b", "a b", "a%2f")),
+        *(("nci", value) for value in ("ñ", "a\\b", "a\n", "x" * 201, "a?b", "a#b")),
+        *(("ipr", value) for value in ("a b", "-h", "http://x", "u@h", "h/x", "h:1/", "[::1]", "1.2.3.4\n")),
+        *((name, value) for name in ("idi", "ids", "ifs") for value in ("x" * 201, "a\nb", "\x00", "\ud800")),
+        ("method", "  "),
+    ],
+)
+def test_values_out_of_bounds(name: str, value: object) -> None:
+    with pytest.raises(InvalidField) as caught:
+        restore_request(call(**{name: value}))
+    assert (caught.value.field, caught.value.code, caught.value.number) == (name, "invalid-field", 1)
+
+
+@pytest.mark.parametrize("name", CALL)
+@pytest.mark.parametrize("value", [True, False, 1.5, [], ["1"], {}, {"a": 1}])
+def test_other_types(name: str, value: object) -> None:
+    with pytest.raises(InvalidField) as caught:
+        restore_request(call(**{name: value}))
+    assert caught.value.field == name
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 200, "windows/win11-2.0_b", "A.B", "x."])
+def test_names_of_images(name: str) -> None:
+    assert restore_request(call(nci=name)).nci == name
+
+
+@pytest.mark.parametrize("code", ["7", "83", "8300", "0700", "ca", "CA00", "0C01"])
+def test_partition_codes(code: str) -> None:
+    assert restore_request(call(cpt=code)).cpt == code
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "repo", "repo.example.org", "fd00::1", "::1"])
+def test_repositories(host: str) -> None:
+    assert restore_request(call(ipr=host)).ipr == host
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "options"),
+    [
+        ("UNICAST", "unicast", ""),
+        ("Unicast-Direct", "unicast-direct", ""),
+        ("MULTICAST 9000:full-duplex:239.194.17.2:70M", "multicast", "9000:full-duplex:239.194.17.2:70M"),
+        (" TORRENT  peer:3600 ", "torrent", "peer:3600"),
+        ("", "", ""),
+    ],
+)
+def test_methods(text: str, method: str, options: str) -> None:
+    if not text:
+        with pytest.raises(InvalidField):
+            restore_request(call(method=text))
+        return
+    request = restore_request(call(method=text))
+    assert (request.method, request.method_options) == (method, options)
+
+
+def test_ptc_is_another_name_for_method() -> None:
+    assert restore_request({**without("method"), "ptc": "UNICAST-DIRECT"}).method == "unicast-direct"
+    assert restore_request(call(ptc="P2P")).method == "unicast"
+    with pytest.raises(InvalidField) as caught:
+        restore_request({**without("method"), "ptc": 1.5})
+    assert caught.value.field == "ptc"
+
+
+JSON: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+PLAUSIBLE: Final = st.text(string.ascii_letters + string.digits + " ./:-_", max_size=12) | st.integers(-1, 200)
+
+
+@given(
+    st.dictionaries(st.sampled_from(MEMBERS), JSON | PLAUSIBLE),
+    st.sets(st.sampled_from(MEMBERS)),
+    st.integers(min_value=10**4000),
+)
+def test_any_json_object_is_a_request_or_a_named_fault(drawn: dict[str, Any], usual: set[str], huge: int) -> None:
+    for members in ({**drawn}, {**drawn, **{name: CALL.get(name, "p2p") for name in usual}}, call(idi=huge)):
+        try:
+            request = restore_request(members)
+        except (MissingField, InvalidField) as error:
+            assert error.field in MEMBERS
+            assert error.field in error.message
+            assert len(error.message) < 500
+        else:
+            assert request.dsk >= 1
+            assert request.par >= 1
+            assert ".." not in request.nci
+            assert 1 <= len(request.nci) <= 200
+            assert request.nci.count("/") <= 1
+            assert restore_request(request.echo()) == request

@@ -1,0 +1,208 @@
+"""From a request and an inventory to a plan, and each reason to refuse."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any, Final
+
+import pytest
+from msgspec.structs import replace
+
+from ogagent.errors import (
+    CacheMissing,
+    DiskNotFound,
+    DiskNotPartitioned,
+    FilesystemMismatch,
+    ImageTooLarge,
+    MethodNotSupported,
+    PartitionInUse,
+    PartitionNotFound,
+    Refusal,
+    RepositoryNotAllowed,
+    TargetIsCache,
+    TargetIsSystem,
+    TooFewPartitions,
+)
+from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.model.plan import ImageHeader, RestorePlan, Target
+from ogagent.model.request import restore_request
+from ogagent.restore.plan import Rules, check_image, plan_restore
+
+GIB: Final = 1 << 30
+CALL: Final = {"dsk": "1", "par": "2", "idi": "1", "nci": "linux/ubuntu", "ipr": "192.168.2.1"}
+
+
+def part(number: int, **changes: Any) -> Partition:
+    device, code = f"/dev/sda{number}", changes.pop("code", "8300")
+    return Partition(partition=number, device=device, start=number * GIB, size=4 * GIB, code=code, **changes)
+
+
+EFI: Final = part(1, code="EF00")
+CACHE: Final = part(4, code="CA00", cache=True)
+DISK: Final = Disk(
+    disk=1,
+    device="/dev/sda",
+    identity="wwn-1 500",
+    model="Disk",
+    size=100 * GIB,
+    sector_size=512,
+    table="gpt",
+    partitions=(EFI, part(2), part(3), CACHE),
+)
+RULES: Final = Rules(
+    repository_url="https://{ipr}/images/{nci}.img",
+    repository_networks=[ip_network("192.168.0.0/16"), ip_network("fc00::/7")],
+    cache_required=True,
+)
+
+
+def plan(disk: Disk = DISK, rules: Rules = RULES, **members: str) -> RestorePlan:
+    return plan_restore(restore_request({**CALL, **members}), Inventory(disks=(disk,)), rules)
+
+
+def with_partitions(*partitions: Partition, **changes: Any) -> Disk:
+    return replace(DISK, partitions=partitions, **changes)
+
+
+def test_a_plan_binds_request_target_and_source() -> None:
+    assert plan() == RestorePlan(
+        request=restore_request(CALL),
+        target=Target(
+            disk=1,
+            partition=2,
+            device="/dev/sda2",
+            disk_device="/dev/sda",
+            identity="wwn-1 500",
+            start=2 * GIB,
+            size=4 * GIB,
+            sector_size=512,
+        ),
+        source="https://192.168.2.1/images/linux/ubuntu.img",
+    )
+
+
+def test_the_second_disk_of_two() -> None:
+    second = replace(DISK, disk=2, device="/dev/sdb", identity="wwn-2", partitions=(part(1), part(2)))
+    request = restore_request({**CALL, "dsk": "2"})
+    target = plan_restore(request, Inventory(disks=(DISK, second)), RULES).target
+    assert (target.disk, target.disk_device, target.identity) == (2, "/dev/sdb", "wwn-2")
+
+
+def test_an_ipv6_repository_stands_in_brackets_in_the_url() -> None:
+    assert plan(ipr="fd00::1").source == "https://[fd00::1]/images/linux/ubuntu.img"
+
+
+def test_a_host_name_is_judged_when_its_address_is_known() -> None:
+    assert plan(ipr="repo.example").source == "https://repo.example/images/linux/ubuntu.img"
+
+
+def test_a_partition_is_enough_where_no_cache_is_required() -> None:
+    assert plan(with_partitions(part(2)), replace(RULES, cache_required=False)).target.partition == 2
+
+
+LOGICAL: Final = (part(1, code="5"), part(2), part(5), part(6, code="ca", cache=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "disk", "members"),
+    [
+        *(
+            (MethodNotSupported, "method-not-supported", DISK, {"method": method})
+            for method in ("multicast 1:2", "multicast-direct", "P2P", "torrent x", "carrier-pigeon")
+        ),
+        (RepositoryNotAllowed, "repository-not-allowed", DISK, {"ipr": "8.8.8.8"}),
+        (RepositoryNotAllowed, "repository-not-allowed", DISK, {"ipr": "2001:db8::1"}),
+        (DiskNotFound, "disk-not-found", DISK, {"dsk": "2"}),
+        (DiskNotPartitioned, "disk-not-partitioned", with_partitions(table=None), {}),
+        (TooFewPartitions, "too-few-partitions", with_partitions(), {}),
+        (TooFewPartitions, "too-few-partitions", with_partitions(part(2)), {}),
+        (PartitionNotFound, "partition-not-found", DISK, {"par": "9"}),
+        (CacheMissing, "cache-missing", with_partitions(part(1), part(2)), {}),
+        (TargetIsCache, "target-is-cache", DISK, {"par": "4"}),
+        (PartitionInUse, "partition-in-use", with_partitions(part(2, mounted="/mnt"), CACHE), {}),
+        (PartitionInUse, "partition-in-use", with_partitions(part(2, mounted="[SWAP]"), CACHE), {}),
+        (PartitionInUse, "partition-in-use", with_partitions(part(2, mounted="[dm-0]"), CACHE), {}),
+        (TargetIsSystem, "target-is-system", DISK, {"par": "1"}),
+        *(
+            (TargetIsSystem, "target-is-system", with_partitions(part(2, code=code), CACHE, table=table), {})
+            for table, code in (
+                ("gpt", "EF00"),
+                ("gpt", "EF02"),
+                ("gpt", "0C01"),
+                ("msdos", "ef"),
+                ("msdos", "5"),
+                ("msdos", "f"),
+                ("msdos", "85"),
+            )
+        ),
+        (TargetIsSystem, "target-is-system", with_partitions(*LOGICAL, table="msdos"), {"par": "1"}),
+    ],
+)
+def test_refusals(kind: type[Refusal], code: str, disk: Disk, members: dict[str, str]) -> None:
+    with pytest.raises(kind) as caught:
+        plan(disk, **members)
+    assert type(caught.value) is kind
+    assert caught.value.code == code
+    assert caught.value.message
+
+
+def test_the_cache_is_refused_also_where_none_is_required() -> None:
+    with pytest.raises(TargetIsCache):
+        plan(DISK, replace(RULES, cache_required=False), par="4")
+
+
+def header(**changes: Any) -> ImageHeader:
+    fields = {
+        "container": "zstd",
+        "format": "partclone 0002",
+        "filesystem": "EXTFS",
+        "block_size": 4096,
+        "device_size": 4 * GIB,
+        "used_bytes": GIB,
+    }
+    return ImageHeader(**{**fields, **changes})
+
+
+def test_an_image_as_large_as_the_partition_fits() -> None:
+    check_image(plan(), header())
+
+
+def test_a_partition_that_is_too_small() -> None:
+    with pytest.raises(ImageTooLarge) as caught:
+        check_image(plan(), header(device_size=8 * GIB))
+    assert caught.value.der == "030-The image needs 8589934592 bytes, partition 2 of disk 1 has 4294967296"
+    assert caught.value.code == "image-too-large"
+
+
+@pytest.mark.parametrize("more", [1, 512, 4096])
+def test_a_partition_that_is_one_block_too_small(more: int) -> None:
+    with pytest.raises(ImageTooLarge):
+        check_image(plan(), header(device_size=4 * GIB + more))
+
+
+@pytest.mark.parametrize(
+    ("cpt", "filesystem"),
+    [("83", "NTFS"), ("8300", "FAT32"), ("7", "EXTFS"), ("0700", "XFS"), ("0007", "BTRFS"), ("c", "ext4"), ("AF00", "NTFS")],
+)
+def test_an_image_of_another_family(cpt: str, filesystem: str) -> None:
+    with pytest.raises(FilesystemMismatch) as caught:
+        check_image(plan(cpt=cpt), header(filesystem=filesystem))
+    assert (caught.value.number, caught.value.code) == (20, "filesystem-mismatch")
+    assert cpt in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("cpt", "filesystem"),
+    [("83", "EXTFS"), ("8300", "XFS"), ("7", "NTFS"), ("0700", "NTFS"), ("", "NTFS"), ("ca", "NTFS"), ("83", "STRANGE")],
+)
+def test_an_image_of_the_same_family_or_of_one_that_nobody_knows(cpt: str, filesystem: str) -> None:
+    check_image(plan(cpt=cpt), header(filesystem=filesystem))
+
+
+def test_blocks_smaller_than_the_sectors_of_the_disk() -> None:
+    small = header(block_size=512)
+    large = plan(replace(DISK, sector_size=4096))
+    with pytest.raises(FilesystemMismatch, match="sectors of 4096"):
+        check_image(large, small)
+    check_image(large, header(block_size=512, format="raw"))
+    check_image(plan(), small)
