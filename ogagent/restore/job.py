@@ -20,6 +20,7 @@ from ogagent.restore.channel import Inlet
 from ogagent.restore.pipeline import Pipeline
 from ogagent.restore.plan import check_image, check_size
 from ogagent.restore.progress import Progress
+from ogagent.restore.sidecars import WholeFileSum, refuse_locked
 from ogagent.restore.writer import PartitionWriter
 from ogagent.source.source import Source, SourcePolicy, open_source
 
@@ -75,7 +76,9 @@ async def _opened_image(
     try:
         async with open_source(plan.source, policy, lambda: _count_retry(progress)) as source:
             progress.image = source.size
-            pump = asyncio.create_task(_pump(source, inlet, progress))
+            await refuse_locked(source)
+            proof = await WholeFileSum.beside(source)
+            pump = asyncio.create_task(_pump(source, inlet, progress, proof))
             try:
                 image = await _in_thread(executor, inlet.stop, open_image, iter(inlet))
                 check_image(plan, image.header)
@@ -98,12 +101,14 @@ async def _opened_device(target: AbstractContextManager[Device], executor: Execu
         await _in_thread(executor, _nothing, target.__exit__, None, None, None)
 
 
-async def _pump(source: Source, inlet: Inlet, progress: Progress) -> None:
+async def _pump(source: Source, inlet: Inlet, progress: Progress, proof: WholeFileSum) -> None:
     """From the network into the first queue; what breaks here reaches the decoder as the cause."""
     try:
         async for chunk in source.chunks():
             progress.received += len(chunk)
+            await proof.update(chunk)
             await inlet.put(chunk)
+        await proof.check()
     except Exception as error:  # noqa: BLE001 - it is raised again by whoever reads the inlet
         inlet.fail(error)
     else:

@@ -13,6 +13,7 @@ from ogagent.errors import ImageChanged, ImageNotFound, RepositoryUnreachable
 from ogagent.model.units import MIB
 
 _CHUNK: Final = 2 * MIB
+_SIDECAR_LIMIT: Final = 4096
 
 
 class FileSource:
@@ -41,6 +42,17 @@ class FileSource:
                 raise ImageChanged(f"{self._path} became shorter while it was read: {position} of {self.size} bytes")
             position += len(chunk)
             yield chunk
+
+    async def sidecar(self, suffix: str) -> bytes | None:
+        return await asyncio.to_thread(_read_small, f"{self._path}{suffix}")
+
+
+def _read_small(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_SIDECAR_LIMIT)
+    except OSError:
+        return None
 
 
 def _open(path: str) -> int:

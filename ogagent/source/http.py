@@ -23,6 +23,7 @@ from ogagent.source.resolver import AllowedResolver, Networks, check_literal
 _log: Final = logging.getLogger(__name__)
 
 _MAX_REDIRECTS: Final = 3
+_SIDECAR_LIMIT: Final = 4096
 _CONNECT_TIMEOUT_S: Final = 10
 _FIRST_DELAY_S: Final = 0.5
 _MAX_DELAY_S: Final = 15.0
@@ -54,7 +55,7 @@ async def open_http(
 ) -> AsyncIterator[HttpSource]:
     """The first answer has come when this yields, so that size and existence are known."""
     resolver = None if networks is None else AllowedResolver(networks)
-    connector = aiohttp.TCPConnector(ssl=tls, resolver=resolver, limit=1)
+    connector = aiohttp.TCPConnector(ssl=tls, resolver=resolver, limit=2)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=stall_timeout_s)
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, auto_decompress=False, read_bufsize=MIB, trust_env=False
@@ -133,6 +134,18 @@ class HttpSource:
             self._on_retry()
             await self.connect()
 
+    async def sidecar(self, suffix: str) -> bytes | None:
+        url = self._url.with_path(self._url.path + suffix)
+        try:
+            response = await self._follow(url, {})
+            try:
+                return await response.content.read(_SIDECAR_LIMIT) if response.status == 200 else None
+            finally:
+                response.close()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            _log.warning("%s could not be read, going on without it: %s", url, _reason(error))
+            return None
+
     async def _received(self) -> AsyncIterator[bytes]:
         if self._response is None:
             raise InternalError("chunks() came before connect()")
@@ -150,15 +163,14 @@ class HttpSource:
             headers["Range"] = f"bytes={self._position}-"
             if validator := _strong(self._file.etag) or self._file.modified:
                 headers["If-Range"] = validator
-        response = await self._follow(headers)
+        response = await self._follow(self._url, headers)
         try:
             return await self._accepted(response)
         except BaseException:
             response.close()
             raise
 
-    async def _follow(self, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        url = self._url
+    async def _follow(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
         for _ in range(_MAX_REDIRECTS + 1):
             if self._networks is not None:
                 check_literal(url, self._networks)

@@ -28,6 +28,9 @@ class Source(Protocol):
         Raises SourceError when it cannot be.
         """
 
+    async def sidecar(self, suffix: str) -> bytes | None:
+        """A small file that lies beside the image, ``.lock`` or ``.full.sum``, say; None when there is none."""
+
 
 class SourcePolicy(Struct, frozen=True, kw_only=True):
     """How far a source may be trusted, and how long it is waited for (seconds).

@@ -178,6 +178,7 @@ def honest(
         file.truncate(SIZE)
     tool(*MAKERS[request.param], path)
     fd = os.open(path, os.O_RDWR)
+    assert used_percent(Volume(fd, 0, SIZE), request.param) is not None
     yield request.param, Volume(fd, 0, SIZE)
     os.close(fd)
 

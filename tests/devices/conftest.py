@@ -1,0 +1,96 @@
+"""Loop devices with partitions, for tests that need root. Whatever a test attaches or mounts goes when it ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+_WAIT_S = 10  # for the kernel and a udevd, if there is one, to make the nodes
+
+
+class LoopDisk(Protocol):
+    def __call__(self, size: int, table_script: str = "", sector_size: int = 512) -> str:
+        """A new loop device over a sparse file; ``table_script`` is for sfdisk, empty for no table."""
+
+
+def _run(program: str, *arguments: str | Path, stdin: str = "") -> str:
+    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    command = [found, *map(str, arguments)]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[..., str]:
+    """Runs a program and gives its standard output; skips the test when there is no such program."""
+    return _run
+
+
+@pytest.fixture
+def loop_disk(tmp_path: Path) -> Iterator[LoopDisk]:
+    if os.geteuid() != 0:
+        pytest.skip("loop devices need root")
+    if not Path("/dev/loop-control").exists():
+        pytest.skip("this kernel has no loop devices")
+    with ExitStack() as attached:
+
+        def make(size: int, table_script: str = "", sector_size: int = 512) -> str:
+            device = _attach(tmp_path, size, sector_size)
+            attached.callback(_detach, device)
+            if table_script:
+                _partition(device, table_script)
+            return device
+
+        yield make
+
+
+@pytest.fixture
+def mount(loop_disk: LoopDisk, tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a device; unmounted before the loop devices go."""
+    with ExitStack() as mounted:
+
+        def make(device: str) -> Path:
+            mount_point = tmp_path / f"mnt{Path(device).name}"
+            mount_point.mkdir()
+            _run("mount", device, mount_point)
+            mounted.callback(_run, "umount", mount_point)
+            return mount_point
+
+        yield make
+
+
+def _attach(directory: Path, size: int, sector_size: int) -> str:
+    file = directory / f"loop{len(list(directory.glob('loop*.img')))}.img"
+    with file.open("xb") as opened:
+        opened.truncate(size)
+    return _run("losetup", "--find", "--show", "--sector-size", str(sector_size), file).strip()
+
+
+def _detach(device: str) -> None:
+    subprocess.run(["partx", "--delete", device], capture_output=True, check=False)
+    _run("losetup", "--detach", device)
+
+
+def _partition(device: str, script: str) -> None:
+    """The kernel is told of each partition: it may be one that cannot read tables."""
+    _run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", device, stdin=script)
+    numbers = _run("partx", "--show", "--noheadings", "--output", "NR", device).split()
+    if not numbers:
+        return
+    _run("partx", "--add", device)
+    nodes = [Path(f"{device}p{number}") for number in numbers]
+    end = time.monotonic() + _WAIT_S
+    while not all(node.is_block_device() for node in nodes):
+        assert time.monotonic() < end, f"the kernel made no nodes for {device}: {nodes}"
+        time.sleep(0.01)
