@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import ssl
 import sys
@@ -100,7 +99,7 @@ def _listen_with(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     serve_app = partial(web.run_app, app, host=options.address, port=options.port, ssl_context=context)
     try:
-        serve_app(print=None, access_log=None, shutdown_timeout=_GOODBYE_S, loop=asyncio.new_event_loop())
+        serve_app(print=None, access_log=None, shutdown_timeout=_GOODBYE_S)
     except OSError as error:
         raise LabError(
             f"cannot listen on {options.address} port {options.port}: {error.strerror}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
@@ -12,9 +13,10 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from ogagent.disk.device import BlockDevice
-from ogagent.disk.identity import disk_identity, disk_of_partition, sysfs_directory
+from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, sysfs_directory
 from ogagent.disk.inventory import read_inventory
 from ogagent.disk.machine import Device
+from ogagent.disk.tables import read_table
 from ogagent.errors import DeviceBusy, DiskChanged
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
@@ -81,13 +83,13 @@ def _compare(fd: int, base: int, target: Target) -> None:
     (size,) = struct.unpack("Q", fcntl.ioctl(fd, _BLKGETSIZE64, bytes(8)))
     try:
         if base:
-            sysfs, found = sysfs_directory(status.st_rdev), (target.start, min(target.size, size - base))
+            sysfs, found = sysfs_directory(status.st_rdev), _entry_on_disk(target)
             if any(sysfs.glob("*/partition")):
                 raise DiskChanged(f"{target.device} has gone, other partitions of the disk are there", hint=_HINT)
         else:
             sysfs, place = disk_of_partition(status.st_rdev)
             found = (place.start, size)
-        identity = disk_identity(sysfs, target.disk_device)
+        identity = disk_identity(sysfs, device_node(sysfs))
     except (OSError, ValueError) as error:
         raise DiskChanged(f"{target.device} is no partition any more: {error}", hint=_HINT) from error
     if identity != target.identity:
@@ -97,3 +99,10 @@ def _compare(fd: int, base: int, target: Target) -> None:
             f"{target.device} has {found[1]} bytes at {found[0]} now, it had {target.size} at {target.start}",
             hint=_HINT,
         )
+
+
+def _entry_on_disk(target: Target) -> tuple[int, int]:
+    """Start and size in the table as it is now; this runs in a thread, where a loop of its own may wait for sfdisk."""
+    table = asyncio.run(read_table(target.disk_device, target.sector_size))
+    entries = table.entries if table else ()
+    return next(((each.start, each.size) for each in entries if each.number == target.partition), (0, 0))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sqlite3
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -45,6 +45,11 @@ class _Running:
         """What may be cancelled."""
         self.ended: asyncio.Task[None]
         """Done when the job's books are closed; never cancelled."""
+
+    def cancel(self) -> None:
+        """Once: a second cancel would hurry the cleaning up, which takes the time that it takes."""
+        if not self.work.cancelling():
+            self.work.cancel()
 
 
 class JobManager:
@@ -96,8 +101,8 @@ class JobManager:
         return running.job
 
     def jobs(self) -> list[Job]:
-        known = [running.job for running in self._running.values()] + list(self._finished.values())
-        return sorted(known, key=lambda job: job.created, reverse=True)
+        known = [*self._finished.values(), *(running.job for running in self._running.values())]
+        return sorted(known, key=lambda job: job.created)[::-1]
 
     def job(self, job_id: str) -> Job:
         if running := self._running.get(job_id):
@@ -111,7 +116,7 @@ class JobManager:
         running = self._running.get(job_id)
         if running is None:
             raise JobFinished(f"job {job_id} has ended: {job.state}", job_id=job_id)
-        running.work.cancel()
+        running.cancel()
         await asyncio.wait([running.ended])
         return self.job(job_id)
 
@@ -120,7 +125,7 @@ class JobManager:
         self._stopping = True
         running = list(self._running.values())
         for each in running:
-            each.work.cancel()
+            each.cancel()
         if running:
             await asyncio.wait([each.ended for each in running])
 
@@ -130,15 +135,16 @@ class JobManager:
         ticker = asyncio.create_task(self._tick(running))
         await asyncio.wait([running.work])
         ticker.cancel()
-        with suppress(asyncio.CancelledError):
-            await ticker
+        await asyncio.wait([ticker])
+        if not ticker.cancelled() and (failure := ticker.exception()):
+            _log.error("progress could not be shown", exc_info=failure)
         state, error = _outcome(running.work)
         await self._end(running, state, error)
 
     async def _end(self, running: _Running, state: State, error: JobError | None) -> None:
         place = (running.plan.target.identity, running.plan.target.partition)
         if state is State.SUCCEEDED:
-            await asyncio.to_thread(self._journal.mark_complete, place)
+            await self._mark_complete(place)
         job = replace(_shown(running), state=state, phase=None, error=error, rate=0, eta_s=None, finished=_now())
         if state is State.SUCCEEDED:
             job = replace(job, progress=100)
@@ -154,6 +160,12 @@ class JobManager:
         self._reporter.final(job.job_id, final_report(job, inventory))
         level = logging.INFO if state is State.SUCCEEDED else logging.ERROR
         _log.log(level, "%s%s", job.state, f": {error.der}" if error else "")
+
+    async def _mark_complete(self, place: Place) -> None:
+        try:
+            await asyncio.to_thread(self._journal.mark_complete, place)
+        except sqlite3.Error:  # the disk holds the image all the same; the inventory goes on to call it incomplete
+            _log.exception("the journal could not be written")
 
     async def _tick(self, running: _Running) -> None:
         """Shows how far the job is, at each change and at most some times a second."""

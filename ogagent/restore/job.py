@@ -17,6 +17,7 @@ from ogagent.model.plan import ImageHeader, RestorePlan
 from ogagent.model.units import MIB
 from ogagent.restore import pipeline
 from ogagent.restore.channel import Inlet
+from ogagent.restore.patience import wait_out
 from ogagent.restore.pipeline import Pipeline
 from ogagent.restore.plan import check_image, check_size
 from ogagent.restore.progress import Progress
@@ -86,19 +87,21 @@ async def _opened_image(
             finally:
                 inlet.stop()
                 pump.cancel()
-                with suppress(asyncio.CancelledError):
-                    await pump
+                await wait_out([pump])
     finally:
         executor.shutdown(wait=False)
 
 
 @asynccontextmanager
 async def _opened_device(target: AbstractContextManager[Device], executor: Executor) -> AsyncIterator[Device]:
-    device = await _in_thread(executor, _nothing, target.__enter__)
+    loop = asyncio.get_running_loop()
+    opening = loop.run_in_executor(executor, target.__enter__)
     try:
-        yield device
+        await wait_out([opening])
+        yield opening.result()
     finally:
-        await _in_thread(executor, _nothing, target.__exit__, None, None, None)
+        if opening.exception() is None:
+            await wait_out([loop.run_in_executor(executor, target.__exit__, None, None, None)])
 
 
 async def _pump(source: Source, inlet: Inlet, progress: Progress, proof: WholeFileSum) -> None:
@@ -126,32 +129,23 @@ def _count_retry(progress: Progress) -> None:
     progress.retries += 1
 
 
-def _nothing() -> None:
-    """For what cannot be hurried."""
-
-
 async def _uninterrupted(executor: Executor, work: Callable[[], None]) -> None:
     """A cancel that comes now waits for the end of ``work``, and what is then true of the disk counts."""
     future = asyncio.get_running_loop().run_in_executor(executor, work)
-    while not future.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.shield(future)
+    with suppress(asyncio.CancelledError):
+        await wait_out([future])
     future.result()
 
 
 async def _in_thread(
     executor: Executor, hurry: Callable[[], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Runs ``work`` in a thread. Cancelled meanwhile, it calls ``hurry`` and waits for the thread: the device must not
-    be closed, nor called free, under a write.
-    """
-    loop = asyncio.get_running_loop()
-    future = loop.run_in_executor(executor, lambda: work(*args, **kwargs))
+    """Runs ``work`` in a thread; ``hurry`` makes it end soon."""
+    future = asyncio.get_running_loop().run_in_executor(executor, lambda: work(*args, **kwargs))
     try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        hurry()
-        await asyncio.wait([future])
-        if not future.cancelled():
-            future.exception()  # looked at, so that nobody warns; being cancelled is what counts
-        raise
+        await wait_out([future], hurry)
+    finally:
+        failure = future.exception()  # looked at, so that nobody warns when being cancelled is what counts
+    if failure is not None:
+        raise failure
+    return future.result()

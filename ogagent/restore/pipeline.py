@@ -17,6 +17,7 @@ from ogagent.image.piece import Image, Piece
 from ogagent.model.job import Bottleneck
 from ogagent.model.units import MIB
 from ogagent.restore.channel import Channel, Inlet, Stopped
+from ogagent.restore.patience import wait_out
 from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter
 
@@ -49,11 +50,8 @@ class Pipeline:
             loop.run_in_executor(executor, self._guarded, stage) for stage in (self._decode, self._prove, self._write)
         ]
         try:
-            await asyncio.wait(stages, return_when=asyncio.FIRST_EXCEPTION)
+            await wait_out(stages, self.stop)
         finally:
-            if any(not stage.done() for stage in stages):
-                self.stop()
-                await asyncio.wait(stages)
             failures = [stage.exception() for stage in stages]
         for error in failures:
             if error is not None and not isinstance(error, Stopped):

@@ -35,7 +35,7 @@ class FileSource:
         position = 0
         while position < self.size:
             try:
-                chunk = await asyncio.to_thread(os.pread, self._fd, _CHUNK, position)
+                chunk = await asyncio.to_thread(os.pread, self._fd, min(_CHUNK, self.size - position), position)
             except OSError as error:
                 raise RepositoryUnreachable(f"reading {self._path} at {position} failed: {error.strerror}") from error
             if not chunk:

@@ -85,6 +85,8 @@ class HttpSource:
         self._response: aiohttp.ClientResponse | None = None
         self._file: _Validators | None = None
         self._position = 0
+        self._silent_since: float | None = None
+        self._delay = _FIRST_DELAY_S
 
     @property
     def size(self) -> int | None:
@@ -92,24 +94,29 @@ class HttpSource:
 
     async def connect(self) -> None:
         """Asks for what has not come yet, again and again until ``retry_for_s`` is over."""
-        deadline = time.monotonic() + self._retry_for_s
-        delay = _FIRST_DELAY_S
         while True:
             try:
                 self._response = await self._ask()
             except (_Passing, aiohttp.ClientError, TimeoutError) as error:
                 _refuse_hopeless(error, self._url)
-                if time.monotonic() + delay > deadline:
-                    raise RepositoryUnreachable(
-                        f"{self._url} could not be reached for {self._retry_for_s:.0f} s: {_reason(error)}",
-                        hint="check that the repository runs and that this machine reaches it",
-                    ) from error
-                _log.warning("%s: %s; trying again in %.1f s", self._url, _reason(error), delay)
-                self._on_retry()
-                await asyncio.sleep(delay * random.uniform(0.75, 1.25))  # noqa: S311 - so that a room does not knock as one
-                delay = min(2 * delay, _MAX_DELAY_S)
+                await self._pause(_reason(error))
             else:
                 return
+
+    async def _pause(self, reason: str) -> None:
+        """A longer one each time, until bytes come. Raises RepositoryUnreachable when ``retry_for_s`` would be over."""
+        now = time.monotonic()
+        if self._silent_since is None:
+            self._silent_since, self._delay = now, _FIRST_DELAY_S
+        if now + self._delay > self._silent_since + self._retry_for_s:
+            raise RepositoryUnreachable(
+                f"{self._url} could not be reached for {self._retry_for_s:.0f} s: {reason}",
+                hint="check that the repository runs and that this machine reaches it",
+            )
+        _log.warning("%s: %s; trying again in %.1f s", self._url, reason, self._delay)
+        self._on_retry()
+        await asyncio.sleep(self._delay * random.uniform(0.75, 1.25))  # noqa: S311 - so that a room does not knock as one
+        self._delay = min(2 * self._delay, _MAX_DELAY_S)
 
     def disconnect(self) -> None:
         if self._response is not None:
@@ -118,9 +125,11 @@ class HttpSource:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         while True:
+            before = self._position
             try:
                 async for chunk in self._received():
                     self._position += len(chunk)
+                    self._silent_since = None
                     yield chunk
                 if self.size is None or self._position >= self.size:
                     return
@@ -128,10 +137,11 @@ class HttpSource:
             except (aiohttp.ClientError, TimeoutError) as error:
                 reason = _reason(error)
             self.disconnect()
-            _log.warning(
-                "%s: the connection broke at byte %d (%s); continuing there", self._url, self._position, reason
-            )
-            self._on_retry()
+            if self._position > before:
+                _log.warning("%s: broken at byte %d (%s); continuing there", self._url, self._position, reason)
+                self._on_retry()
+            else:
+                await self._pause(reason)
             await self.connect()
 
     async def sidecar(self, suffix: str) -> bytes | None:

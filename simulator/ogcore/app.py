@@ -18,7 +18,7 @@ from simulator.ogcore.rest import Rest
 from simulator.ogcore.traces import Traces
 from simulator.ogcore.webhook import Webhook
 
-_LARGEST_BODY: Final = 1 << 20
+_LARGEST_BODY: Final = 1 << 18
 _ASK_EVERY_S: Final = 0.5
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -66,7 +66,7 @@ class Rest:
         return _json({"images": [{"id": image.id, **msgspec.to_builtins(image)} for image in offered]})
 
     async def _list_traces(self, request: web.Request) -> web.Response:
-        wanted = {name: value for name, value in request.query.items() if name in _FILTERS}
+        wanted = {name: value for name, value in request.query.items() if name in _FILTERS and value}
         if wanted.get("status", TraceState.PENDING) not in set(TraceState):
             return _error(400, f"status is one of {', '.join(TraceState)}")
         return _json({"traces": [trace.view() for trace in self._traces.select(wanted)]})
@@ -106,7 +106,7 @@ class Rest:
         job_id = answer.members.get("job_id")
         if answer.status != 200 or not isinstance(job_id, str):
             trace.refuse(_words(answer))
-            return _passed_on(answer, trace)
+            return _refused(answer, trace)
         if trace.job_id not in {"", job_id}:
             self._traces.violated(f"the call was answered with {job_id}, reports say {trace.job_id}", trace=trace)
         trace.job_id = job_id
@@ -137,7 +137,9 @@ class Rest:
             answer = await self._agents.kill(client, trace.job_id)
         except Unreachable as error:
             return _error(_BAD_GATEWAY, str(error), trace=trace.id)
-        return _passed_on(answer, trace)
+        if answer.status != 200 or not answer.members:
+            return _refused(answer, trace)
+        return _json({**answer.members, "trace": trace.id})
 
     # --- looking up -----------------------------------------------------------------------------------------------
 
@@ -168,11 +170,11 @@ def _words(answer: Answer) -> str:
     return text if isinstance(text, str) else f"the agent answered {answer.status}"
 
 
-def _passed_on(answer: Answer, trace: Trace) -> web.Response:
-    """The agent's answer with its status, but an answer that is none is the gateway's fault."""
-    status = answer.status if answer.members and answer.status >= 200 else _BAD_GATEWAY
-    members = answer.members if answer.status < 300 else {**answer.members, "error": _words(answer)}
-    return _json({**members, "trace": trace.id}, status=status)
+def _refused(answer: Answer, trace: Trace) -> web.Response:
+    """With the agent's own status, unless the agent has not said anything that makes sense."""
+    sensible = answer.status >= 400 and answer.members
+    members = {**answer.members, "error": _words(answer), "trace": trace.id}
+    return _json(members, status=answer.status if sensible else _BAD_GATEWAY)
 
 
 def _error(status: int, text: str, **more: str) -> web.Response:

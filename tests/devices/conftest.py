@@ -21,6 +21,11 @@ class LoopDisk(Protocol):
         """A new loop device over a sparse file; ``table_script`` is for sfdisk, empty for no table."""
 
 
+class Mount(Protocol):
+    def __call__(self, device: str, name: str = "mnt") -> Path:
+        """Mounts a device on a new directory of that name."""
+
+
 def _run(program: str, *arguments: str | Path, stdin: str = "") -> str:
     found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if found is None:
@@ -56,12 +61,12 @@ def loop_disk(tmp_path: Path) -> Iterator[LoopDisk]:
 
 
 @pytest.fixture
-def mount(loop_disk: LoopDisk, tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a device; unmounted before the loop devices go."""
+def mount(loop_disk: LoopDisk, tmp_path: Path) -> Iterator[Mount]:
+    """Unmounts before the loop devices go."""
     with ExitStack() as mounted:
 
-        def make(device: str) -> Path:
-            mount_point = tmp_path / f"mnt{Path(device).name}"
+        def make(device: str, name: str = "mnt") -> Path:
+            mount_point = tmp_path / name
             mount_point.mkdir()
             _run("mount", device, mount_point)
             mounted.callback(_run, "umount", mount_point)

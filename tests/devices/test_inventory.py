@@ -11,12 +11,13 @@ import pytest
 
 from ogagent.disk.identity import disk_of_partition
 from ogagent.disk.inventory import read_inventory
+from ogagent.disk.occupancy import block_device_number
 from ogagent.model.disk import Disk, Inventory, Partition
 
 MIB = 1 << 20
 LoopDisk = Callable[..., str]
 Tool = Callable[..., str]
-Mount = Callable[[str], Path]
+Mount = Callable[..., Path]
 
 CLASSROOM = """label: gpt
 1: size=16M, type=uefi
@@ -50,6 +51,14 @@ def swapped_on(device: str, tool: Tool) -> Iterator[None]:
         yield
     finally:
         tool("swapoff", device)
+
+
+@contextmanager
+def cached(device: str) -> Iterator[None]:
+    """The kernel keeps what it has read from a device for as long as somebody has it open."""
+    with Path(device).open("rb") as file:
+        file.read(4 * MIB)
+        yield
 
 
 async def test_classroom_disk(loop_disk: LoopDisk, tool: Tool, tmp_path: Path) -> None:
@@ -105,7 +114,7 @@ async def test_sectors_of_4096_bytes(loop_disk: LoopDisk, tool: Tool) -> None:
 async def test_place_and_identity_are_those_of_the_opened_partition(loop_disk: LoopDisk) -> None:
     device = loop_disk(64 * MIB, "label: gpt\n3: start=256, size=4096, type=linux\n", sector_size=4096)
     (disk,) = await read(device)
-    sysfs, place = disk_of_partition(Path(f"{device}p3").stat().st_rdev)
+    sysfs, place = disk_of_partition(block_device_number(f"{device}p3") or 0)
     assert sysfs.name == Path(device).name
     assert (place.disk_device, place.start, place.size) == (device, MIB, 16 * MIB)
     assert (disk.partitions[0].start, disk.partitions[0].size) == (MIB, 16 * MIB)
@@ -132,17 +141,13 @@ async def test_mounted_btrfs_whose_device_number_is_its_own(loop_disk: LoopDisk,
     assert (disk.partitions[0].filesystem, disk.partitions[0].mounted) == ("btrfs", str(mount_point))
 
 
-async def test_mount_point_with_a_blank(loop_disk: LoopDisk, tool: Tool, mount: Mount, tmp_path: Path) -> None:
+async def test_mount_point_with_a_blank(loop_disk: LoopDisk, tool: Tool, mount: Mount) -> None:
     device = loop_disk(64 * MIB, "label: gpt\n1: size=32M, type=linux\n")
     tool("mke2fs", "-q", f"{device}p1")
-    elsewhere = tmp_path / "an other"
-    mount(f"{device}p1").rename(elsewhere) if False else elsewhere.mkdir()
-    tool("mount", f"{device}p1", elsewhere)
-    try:
-        (disk,) = await read(device)
-    finally:
-        tool("umount", elsewhere)
-    assert disk.partitions[0].mounted == str(elsewhere)
+    mount_point = mount(f"{device}p1", "Mis imágenes")
+    (disk,) = await read(device)
+    assert disk.partitions[0].mounted == str(mount_point)
+    assert mount_point.name == "Mis imágenes"
 
 
 async def test_active_swap(loop_disk: LoopDisk, tool: Tool) -> None:
@@ -189,8 +194,7 @@ async def test_kernel_that_does_not_know_the_partitions(loop_disk: LoopDisk, too
 async def test_what_was_just_written_is_what_is_found(loop_disk: LoopDisk, tool: Tool) -> None:
     """A disk and its partitions have caches of their own; the disk's must not answer for the partition."""
     device = loop_disk(64 * MIB, "label: gpt\n1: size=32M, type=linux\n")
-    with Path(device).open("rb") as disk_file:  # keeps what it has read for as long as it is open
-        disk_file.read(4 * MIB)
+    with cached(device):
         tool("mke2fs", "-q", "-t", "ext4", "-L", "new", f"{device}p1")
         (disk,) = await read(device)
     assert (disk.partitions[0].filesystem, disk.partitions[0].label) == ("ext4", "new")

@@ -156,7 +156,7 @@ async def test_a_partition_that_has_moved(disk: LoopDisk, machine: RealMachine, 
 
 async def test_a_partition_that_has_gone(disk: LoopDisk, machine: RealMachine) -> None:
     target = await disk.target()
-    disk.forget()
+    await asyncio.to_thread(run, "partx", "-d", "--nr", "2", disk.device)
     assert_refused(machine, target, disk, DiskChanged, 92)
 
 

@@ -427,3 +427,17 @@ async def test_the_history_is_bounded(machine: TwoDisks, told: Recorder) -> None
     with pytest.raises(JobNotFound):
         jobs.job(made[0])
     await jobs.aclose()
+
+
+async def test_a_second_cancel_waits_for_the_first(jobs: JobManager, restores: Restores) -> None:
+    restores.tidy.clear()
+    job = await started(jobs, restores)
+    first = asyncio.create_task(jobs.cancel(job.job_id))
+    await until(lambda: not restores.running)
+    second = asyncio.create_task(jobs.cancel(job.job_id))
+    await until(lambda: second.get_stack() != [])
+    assert restores.left == []
+    assert jobs.busy
+    restores.tidy.set()
+    assert (await first).state is (await second).state is State.CANCELLED
+    assert restores.left == ["/dev/sda1"]

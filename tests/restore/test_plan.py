@@ -182,7 +182,15 @@ def test_a_partition_that_is_one_block_too_small(more: int) -> None:
 
 @pytest.mark.parametrize(
     ("cpt", "filesystem"),
-    [("83", "NTFS"), ("8300", "FAT32"), ("7", "EXTFS"), ("0700", "XFS"), ("0007", "BTRFS"), ("c", "ext4"), ("AF00", "NTFS")],
+    [
+        ("83", "NTFS"),
+        ("8300", "FAT32"),
+        ("7", "EXTFS"),
+        ("0700", "XFS"),
+        ("0007", "BTRFS"),
+        ("c", "ext4"),
+        ("AF00", "NTFS"),
+    ],
 )
 def test_an_image_of_another_family(cpt: str, filesystem: str) -> None:
     with pytest.raises(FilesystemMismatch) as caught:
@@ -193,7 +201,15 @@ def test_an_image_of_another_family(cpt: str, filesystem: str) -> None:
 
 @pytest.mark.parametrize(
     ("cpt", "filesystem"),
-    [("83", "EXTFS"), ("8300", "XFS"), ("7", "NTFS"), ("0700", "NTFS"), ("", "NTFS"), ("ca", "NTFS"), ("83", "STRANGE")],
+    [
+        ("83", "EXTFS"),
+        ("8300", "XFS"),
+        ("7", "NTFS"),
+        ("0700", "NTFS"),
+        ("", "NTFS"),
+        ("ca", "NTFS"),
+        ("83", "STRANGE"),
+    ],
 )
 def test_an_image_of_the_same_family_or_of_one_that_nobody_knows(cpt: str, filesystem: str) -> None:
     check_image(plan(cpt=cpt), header(filesystem=filesystem))
