@@ -83,9 +83,10 @@ def _compare(fd: int, base: int, target: Target) -> None:
     (size,) = struct.unpack("Q", fcntl.ioctl(fd, _BLKGETSIZE64, bytes(8)))
     try:
         if base:
-            sysfs, found = sysfs_directory(status.st_rdev), _entry_on_disk(target)
+            sysfs = sysfs_directory(status.st_rdev)
             if any(sysfs.glob("*/partition")):
                 raise DiskChanged(f"{target.device} has gone, other partitions of the disk are there", hint=_HINT)
+            found = _entry_on_disk(target)
         else:
             sysfs, place = disk_of_partition(status.st_rdev)
             found = (place.start, size)

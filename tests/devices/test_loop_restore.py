@@ -160,6 +160,16 @@ async def test_a_partition_that_has_gone(disk: LoopDisk, machine: RealMachine) -
     assert_refused(machine, target, disk, DiskChanged, 92)
 
 
+async def test_a_disk_whose_partitions_the_kernel_does_not_know(disk: LoopDisk, machine: RealMachine) -> None:
+    target = await disk.target()
+    disk.forget()
+    opened = machine.open_target(target)
+    assert (await asyncio.to_thread(opened.__enter__)).size == target.size
+    await asyncio.to_thread(opened.__exit__, None, None, None)
+    await asyncio.to_thread(run, "sfdisk", "-q", "--no-reread", "--no-tell-kernel", "--delete", disk.device, "2")
+    await asyncio.to_thread(assert_refused, machine, target, disk, DiskChanged, 92)
+
+
 async def test_the_whole_disk_is_no_partition(disk: LoopDisk, machine: RealMachine) -> None:
     target = replace(await disk.target(), device=disk.device)
     disk.forget()  # otherwise the disk could not be opened for its partitions' sake

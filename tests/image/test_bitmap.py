@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -39,7 +40,7 @@ def test_runs_are_the_used_blocks_and_as_long_as_can_be(drawn: tuple[bytes, int]
     found = list(bitmap.runs(*drawn))
     assert [block for first, length in found for block in range(first, first + length)] == used_blocks(*drawn)
     assert all(length > 0 for _, length in found)
-    assert all(first + length < after for (first, length), (after, _) in zip(found, found[1:], strict=False))
+    assert all(first + length < after for (first, length), (after, _) in pairwise(found))
 
 
 @settings(deadline=None)

@@ -323,8 +323,7 @@ def test_format_0001_truncated_or_damaged() -> None:
 def check_bounds(parse: Callable[[bytes], Geometry], raw: bytes) -> None:
     try:
         geometry = parse(raw)
-    except ImageError as error:
-        assert error.number == 33
+    except ImageError:
         return
     assert 0 < geometry.block_size <= 64 * MIB
     assert 0 < geometry.total_blocks <= 512 * MIB * 8

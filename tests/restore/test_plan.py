@@ -140,7 +140,7 @@ LOGICAL: Final = (part(1, code="5"), part(2), part(5), part(6, code="ca", cache=
 )
 def test_refusals(kind: type[Refusal], code: str, disk: Disk, members: dict[str, str]) -> None:
     with pytest.raises(kind) as caught:
-        plan(disk, **members)
+        plan_restore(restore_request({**CALL, **members}), Inventory(disks=(disk,)), RULES)
     assert type(caught.value) is kind
     assert caught.value.code == code
     assert caught.value.message

@@ -66,13 +66,13 @@ def partclone(total: int = TOTAL) -> bytes:
         *(b"partclone-image", b"0.3.40", b"0002", 0xC0DE, b"EXTFS", total * BLOCK, total, len(USED), len(USED), BLOCK),
         *(18, 2, 64, 0x20, 4, GROUP, 1, 1),
     )
-    bits = sum(1 << number for number in USED).to_bytes(total // 8, "little")
+    bits: bytes = sum(1 << number for number in USED).to_bytes(total // 8, "little")
     groups = (b"".join(map(block, USED[start : start + GROUP])) for start in range(0, len(USED), GROUP))
     return fields + crc(fields) + bits + crc(bits) + b"".join(group + crc(group) for group in groups)
 
 
 IMAGE: Final = partclone()
-RESTORED: Final = b"".join(
+RESTORED: Final[bytes] = b"".join(
     block(number) if number in set(USED) else (bytes(BLOCK) if number < HEAD else BEFORE[:BLOCK])
     for number in range(TOTAL)
 )
@@ -143,6 +143,7 @@ class OneDevice:
 
     @contextmanager
     def open_target(self, target: Target) -> Iterator[RecordingDevice]:
+        assert target.size == self.device.size
         self.device.opened = True
         try:
             yield self.device
@@ -419,7 +420,8 @@ async def cancelled_at(bench: Bench, number: int, reads: int = -1) -> bool:
         count += acts == -1
         if (acts == number and acts >= 0) or (acts == -1 and count == reads):
             asked = threading.Event()
-            loop.call_soon_threadsafe(lambda: (task.cancel(), asked.set()))
+            loop.call_soon_threadsafe(task.cancel)
+            loop.call_soon_threadsafe(asked.set)
             assert asked.wait(20)
 
     bench.device.before = cancel
