@@ -1,0 +1,102 @@
+"""``ogagent restore`` and ``ogagent image`` as an operator calls them: real processes, a real file system."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MIB = 1 << 20
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("partclone.ext4", path="/usr/sbin:/usr/bin") is None, reason="partclone.ext4 is missing: partclone"
+)
+
+
+def ogagent(*arguments: str | Path, said: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ogagent", *map(str, arguments)]
+    return subprocess.run(
+        command, input=said, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "400"}
+    )
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    filesystem, path = tmp_path / "fs.raw", tmp_path / "x.img"
+    with filesystem.open("wb") as file:
+        file.truncate(16 * MIB)
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"}
+    tools = (
+        ["mke2fs", "-q", "-F", "-t", "ext4", "-d", str(Path(__file__).parent), str(filesystem)],
+        ["partclone.ext4", "-c", "-s", str(filesystem), "-O", str(path), "-L", str(tmp_path / "log")],
+    )
+    for tool in tools:
+        subprocess.run(tool, check=True, capture_output=True, env=environment)
+    return path
+
+
+def blank(path: Path, size: int = 16 * MIB) -> Path:
+    path.write_bytes(b"\xaa" * size)
+    return path
+
+
+def test_restore(image: Path, tmp_path: Path) -> None:
+    target = blank(tmp_path / "target.raw")
+    done = ogagent("restore", image, target, "--yes")
+    assert (done.returncode, done.stderr) == (0, "") or "read" in done.stderr, done.stderr
+    assert "flushed and read back" in done.stdout
+    check = subprocess.run(["/usr/sbin/e2fsck", "-fn", str(target)], capture_output=True, check=False)
+    assert check.returncode == 0, check.stdout
+
+
+@pytest.mark.parametrize("answer", ["no\n", "\n", "y\n"])
+def test_nothing_is_written_without_a_yes(image: Path, tmp_path: Path, answer: str) -> None:
+    target = blank(tmp_path / "target.raw")
+    asked = ogagent("restore", image, target, said=answer)
+    assert "Nothing was written" in asked.stdout
+    assert target.read_bytes() == b"\xaa" * (16 * MIB)
+
+
+def test_yes_is_an_answer(image: Path, tmp_path: Path) -> None:
+    assert "Done" in ogagent("restore", "--no-read-back", image, blank(tmp_path / "target.raw"), said="yes\n").stdout
+
+
+def test_a_target_that_is_too_small(image: Path, tmp_path: Path) -> None:
+    target = blank(tmp_path / "target.raw", 16 * MIB - 4096)
+    refused = ogagent("restore", image, target, "--yes")
+    assert refused.returncode == 1
+    assert "The image needs 16777216 bytes" in refused.stderr
+    assert target.read_bytes() == b"\xaa" * (16 * MIB - 4096)
+
+
+def test_a_damaged_image_leaves_nothing_that_mounts(image: Path, tmp_path: Path) -> None:
+    data = bytearray(image.read_bytes())
+    data[-8000] ^= 1
+    image.write_bytes(data)
+    target = blank(tmp_path / "target.raw")
+    refused = ogagent("restore", image, target, "--yes")
+    assert refused.returncode == 1
+    assert "checksum" in refused.stderr
+    assert not any(target.read_bytes()[:MIB])
+
+
+def test_image_info_and_verify(image: Path) -> None:
+    assert '"format": "partclone 0002"' in ogagent("image", "info", "--json", image).stdout
+    assert "good" in ogagent("image", "verify", image).stdout
+    data = bytearray(image.read_bytes())
+    data[-8000] ^= 1
+    image.write_bytes(data)
+    assert ogagent("image", "verify", image).returncode == 1
+
+
+def test_what_is_no_image(tmp_path: Path) -> None:
+    page = tmp_path / "x.img"
+    page.write_text("<!DOCTYPE html><title>404</title>")
+    refused = ogagent("image", "info", page)
+    assert refused.returncode == 1
+    assert "an HTML page" in refused.stderr
+    assert "Traceback" not in refused.stderr
