@@ -47,7 +47,7 @@ def blank(path: Path, size: int = 16 * MIB) -> Path:
 def test_restore(image: Path, tmp_path: Path) -> None:
     target = blank(tmp_path / "target.raw")
     done = ogagent("restore", image, target, "--yes")
-    assert (done.returncode, done.stderr) == (0, "") or "read" in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
     assert "flushed and read back" in done.stdout
     check = subprocess.run(["/usr/sbin/e2fsck", "-fn", str(target)], capture_output=True, check=False)
     assert check.returncode == 0, check.stdout

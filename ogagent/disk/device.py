@@ -90,9 +90,9 @@ class BlockDevice:
         else:
             first = position - position % self._sector_size
             end = -(-(position + len(into)) // self._sector_size) * self._sector_size
-            with mmap.mmap(-1, end - first) as window, memoryview(window) as view:
-                self._read(self._direct, first, view)
-                into[:] = view[position - first : position - first + len(into)]
+            view = memoryview(mmap.mmap(-1, end - first))
+            self._read(self._direct, first, view)
+            into[:] = view[position - first : position - first + len(into)]
 
     def _check_range(self, offset: int, length: int) -> None:
         if offset < 0 or offset + length > self._size:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import Final
 
 from blake3 import blake3
 
 from ogagent.disk.machine import Device
-from ogagent.errors import ImageTooLarge, ReadBackDiffers, WriteFailed
+from ogagent.errors import DeviceError, ImageTooLarge, ReadBackDiffers, WriteFailed
 from ogagent.image.piece import Extent, Piece
 from ogagent.model.units import MIB
 from ogagent.restore.channel import Stopped
@@ -43,6 +43,9 @@ class PartitionWriter:
 
     def begin(self) -> None:
         self._progress.touch()
+        self._wipe()
+
+    def _wipe(self) -> None:
         self._device.zero(0, len(self._head))
         self._device.flush()
 
@@ -73,11 +76,11 @@ class PartitionWriter:
 
     def read_back(self, places: Iterable[list[Extent]], buffer_size: int) -> None:
         """Compares the medium with what was meant, except for the head, which is not there yet."""
-        with _buffer(buffer_size) as buffer:
-            for extents, digest in zip(places, self._digests, strict=True):
-                if self._stopped:
-                    raise Stopped
-                self._compare(extents, digest, buffer)
+        buffer = _buffer(buffer_size)
+        for extents, digest in zip(places, self._digests, strict=True):
+            if self._stopped:
+                raise Stopped
+            self._compare(extents, digest, buffer)
 
     def _compare(self, extents: list[Extent], digest: bytes, buffer: memoryview) -> None:
         length = 0
@@ -94,7 +97,17 @@ class PartitionWriter:
             raise _differs(extents[0].offset, last.offset + last.length)
 
     def commit(self, *, read_back: bool) -> None:
-        """The head, superblocks last. When it does not read back as it was written, it is wiped again."""
+        """The head, superblocks last. When that fails, it is wiped again, for a superblock may have arrived."""
+        try:
+            self._write_head()
+            if read_back:
+                self._compare_head()
+        except DeviceError:
+            with suppress(WriteFailed):  # the first error is the one to tell
+                self._wipe()
+            raise
+
+    def _write_head(self) -> None:
         for start, end in _between(_SUPERBLOCK_PAGES, len(self._head)):
             self._device.write(start, self._head_view[start:end])
         self._device.flush()
@@ -102,27 +115,19 @@ class PartitionWriter:
             if page < len(self._head):
                 self._device.write(page, self._head_view[page : page + _PAGE])
         self._device.flush()
-        if read_back:
-            self._compare_head()
 
     def _compare_head(self) -> None:
-        with _buffer(len(self._head)) as found:
-            try:
-                self._device.read_back(0, found)
-                same = found == self._head_view
-            except WriteFailed:
-                self.begin()
-                raise
-            if not same:
-                self.begin()
-                raise _differs(0, len(self._head))
+        found = _buffer(len(self._head))
+        self._device.read_back(0, found)
+        if found != self._head_view:
+            raise _differs(0, len(self._head))
 
 
-@contextmanager
-def _buffer(size: int) -> Iterator[memoryview]:
-    """Page-aligned memory, as reads past the page cache need it."""
-    with mmap.mmap(-1, size) as memory, memoryview(memory) as view:
-        yield view
+def _buffer(size: int) -> memoryview:
+    """Page-aligned memory, as reads past the page cache need it. Freed when nothing refers to it any more: an error on
+    its way up still does.
+    """
+    return memoryview(mmap.mmap(-1, size))
 
 
 def _between(pages: Iterable[int], end: int) -> Iterator[tuple[int, int]]:

@@ -353,17 +353,18 @@ async def test_something_after_the_image(bench: Bench, garbage: bytes) -> None:
     assert bench.device.head == ZEROS
 
 
+WRITTEN: Final = [number * BLOCK + at for number in (HEAD, 300, USED[1000], TOTAL - 1) for at in (0, 2000, BLOCK - 1)]
 IN_HEAD: Final = [0, 1024, BLOCK, 16 * BLOCK, MIB - 1, 5 * BLOCK]
 
 
-@pytest.mark.parametrize("place", IN_HEAD)
+@pytest.mark.parametrize("place", WRITTEN + IN_HEAD)
 async def test_a_device_that_reads_back_something_else(bench: Bench, place: int) -> None:
     bench.device.lies_at = place
     await bench.fails(ReadBackDiffers, IMAGE, 91)
     assert bench.device.head == ZEROS
 
 
-@pytest.mark.parametrize("place", IN_HEAD)
+@pytest.mark.parametrize("place", WRITTEN + IN_HEAD)
 async def test_a_device_that_loses_a_byte(bench: Bench, place: int) -> None:
     bench.device.loses_at = place
     await bench.fails(ReadBackDiffers, IMAGE, 91)
@@ -489,3 +490,35 @@ def test_percent_whatever_the_counters_say(
         progress.enter(phase)
         assert before <= progress.percent() <= 99
         before = progress.percent()
+
+
+async def test_the_last_flush_fails(bench: Bench) -> None:
+    """The job fails, so the partition must mount nowhere: neither superblock page may stay."""
+    log = await log_of_a_restore(bench.image.parent)
+    bench.device.fail_at = len(log) - 1
+    await bench.fails(WriteFailed, IMAGE, 14)
+    assert bench.device.head[:BLOCK] == bytes(BLOCK)
+
+
+async def test_a_write_error_of_the_first_page_that_wrote_it_all_the_same(bench: Bench) -> None:
+    log = await log_of_a_restore(bench.image.parent)
+    last = len(log) - 2
+
+    def store_anyway(number: int) -> None:
+        if number == last:
+            bench.device.medium[:BLOCK] = block(0)
+
+    bench.device.before = store_anyway
+    bench.device.fail_at = last
+    await bench.fails(WriteFailed, IMAGE, 14)
+    assert bench.device.head[:BLOCK] == bytes(BLOCK)
+
+
+async def test_read_back_refused_outside_the_head(bench: Bench) -> None:
+    def refuse(number: int) -> None:
+        if number == -1:
+            raise WriteFailed("reading back failed")
+
+    bench.device.before = refuse
+    await bench.fails(WriteFailed, IMAGE, 14)
+    assert bench.device.head == ZEROS
