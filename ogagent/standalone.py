@@ -17,8 +17,9 @@ from rich.progress import Progress as ProgressBar
 
 from ogagent.disk.device import BlockDevice
 from ogagent.disk.machine import Device
+from ogagent.disk.occupancy import block_device_number
 from ogagent.disk.real import RealMachine
-from ogagent.errors import DeviceBusy, DiskNotFound, TargetIsCache
+from ogagent.errors import DeviceBusy, DiskNotFound, TargetIsCache, TargetIsSystem
 from ogagent.image.detect import open_image
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
@@ -97,7 +98,11 @@ def _open(path: str) -> int:
 
 
 def _plan(source: str, path: str, inventory: Inventory) -> RestorePlan:
+    if _same(source, path):
+        raise TargetIsSystem(f"{path} is the image itself")
     for disk in inventory.disks:
+        if disk.partitions and _same(disk.device, path):
+            raise TargetIsSystem(f"{path} is a whole disk with partitions", hint="name one of its partitions")
         for partition in disk.partitions:
             if _same(partition.device, path):
                 refuse_precious(disk, partition)
@@ -119,6 +124,10 @@ def _plan(source: str, path: str, inventory: Inventory) -> RestorePlan:
 
 
 def _same(one: str, other: str) -> bool:
+    """Also for two names of one block device."""
+    number = block_device_number(other)
+    if number is not None:
+        return block_device_number(one) == number
     try:
         return os.path.samefile(one, other)  # noqa: PTH121 - Path.samefile raises for a missing first, not only second
     except OSError:

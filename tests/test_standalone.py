@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ogagent.errors import TargetIsSystem
+from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.standalone import _plan
+
 MIB = 1 << 20
 
 pytestmark = pytest.mark.skipif(
@@ -100,3 +104,24 @@ def test_what_is_no_image(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "an HTML page" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_image_itself_is_no_target(image: Path, tmp_path: Path) -> None:
+    before = image.read_bytes()
+    link = tmp_path / "link"
+    link.symlink_to(image)
+    for target in (image, link):
+        refused = ogagent("restore", image, target, "--yes")
+        assert refused.returncode == 1
+        assert "the image itself" in refused.stderr
+    assert image.read_bytes() == before
+
+
+def test_a_disk_with_partitions_is_no_target(tmp_path: Path) -> None:
+    path = str(blank(tmp_path / "disk.raw", MIB))
+    part = Partition(partition=1, device=f"{path}1", start=0, size=MIB, code="8300")
+    disk = Disk(
+        disk=1, device=path, identity=path, model="", size=MIB, sector_size=512, table="gpt", partitions=(part,)
+    )
+    with pytest.raises(TargetIsSystem, match="whole disk"):
+        _plan("x.img", path, Inventory(disks=(disk,)))
