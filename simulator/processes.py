@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,13 +87,32 @@ class Peer:
 @contextmanager
 def peer(name: str, command: Sequence[str | Path], log: Path, *, grace_s: float = _GRACE_S) -> Iterator[Peer]:
     """When it does not end within ``grace_s`` after SIGTERM, it is killed."""
-    with log.open("ab") as output:
-        process = _start(command, {}, output.fileno(), output.fileno())
-    started = Peer(name, process, log, grace_s)
+    started: Peer | None = None
     try:
+        with log.open("ab") as output, _signals_held():
+            started = Peer(name, _start(command, {}, output.fileno(), output.fileno()), log, grace_s)
         yield started
     finally:
-        started.stop()
+        if started is not None:
+            started.stop()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """A signal that comes while a process starts is answered after it, when somebody knows the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _frame: came.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 def _start(
