@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
-from ogagent.disk.device import BlockDevice
+from ogagent.disk.device import BlockDevice, sector_size
 from ogagent.disk.machine import Device
 from ogagent.disk.occupancy import block_device_number
 from ogagent.disk.real import RealMachine
@@ -112,12 +112,12 @@ def _plan(source: str, path: str, inventory: Inventory) -> RestorePlan:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode) and not stat.S_ISBLK(os.fstat(fd).st_mode):
             raise DiskNotFound(f"{path} is neither a block device nor a file")
-        size = os.lseek(fd, 0, os.SEEK_END)
+        size, sector = os.lseek(fd, 0, os.SEEK_END), sector_size(fd)
     finally:
         os.close(fd)
     url = source if "://" in source else Path(source).resolve().as_uri()
     target = Target(
-        disk=1, partition=1, device=path, disk_device=path, identity=path, start=0, size=size, sector_size=512
+        disk=1, partition=1, device=path, disk_device=path, identity=path, start=0, size=size, sector_size=sector
     )
     request = RestoreRequest(dsk=1, par=1, idi="", nci="", ipr="")
     return RestorePlan(request=request, target=target, source=url)

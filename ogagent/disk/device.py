@@ -13,6 +13,8 @@ import fcntl
 import mmap
 import os
 import stat
+import struct
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -26,6 +28,9 @@ ALIGNMENT: Final = 4096
 
 _DIRTY_LIMIT: Final = 64 * MIB
 _BLKFLSBUF: Final = 0x1261  # linux/fs.h: write and drop what the cache holds of a block device
+_BLKSSZGET: Final = 0x1268  # linux/fs.h: the size of a logical sector, as an int
+_BLKZEROOUT: Final = 0x127F  # linux/fs.h: zeros on read, by whatever the device offers for it, else written
+_FS_IOC_UNRESVSP64: Final = 0x4030582B  # linux/falloc.h: a hole in a file, which reads as zeros
 _ZEROS: Final = memoryview(mmap.mmap(-1, MIB)).toreadonly()
 
 
@@ -43,6 +48,8 @@ class BlockDevice:
         self._name = name
         self._dirty = 0
         self._direct = _reopen_direct(fd)
+        self._is_block_device = stat.S_ISBLK(os.fstat(fd).st_mode)
+        self._zeroes_itself = True
 
     @property
     def size(self) -> int:
@@ -74,8 +81,32 @@ class BlockDevice:
                 self._sync(os.fdatasync)
 
     def zero(self, offset: int, length: int) -> None:
+        self._check_range(offset, length)
+        position = self._base + offset
+        whole_sectors = length and position % self._sector_size == 0 and length % self._sector_size == 0
+        if self._zeroes_itself and whole_sectors:
+            self._zeroes_itself = self._ask_for_zeros(position, length)
+            if self._zeroes_itself:
+                return
         for start in range(0, length, len(_ZEROS)):
             self.write(offset + start, _ZEROS[: min(len(_ZEROS), length - start)])
+
+    def _ask_for_zeros(self, position: int, length: int) -> bool:
+        """False when the kernel, the file system or the device knows no such thing."""
+        try:
+            if self._is_block_device:
+                fcntl.ioctl(self._fd, _BLKZEROOUT, struct.pack("QQ", position, length))
+            else:  # struct space_resv: type and whence, start, length, and fields that are not looked at
+                fcntl.ioctl(
+                    self._fd,
+                    _FS_IOC_UNRESVSP64,
+                    struct.pack("hhxxxxqqiI4i", 0, os.SEEK_SET, position, length, *[0] * 6),
+                )
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL):
+                return False
+            raise self._failure("zeroing", position - self._base, error) from error
+        return True
 
     def flush(self) -> None:
         self._sync(os.fsync)
@@ -127,7 +158,7 @@ class BlockDevice:
 
     def _read_uncached(self, position: int, into: memoryview) -> None:
         self._sync(os.fdatasync)
-        if stat.S_ISBLK(os.fstat(self._fd).st_mode):
+        if self._is_block_device:
             fcntl.ioctl(self._fd, _BLKFLSBUF)
         else:
             os.posix_fadvise(self._fd, position, len(into), os.POSIX_FADV_DONTNEED)
@@ -140,6 +171,13 @@ class BlockDevice:
             f"{doing} {self._name}{place} failed: {os.strerror(error.errno or 0)} ({name})",
             hint="look at the kernel log (dmesg) and at the disk's health (smartctl)",
         )
+
+
+def sector_size(fd: int) -> int:
+    """In bytes; 512 for what is no block device."""
+    if not stat.S_ISBLK(os.fstat(fd).st_mode):
+        return 512
+    return int.from_bytes(fcntl.ioctl(fd, _BLKSSZGET, bytes(4)), sys.byteorder)
 
 
 def _reopen_direct(fd: int) -> int | None:

@@ -22,6 +22,8 @@ from ogagent.restore.progress import Progress
 
 HEAD: Final = MIB
 _PAGE: Final = 4096
+_STEP: Final = 64 << 10
+_ZEROS: Final = bytes(_STEP)
 _SUPERBLOCK_PAGES: Final = (16 * _PAGE, 0)
 """Where the file systems that blkid knows keep their magic: btrfs at 64 KiB, the others in the first page."""
 
@@ -46,7 +48,10 @@ class PartitionWriter:
         self._wipe()
 
     def _wipe(self) -> None:
-        self._device.zero(0, len(self._head))
+        """Written, not zeroed: what a disk makes of a command to zero a range has been wrong before, and whether an
+        interrupted partition boots hangs on this.
+        """
+        self._device.write(0, memoryview(mmap.mmap(-1, len(self._head))))
         self._device.flush()
 
     def digest(self, piece: Piece) -> None:
@@ -61,9 +66,16 @@ class PartitionWriter:
             data = piece.buffer[extent.start : extent.start + extent.length]
             if extent.offset < len(self._head):
                 data = self._keep(extent.offset, data)
-            if data:
-                self._device.write(end - len(data), data)
+            self._put(end - len(data), data)
             self._progress.written += extent.length
+
+    def _put(self, offset: int, data: memoryview) -> None:
+        """Stretches of zeros need not travel to the medium: raw images, and disks full of deleted files, have many."""
+        for start, stop, empty in _stretches(data):
+            if empty:
+                self._device.zero(offset + start, stop - start)
+            else:
+                self._device.write(offset + start, data[start:stop])
 
     def _keep(self, offset: int, data: memoryview) -> memoryview:
         """Puts aside what belongs into the head; answers the rest."""
@@ -121,6 +133,24 @@ class PartitionWriter:
         self._device.read_back(0, found)
         if found != self._head_view:
             raise _differs(0, len(self._head))
+
+
+def _stretches(data: memoryview) -> Iterator[tuple[int, int, bool]]:
+    """Start and end of each stretch, and whether it holds nothing but zeros; looked at in steps of 64 KiB."""
+    start, empty = 0, False
+    for at in range(0, len(data), _STEP):
+        zeros = _is_zero(data[at : at + _STEP])
+        if zeros != empty:
+            if at > start:
+                yield start, at, empty
+            start, empty = at, zeros
+    if start < len(data):
+        yield start, len(data), empty
+
+
+def _is_zero(step: memoryview) -> bool:
+    """A view compares byte by byte, a copy of it by memcmp; the first bytes spare most steps the copy."""
+    return len(step) == _STEP and step[:16] == _ZEROS[:16] and bytes(step) == _ZEROS
 
 
 def _buffer(size: int) -> memoryview:

@@ -124,6 +124,12 @@ def test_zero(opened: Open, disk: Path, base: int, offset: int, length: int) -> 
     assert disk.read_bytes() == expected(base, offset, bytes(length))
 
 
+def test_zeros_take_no_room_in_a_file(opened: Open, disk: Path) -> None:
+    before = disk.stat().st_blocks
+    opened(0).zero(0, SIZE)
+    assert disk.stat().st_blocks <= before - SIZE // 512
+
+
 def test_zero_more_than_it_has_zeros(opened: Open, disk: Path) -> None:
     size = (5 << 20) + 512
     os.truncate(disk, size + PAGE)

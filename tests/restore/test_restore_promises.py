@@ -314,6 +314,18 @@ async def test_a_raw_image(bench: Bench, size: int, container: str) -> None:
     assert bytes(bench.device.medium) == image + BEFORE[size:]
 
 
+async def test_stretches_of_zeros_are_not_written_but_zeroed(bench: Bench) -> None:
+    image = bytearray(raw_ext4(SIZE))
+    for start, end in ((MIB // 2, 3 * MIB), (5 * MIB, 5 * MIB + (64 << 10)), (6 * MIB + 7, 6 * MIB + BLOCK)):
+        image[start:end] = bytes(end - start)
+    await bench.restore(bytes(image))
+    assert bytes(bench.device.medium) == image
+    assert [entry for entry in bench.device.log if entry[0] == "zero"] == [
+        ("zero", MIB, 2 * MIB),
+        ("zero", 5 * MIB, 64 << 10),
+    ]
+
+
 async def test_a_raw_image_that_is_too_short(bench: Bench) -> None:
     await bench.fails(ImageCorrupt, raw_ext4(8 * MIB - 1), 33)
     assert bench.device.head == ZEROS
@@ -374,6 +386,14 @@ async def test_a_device_that_loses_a_byte(bench: Bench, place: int) -> None:
 # --- 3: the first MiB is written last ----------------------------------------------------------------------------
 
 
+WIPE: Final = [("write", 0, MIB), ("flush", 0, 0)]
+
+
+def first_of_head(log: list[tuple[str, int, int]]) -> int:
+    """The number of the write with which the head, wiped at first, comes back."""
+    return next(n for n, (kind, offset, _) in enumerate(log) if n >= len(WIPE) and kind == "write" and offset < MIB)
+
+
 async def log_of_a_restore(folder: Path, read_back: bool = True) -> list[tuple[str, int, int]]:
     bench = Bench(folder)
     bench.progress.read_back_wanted = read_back
@@ -384,9 +404,9 @@ async def log_of_a_restore(folder: Path, read_back: bool = True) -> list[tuple[s
 @pytest.mark.parametrize("read_back", [True, False])
 async def test_the_order_of_writes(tmp_path: Path, read_back: bool) -> None:
     log = await log_of_a_restore(tmp_path, read_back)
-    assert log[:2] == [("zero", 0, MIB), ("flush", 0, 0)]
+    assert log[:2] == WIPE
     rest = [index for index, (kind, offset, _) in enumerate(log) if kind == "write" and offset >= MIB]
-    head = [index for index, (kind, offset, _) in enumerate(log) if kind == "write" and offset < MIB]
+    head = [index for index in range(first_of_head(log), len(log)) if log[index][0] == "write"]
     assert all(offset + length <= MIB for _, offset, length in (log[index] for index in head))
     assert rest
     assert ("flush", 0, 0) in log[rest[-1] : head[0]]
@@ -397,15 +417,15 @@ async def test_the_order_of_writes(tmp_path: Path, read_back: bool) -> None:
 async def test_a_write_or_flush_that_fails(tmp_path: Path) -> None:
     """Until the very last flush, where the first page may or may not be on the medium."""
     log = await log_of_a_restore(tmp_path)
-    first_of_head = next(n for n, (kind, offset, _) in enumerate(log) if kind == "write" and offset < MIB)
-    places = {*range(5), *range(first_of_head - 5, len(log) - 1), *RANDOM.sample(range(len(log) - 1), 10)}
+    first = first_of_head(log)
+    places = {*range(5), *range(first - 5, len(log) - 1), *RANDOM.sample(range(len(log) - 1), 10)}
     for number in sorted(places):
         bench = Bench(tmp_path)
         bench.device.fail_at = number
         await bench.fails(WriteFailed, IMAGE, 14)
         if number == 0:
             assert bench.device.head == BEFORE[:MIB]
-        elif number < first_of_head + 1:
+        elif number < first + 1:
             assert bench.device.head == ZEROS
         assert number == 0 or bench.device.head[:BLOCK] == bytes(BLOCK)
 
@@ -435,15 +455,15 @@ async def cancelled_at(bench: Bench, number: int, reads: int = -1) -> bool:
 
 async def test_cancelled_at_any_write(tmp_path: Path) -> None:
     log = await log_of_a_restore(tmp_path)
-    first_of_head = next(n for n, (kind, offset, _) in enumerate(log) if kind == "write" and offset < MIB)
-    for number in sorted({*range(6), *range(first_of_head - 6, len(log)), *RANDOM.sample(range(len(log)), 20)}):
+    first = first_of_head(log)
+    for number in sorted({*range(6), *range(first - 6, len(log)), *RANDOM.sample(range(len(log)), 20)}):
         bench = Bench(tmp_path)
         if await cancelled_at(bench, number):
-            assert number < first_of_head
+            assert number < first
             assert bench.device.head == ZEROS
             assert len(bench.device.log) < len(log)
         else:
-            assert number >= first_of_head
+            assert number >= first
             assert bytes(bench.device.medium) == RESTORED
 
 
