@@ -21,7 +21,7 @@ def restore(tool: Tool, folder: Path, device: str) -> subprocess.CompletedProces
         file.truncate(16 * MIB)
     tool("mke2fs", "-q", "-F", "-b", "1024", "-t", "ext4", "-d", Path(__file__).parent, filesystem)
     tool("partclone.ext4", "-c", "-s", filesystem, "-O", image, "-L", folder / "log")
-    command = [sys.executable, "-m", "ogagent", "restore", image, device, "--yes"]
+    command = [sys.executable, "-m", "ogagent", "restore", str(image), device, "--yes"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
