@@ -96,10 +96,13 @@ async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
 
 def _restore(options: argparse.Namespace) -> None:
     policy = SourcePolicy(tls=client_context(options.ca, "--ca"), networks=None, stall_timeout_s=30, retry_for_s=60)
+    console = Console(stderr=options.json)  # what a program reads stands alone on standard output
     work = standalone.restore_to(
-        options.source, options.target, policy, read_back=options.read_back, confirmed=options.yes
+        options.source, options.target, policy, console, read_back=options.read_back, confirmed=options.yes
     )
-    asyncio.run(work)
+    progress = asyncio.run(work)
+    if options.json and progress is not None:
+        _print_json({"bytes": progress.counts, "timings": progress.timings})
 
 
 def _image_info(options: argparse.Namespace) -> None:
@@ -167,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     restore_command.add_argument("target", metavar="TARGET", help="a block device or an existing file")
     restore_command.add_argument("--yes", action="store_true", help="do not ask before writing")
     restore_command.add_argument("--no-read-back", dest="read_back", action="store_false")
+    restore_command.add_argument("--json", action="store_true", help="print what was done as JSON")
     restore_command.add_argument("--ca", default="", metavar="FILE", help="CA of an https source")
     restore_command.set_defaults(command=_restore)
 

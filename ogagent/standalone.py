@@ -33,21 +33,33 @@ from ogagent.source.source import SourcePolicy
 _POLL_S: Final = 0.1
 
 
-async def restore_to(source: str, path: str, policy: SourcePolicy, *, read_back: bool, confirmed: bool) -> None:
-    """Asks before it writes unless ``confirmed``. Raises AgentError; the target then mounts nowhere or is untouched."""
+async def restore_to(
+    source: str, path: str, policy: SourcePolicy, console: Console, *, read_back: bool, confirmed: bool
+) -> Progress | None:
+    """Asks before it writes unless ``confirmed``; None when the answer was no.
+
+    Raises AgentError; the target then mounts nowhere or is untouched.
+    """
     inventory = await RealMachine((), ()).inventory()
     plan = _plan(source, path, inventory)
     header = await read_header(plan, policy)
-    console = Console()
     console.print(f"{plan.source}\n  {describe(header)}\n{path}\n  {format_bytes(plan.target.size)}", highlight=False)
     if not confirmed and console.input("Everything on it will be overwritten. Go on? \\[yes/no] ").strip() != "yes":
         console.print("Nothing was written.")
-        return
+        return None
     progress = Progress(read_back_wanted=read_back)
     work = asyncio.create_task(restore(plan, _OneTarget(), policy, progress))
     await _show(work, progress, console)
     await work
-    console.print(f"Done: {format_bytes(progress.written)} written, flushed{' and read back' if read_back else ''}.")
+    console.print(_result(progress))
+    return progress
+
+
+def _result(progress: Progress) -> str:
+    seconds = sum(progress.timings.phases)
+    done = "written, flushed and read back" if progress.read_back_wanted else "written and flushed"
+    slowest = f"; the others waited for {progress.bottleneck}" if progress.bottleneck else ""
+    return f"Done: {format_bytes(progress.written)} {done} in {seconds:.1f} s{slowest}."
 
 
 def read_image(path: Path, *, whole: bool) -> ImageHeader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import ssl
 import sys
 from collections.abc import Awaitable, Sequence
@@ -16,6 +17,7 @@ from aiohttp import web
 from ogagent.cli import read_settings, serve
 from ogagent.errors import AgentError, SettingsError
 from simulator import __version__
+from simulator.bench.command import bench_restore
 from simulator.certificates import Authority
 from simulator.demo import demo
 from simulator.errors import LabError
@@ -52,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demo(options: argparse.Namespace) -> None:
     demo(keep=options.keep)
+
+
+def _bench_restore(options: argparse.Namespace) -> None:
+    bench_restore(options.size, options.json)
 
 
 def _repository(options: argparse.Namespace) -> None:
@@ -116,6 +122,12 @@ def _parser() -> argparse.ArgumentParser:
     demo_command.add_argument("--keep", action="store_true", help="leave the room running until Ctrl-C")
     demo_command.set_defaults(command=_demo)
 
+    bench = commands.add_parser("bench", help="measure").add_subparsers(required=True, metavar="WHAT")
+    restore = bench.add_parser("restore", help="this engine against the pipelines that it replaces; needs root")
+    restore.add_argument("--size", type=_bytes, default=4 << 30, metavar="4G", help="of the partition")
+    restore.add_argument("--json", type=Path, metavar="FILE", help="the figures, for a program")
+    restore.set_defaults(command=_bench_restore)
+
     repository = commands.add_parser("repository", help="serve a directory of images")
     repository.add_argument("--images", type=Path, required=True, metavar="DIR")
     repository.add_argument("--sample", action="store_true", help="make image-test in it first")
@@ -153,6 +165,14 @@ _TLS_HELP: Final = "directory of the lab's certificate authority, made when ther
 def _add_place(command: argparse.ArgumentParser, address: str, port: int) -> None:
     command.add_argument("--address", default=address, help=f"default {address}")
     command.add_argument("--port", type=int, default=port, help=f"default {port}")
+
+
+def _bytes(text: str) -> int:
+    """``4G``, ``512M``."""
+    found = re.fullmatch(r"(\d{1,6})([MG])", text)
+    if not found or int(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no size: write 4G or 512M")
+    return int(found[1]) << (30 if found[2] == "G" else 20)
 
 
 def _megabits(text: str) -> int:

@@ -6,24 +6,39 @@ Each runs in a session of its own, with an environment by allow-list, and never 
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
+
+from msgspec import Struct
 
 from simulator.errors import LabError, ToolFailed, ToolMissing
 
 # The shells of ordinary users do not look into the sbin directories, where the tools for file systems are.
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT: Final = ("HOME", "TMPDIR", "CI")
-_PACKAGES: Final = {"sfdisk": "fdisk", "mkfs.vfat": "dosfstools"}
+_PACKAGES: Final = {
+    "ip": "iproute2",
+    "losetup": "mount",
+    "mkfs.vfat": "dosfstools",
+    "partclone.extfs": "partclone",
+    "partclone.restore": "partclone",
+    "sfdisk": "fdisk",
+    "tc": "iproute2",
+}
+_OF_THE_SAME_NAME: Final = ("curl", "lzop", "mbuffer", "mount", "pigz", "zstd")
 _DEFAULT_PACKAGE: Final = "e2fsprogs"
 _GRACE_S: Final = 10.0
 _KILL_S: Final = 5.0
+_TAIL: Final = 4096
 
 
 def run(
@@ -34,12 +49,7 @@ def run(
     Raises ToolMissing, or ToolFailed for an exit status other than 0 or when ``timeout_s`` is over.
     """
     tool = str(command[0])
-    try:
-        process = _start(command, environment or {}, subprocess.PIPE, subprocess.PIPE)
-    except FileNotFoundError:
-        package = _PACKAGES.get(tool, _DEFAULT_PACKAGE)
-        raise ToolMissing(f"{tool} is not installed", hint=f"install the package {package}") from None
-    with process:
+    with _start(command, environment or {}, subprocess.PIPE, subprocess.PIPE) as process:
         try:
             out, err = process.communicate(timeout=timeout_s)
         except BaseException as error:
@@ -52,6 +62,64 @@ def run(
         reason = (said.strip().splitlines() or out.decode(errors="replace").strip().splitlines() or ["no reason"])[-1]
         raise ToolFailed(f"{tool} failed with status {process.returncode}: {reason}")
     return out.decode(errors="replace"), said
+
+
+class Usage(Struct, frozen=True):
+    """What one run of a pipeline took. ``peak_rss`` is in bytes, that of its largest process; a process counts from
+    when it was forked, so that none has less than the one that measures.
+    """
+
+    wall_s: float
+    cpu_s: float
+    peak_rss: int
+    said: str
+
+
+def measure(pipeline: Sequence[Sequence[str | Path]], *, stdout: Path | None = None, timeout_s: float = 600.0) -> Usage:
+    """Runs programs joined by pipes. ``said`` is the end of the last one's output, unless that goes to ``stdout``.
+
+    Raises ToolMissing, or ToolFailed when one of them fails or ``timeout_s`` is over.
+    """
+    began = time.monotonic()
+    with ExitStack() as stack:
+        said = stack.enter_context(tempfile.TemporaryFile())
+        complaints = stack.enter_context(tempfile.TemporaryFile())
+        last = said if stdout is None else stack.enter_context(stdout.open("wb"))
+        started: list[subprocess.Popen[bytes]] = []
+        stack.callback(_kill_rest, started)
+        for command in pipeline:
+            stdin = started[-1].stdout if started else None
+            output = last.fileno() if len(started) == len(pipeline) - 1 else subprocess.PIPE
+            started.append(_start(command, {}, output, complaints.fileno(), stdin))
+            if stdin is not None:
+                stdin.close()
+        clock = threading.Timer(timeout_s, _kill_rest, [started])
+        stack.callback(clock.cancel)
+        clock.start()
+        used = [_reap(process) for process in started]
+        wall_s = time.monotonic() - began
+        for process, command in zip(started, pipeline, strict=True):
+            if process.returncode != 0:
+                raise ToolFailed(f"{command[0]} failed with status {process.returncode}: {_end_of(complaints)}")
+        cpu_s = sum(each.ru_utime + each.ru_stime for each in used)
+        return Usage(wall_s, cpu_s, max(each.ru_maxrss for each in used) << 10, _end_of(said))
+
+
+def _kill_rest(started: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in started:
+        if process.returncode is None:
+            _kill_group(process.pid)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return used
+
+
+def _end_of(file: IO[bytes]) -> str:
+    file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
+    return file.read().decode(errors="replace").strip()
 
 
 class Peer:
@@ -116,17 +184,26 @@ def _signals_held() -> Iterator[None]:
 
 
 def _start(
-    command: Sequence[str | Path], environment: Mapping[str, str], stdout: int, stderr: int
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    stdout: int,
+    stderr: int,
+    stdin: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return subprocess.Popen(
-        [str(word) for word in command],
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        env={"PATH": _PATH, "LC_ALL": "C.UTF-8", **kept, **environment},
-        start_new_session=True,
-    )
+    try:
+        return subprocess.Popen(
+            [str(word) for word in command],
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env={"PATH": _PATH, "LC_ALL": "C.UTF-8", **kept, **environment},
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        tool = str(command[0])
+        package = tool if tool in _OF_THE_SAME_NAME else _PACKAGES.get(tool, _DEFAULT_PACKAGE)
+        raise ToolMissing(f"{tool} is not installed", hint=f"install the package {package}") from None
 
 
 def _wait_for_end(pid: int, timeout_s: float) -> None:

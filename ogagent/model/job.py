@@ -49,6 +49,10 @@ class Timings(Struct, frozen=True, kw_only=True, rename={"reading_back": "readin
     committing: float = 0.0
     bottleneck: Bottleneck | None = None
 
+    @property
+    def phases(self) -> tuple[float, ...]:
+        return (self.checking, self.fetching, self.flushing, self.reading_back, self.committing)
+
 
 class JobTarget(Struct, frozen=True, kw_only=True):
     disk: int

@@ -1,0 +1,108 @@
+"""A partition as a computer room has it, and its image in every container."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from simulator.errors import LabError
+from simulator.processes import measure, run
+from simulator.tree import MIB
+
+_FILLED: Final = 0.78
+"""How much of a partition is in use."""
+
+_SHARES: Final = (("/usr/lib", 0.45), ("/usr/share", 0.35))
+"""Libraries and programs, then text of all kinds, as this machine has them. What is left to fill is noise."""
+
+_SMALLEST: Final = 4096
+_COPY_TIMEOUT_S: Final = 1800.0
+
+
+class Images(Struct, frozen=True):
+    """``size`` is the partition's, ``used`` what its image holds of it, in bytes."""
+
+    plain: Path
+    zstd: Path
+    lzop: Path
+    gzip: Path
+    size: int
+    used: int
+
+
+def make_images(directory: Path, size: int, *, content: int | None = None) -> Images:
+    """``content`` is how many bytes of files to put in, when it is not most of the partition.
+
+    Raises LabError without root, and ToolMissing.
+    """
+    filesystem, plain = directory / "partition.raw", directory / "bench.img"
+    with filesystem.open("wb") as file:
+        file.truncate(size)
+    run(["mke2fs", "-q", "-F", "-t", "ext4", filesystem])
+    with _mounted(filesystem, directory / "mnt") as place:
+        _fill(place, int(size * _FILLED) if content is None else content)
+    log = directory / "partclone.log"
+    run(["partclone.extfs", "-c", "-s", filesystem, "-O", plain, "-L", log], timeout_s=_COPY_TIMEOUT_S)
+    filesystem.unlink()
+    zstd, lzop, gzip = (directory / f"bench-{name}.img" for name in ("zstd", "lzop", "gzip"))
+    for tool, into in (("zstd -q -T0 -c", zstd), ("lzop -c", lzop), ("pigz -c", gzip)):
+        measure([[*tool.split(), plain]], stdout=into, timeout_s=_COPY_TIMEOUT_S)
+    return Images(plain=plain, zstd=zstd, lzop=lzop, gzip=gzip, size=size, used=plain.stat().st_size)
+
+
+@contextmanager
+def _mounted(filesystem: Path, place: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        raise LabError("only root may mount", hint="run the benchmark as root")
+    place.mkdir()
+    run(["mount", "-o", "loop", filesystem, place])
+    try:
+        yield place
+    finally:
+        run(["umount", place], timeout_s=_COPY_TIMEOUT_S)
+        place.rmdir()
+
+
+def _fill(place: Path, size: int) -> None:
+    left = size
+    for source, share in _SHARES:
+        target = place / Path(source).name
+        left -= _copy(Path(source), target, int(size * share))
+    noise = random.Random(7)
+    with (place / "noise").open("wb") as file:
+        for _ in range(left // MIB):
+            file.write(noise.randbytes(MIB))
+
+
+def _copy(source: Path, target: Path, size: int) -> int:
+    """Files of ``source`` until they are ``size`` bytes together; from its start again when it has fewer."""
+    done = 0
+    for round_ in itertools.count():
+        before = done
+        for file in _files(source):
+            if done >= size:
+                return done
+            into = target / str(round_) / file.relative_to(source)
+            into.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, into)
+            done += into.stat().st_size
+        if done == before:
+            raise LabError(f"there are no files below {source} to fill a partition with")
+    return done
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    for parent, directories, names in os.walk(directory):
+        directories.sort()
+        for name in sorted(names):
+            file = Path(parent, name)
+            if not file.is_symlink() and file.is_file() and file.stat().st_size >= _SMALLEST:
+                yield file
