@@ -86,11 +86,11 @@ def measure(pipeline: Sequence[Sequence[str | Path]], *, stdout: Path | None = N
         complaints = stack.enter_context(tempfile.TemporaryFile())
         last = said if stdout is None else stack.enter_context(stdout.open("wb"))
         started: list[subprocess.Popen[bytes]] = []
-        stack.callback(_kill_rest, started)
         for command in pipeline:
             stdin = started[-1].stdout if started else None
             output = last.fileno() if len(started) == len(pipeline) - 1 else subprocess.PIPE
-            started.append(_start(command, {}, output, complaints.fileno(), stdin))
+            started.append(stack.enter_context(_start(command, {}, output, complaints.fileno(), stdin)))
+            stack.callback(_kill_rest, started)  # before it is waited for
             if stdin is not None:
                 stdin.close()
         clock = threading.Timer(timeout_s, _kill_rest, [started])
@@ -98,9 +98,10 @@ def measure(pipeline: Sequence[Sequence[str | Path]], *, stdout: Path | None = N
         clock.start()
         used = [_reap(process) for process in started]
         wall_s = time.monotonic() - began
-        for process, command in zip(started, pipeline, strict=True):
-            if process.returncode != 0:
-                raise ToolFailed(f"{command[0]} failed with status {process.returncode}: {_end_of(complaints)}")
+        failed = [each for each in zip(started, pipeline, strict=True) if each[0].returncode != 0]
+        # Who fell silent because nobody listened any more is not the cause.
+        for process, command in sorted(failed, key=lambda each: each[0].returncode == -signal.SIGPIPE):
+            raise ToolFailed(f"{command[0]} failed with status {process.returncode}: {_end_of(complaints)}")
         cpu_s = sum(each.ru_utime + each.ru_stime for each in used)
         return Usage(wall_s, cpu_s, max(each.ru_maxrss for each in used) << 10, _end_of(said))
 

@@ -17,13 +17,14 @@ from simulator.errors import LabError
 from simulator.processes import measure, run
 from simulator.tree import MIB
 
-_FILLED: Final = 0.78
+_FILLED: Final = 0.75
 """How much of a partition is in use."""
 
 _SHARES: Final = (("/usr/lib", 0.45), ("/usr/share", 0.35))
 """Libraries and programs, then text of all kinds, as this machine has them. What is left to fill is noise."""
 
 _SMALLEST: Final = 4096
+_NEARLY: Final = 0.98
 _COPY_TIMEOUT_S: Final = 1800.0
 
 
@@ -83,17 +84,18 @@ def _fill(place: Path, size: int) -> None:
 
 
 def _copy(source: Path, target: Path, size: int) -> int:
-    """Files of ``source`` until they are ``size`` bytes together; from its start again when it has fewer."""
+    """Files of ``source`` until they are about ``size`` bytes, never more; from its start again when it has fewer."""
     done = 0
     for round_ in itertools.count():
         before = done
         for file in _files(source):
-            if done >= size:
+            if done >= size * _NEARLY:
                 return done
-            into = target / str(round_) / file.relative_to(source)
-            into.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, into)
-            done += into.stat().st_size
+            if file.stat().st_size <= size - done:
+                into = target / str(round_) / file.relative_to(source)
+                into.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, into)
+                done += into.stat().st_size
         if done == before:
             raise LabError(f"there are no files below {source} to fill a partition with")
     return done
