@@ -152,7 +152,7 @@ async def _show(work: asyncio.Task[None], progress: Progress, console: Console) 
         TransferSpeedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     try:
-        with ProgressBar(*columns, console=console) as bar:
+        with ProgressBar(*columns, console=console, transient=True) as bar:
             phase = None
             task = bar.add_task("checking", total=None)
             while not work.done():
