@@ -7,9 +7,9 @@ from typing import Final
 
 from ogagent.image.piece import Extent
 
+Bitmap = bytes | bytearray
+
 _STEP: Final = 4096  # bytes of bitmap turned into text at a time
-
-
 _AS_DIGITS: Final = bytes(0x31 if value == 1 else 0x30 for value in range(256))
 
 
@@ -25,7 +25,7 @@ def pack(parts: Iterable[bytes]) -> bytes:
     return bytes(packed)
 
 
-def count_used(bitmap: bytes, total: int) -> int:
+def count_used(bitmap: Bitmap, total: int) -> int:
     """Bits set among the first ``total``; what stands after them does not count."""
     whole, rest = divmod(total, 8)
     steps = (bitmap[at : min(at + _STEP, whole)] for at in range(0, whole, _STEP))
@@ -33,7 +33,7 @@ def count_used(bitmap: bytes, total: int) -> int:
     return used + ((bitmap[whole] & ((1 << rest) - 1)).bit_count() if rest else 0)
 
 
-def runs(bitmap: bytes, total: int) -> Iterator[tuple[int, int]]:
+def runs(bitmap: Bitmap, total: int) -> Iterator[tuple[int, int]]:
     """First block and length of each run of set bits (bit 0 of byte 0 is block 0), in order."""
     open_at: int | None = None
     for at in range(0, -(-total // 8), _STEP):
@@ -58,7 +58,7 @@ def runs(bitmap: bytes, total: int) -> Iterator[tuple[int, int]]:
         yield open_at, total - open_at
 
 
-def places(bitmap: bytes, total: int, block_size: int, blocks_per_piece: int) -> Iterator[list[Extent]]:
+def places(bitmap: Bitmap, total: int, block_size: int, blocks_per_piece: int) -> Iterator[list[Extent]]:
     """The used blocks, ``blocks_per_piece`` at a time, as extents in bytes."""
     piece: list[Extent] = []
     filled = 0

@@ -14,9 +14,14 @@ CRC32: Final = 0x20
 XXH64: Final = 0x30
 XXH128: Final = 0x31
 CRC32_0001: Final = 0xFF
+CRC32_0001_LONG: Final = 0xFE
+"""No number of partclone's: before 0.1.0, in 2008, the CRC was written as the machine's ``unsigned long``. On machines
+of 64 bits four bytes of zeros follow it. Partclone 0.2 still read such images, 0.3 does not."""
 
-SIZES: Final = {NONE: 0, CRC32: 4, XXH64: 8, XXH128: 16, CRC32_0001: 4}
-NAMES: Final = {NONE: "none", CRC32: "crc32", XXH64: "xxh64", XXH128: "xxh128", CRC32_0001: "crc32"}
+SIZES: Final = {NONE: 0, CRC32: 4, XXH64: 8, XXH128: 16, CRC32_0001: 4, CRC32_0001_LONG: 8}
+NAMES: Final = {
+    NONE: "none", CRC32: "crc32", XXH64: "xxh64", XXH128: "xxh128", CRC32_0001: "crc32", CRC32_0001_LONG: "crc32"
+}  # fmt: skip
 
 
 class Checksum(Protocol):
@@ -27,7 +32,7 @@ class Checksum(Protocol):
     def reset(self) -> None: ...
 
 
-def partclone_crc32(data: bytes | memoryview) -> int:
+def partclone_crc32(data: bytes | bytearray) -> int:
     """CRC-32 without the final inversion."""
     return isal_zlib.crc32(data) ^ 0xFFFFFFFF
 
@@ -53,6 +58,11 @@ class Crc32Checksum0001(Crc32Checksum):
         super().update(memoryview(bytes((data[0],)) * len(data)))
 
 
+class Crc32Checksum0001Long(Crc32Checksum0001):
+    def digest(self) -> bytes:
+        return super().digest() + bytes(4)
+
+
 class XxhChecksum:
     """xxhash gives its digests in network order; partclone stores the integer as the machine has it."""
 
@@ -76,6 +86,8 @@ def checksum(mode: int) -> Checksum:
             return Crc32Checksum()
         case _ if mode == CRC32_0001:
             return Crc32Checksum0001()
+        case _ if mode == CRC32_0001_LONG:
+            return Crc32Checksum0001Long()
         case _ if mode == XXH64:
             return XxhChecksum(xxhash.xxh64())
         case _ if mode == XXH128:

@@ -11,6 +11,7 @@ from typing import Final
 
 from ogagent.errors import ImageCorrupt
 from ogagent.image import bitmap, checksum
+from ogagent.image.bitmap import Bitmap
 from ogagent.image.checksum import partclone_crc32
 from ogagent.image.partclone_header import read_header
 from ogagent.image.piece import Check, Extent, Piece, Prover
@@ -26,7 +27,8 @@ class PartcloneImage:
     def __init__(self, stream: ByteStream, container: str) -> None:
         self._stream = stream
         self._geometry = geometry = read_header(stream)
-        self._bitmap = b""
+        self._bitmap: Bitmap = b""
+        self._checksum_mode = geometry.checksum_mode
         self.header = ImageHeader(
             container=container,
             format=f"partclone {geometry.version}",
@@ -58,13 +60,17 @@ class PartcloneImage:
             case "none":
                 self._bitmap = b"\xff" * -(-geometry.total_blocks // 8)
         used = bitmap.count_used(self._bitmap, geometry.total_blocks)
+        if geometry.version == "0001" and used and self._has_long_checksums(used):
+            self._checksum_mode = checksum.CRC32_0001_LONG
         # Format 0001 counted by the superblock, which may be off; partclone goes by the bitmap there.
         if used != geometry.used_blocks and geometry.version != "0001":
             raise ImageCorrupt(f"the header counts {geometry.used_blocks} used blocks, the bitmap {used}")
         return used * geometry.block_size
 
-    def _read_bits(self, size: int) -> bytes:
-        bits = self._stream.read(size, "the bitmap")
+    def _read_bits(self, size: int) -> Bitmap:
+        bits = bytearray()
+        for at in range(0, size, MIB):
+            bits += self._stream.read(min(MIB, size - at), "the bitmap")
         if partclone_crc32(bits) != int.from_bytes(self._stream.read(4, "the bitmap's checksum"), "little"):
             raise ImageCorrupt("the bitmap does not match its checksum")
         return bits
@@ -74,6 +80,20 @@ class PartcloneImage:
         if self._stream.read(len(_BITMAP_END), "the bitmap's end") != _BITMAP_END:
             raise ImageCorrupt("the bitmap does not end where it should")
         return packed
+
+    def _has_long_checksums(self, used: int) -> bool:
+        """Nothing says so but the checksums of the first two blocks themselves."""
+        block = self._geometry.block_size
+        step = block + checksum.SIZES[checksum.CRC32_0001_LONG]
+        head = memoryview(self._stream.peek(2 * step))
+        running = checksum.checksum(checksum.CRC32_0001_LONG)
+        for start in range(0, min(used, 2) * step, step):
+            if len(head) < start + step:
+                return False
+            running.update(head[start : start + block])
+            if running.digest() != head[start + block : start + step]:
+                return False
+        return True
 
     def places(self) -> Iterator[list[Extent]]:
         geometry = self._geometry
@@ -88,6 +108,7 @@ class PartcloneImage:
 
     def _read_groups(self, buffer: memoryview, length: int) -> list[Check]:
         group = self._geometry.blocks_per_checksum * self._geometry.block_size
+        size = checksum.SIZES[self._checksum_mode]
         if not group:
             self._stream.read_exactly(buffer[:length], "a block")
             return []
@@ -95,23 +116,22 @@ class PartcloneImage:
         for start in range(0, length, group):
             end = min(start + group, length)
             self._stream.read_exactly(buffer[start:end], "a block")
-            checks.append(
-                Check(start, end, self._stream.read(checksum.SIZES[self._geometry.checksum_mode], "a checksum"))
-            )
+            checks.append(Check(start, end, self._stream.read(size, "a checksum")))
         return checks
 
     def prover(self) -> Prover:
-        geometry = self._geometry
-        if geometry.checksum_mode == checksum.NONE:
+        """Only after ``prepare``."""
+        if self._checksum_mode == checksum.NONE:
             return lambda _: None
-        running = checksum.checksum(geometry.checksum_mode)
+        running = checksum.checksum(self._checksum_mode)
+        reseed = self._geometry.reseed
 
         def prove(piece: Piece) -> None:
             for start, end, expected in piece.checks:
                 running.update(piece.buffer[start:end])
                 if running.digest() != expected:
                     raise ImageCorrupt(f"{_where(piece, start, end)} do not match their checksum")
-                if geometry.reseed:
+                if reseed:
                     running.reset()
 
         return prove

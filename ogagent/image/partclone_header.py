@@ -20,8 +20,10 @@ _VERSION: Final = slice(30, 34)  # the same place in both formats
 _HEADER: Final = struct.Struct("<16s14s4sH16sQQQQIIHHHHIBBI")
 _HEADER_0001: Final = struct.Struct("<15s15s4s2xiQQQ4096x")
 _ENDIAN_MARK: Final = 0xC0DE
+_MODES_0001: Final = (checksum.CRC32_0001, checksum.CRC32_0001_LONG)
 _BITMAP_NONE: Final = 0x00
 _BITMAP_BITS: Final = 0x01
+_SECTOR: Final = 512  # the least that partclone's file systems come in
 _MAX_BLOCK: Final = 64 * MIB  # partclone's MAX_BLOCK_SIZE
 _MAX_GROUP: Final = 256 * MIB
 _MAX_BITMAP: Final = 512 * MIB  # 16 TiB in blocks of 4 KiB
@@ -60,7 +62,7 @@ def parse_header(raw: bytes) -> Geometry:
     if partclone_crc32(raw[:-4]) != crc:
         raise ImageCorrupt("the partclone header does not match its checksum")
     _require(feature_size == 18, f"its feature section has {feature_size} bytes")
-    _require(0 < block_size <= _MAX_BLOCK, f"its block size is {block_size}")
+    _require(_is_block_size(block_size), f"its block size is {block_size}")
     _require(total > 0, "it has no blocks")
     _require(used <= total, f"{used} of its {total} blocks are used")
     _require(
@@ -68,7 +70,7 @@ def parse_header(raw: bytes) -> Geometry:
     )
     _require(total <= _MAX_BITMAP * 8, f"it has {total} blocks")
     _require(
-        checksum.SIZES.get(mode) == size and mode != checksum.CRC32_0001, f"its checksum mode is {mode:#x}, size {size}"
+        mode not in _MODES_0001 and checksum.SIZES.get(mode) == size, f"its checksum mode is {mode:#x}, size {size}"
     )
     _require(mode == checksum.NONE or group > 0, "it has 0 blocks per checksum")
     group = 0 if mode == checksum.NONE else min(group, max(used, 1))
@@ -90,12 +92,16 @@ def parse_header_0001(raw: bytes) -> Geometry:
     One byte a block is the bitmap; each block has a checksum of its own, which runs on through the image.
     """
     _, filesystem, _, block_size, device_size, total, used = _HEADER_0001.unpack(raw)
-    _require(0 < block_size <= _MAX_BLOCK, f"its block size is {block_size}")
+    _require(_is_block_size(block_size), f"its block size is {block_size}")
     _require(0 < total <= _MAX_BITMAP, f"it has {total} blocks")
     _require(used <= total, f"{used} of its {total} blocks are used")
     _require(total * block_size <= device_size, f"{total} blocks of {block_size} do not fit {device_size} bytes")
     size = total * block_size  # partclone corrects the device size to this
     return Geometry(_text(filesystem), size, total, used, block_size, checksum.CRC32_0001, 1, False, "bytes", "0001")
+
+
+def _is_block_size(size: int) -> bool:
+    return _SECTOR <= size <= _MAX_BLOCK and size % _SECTOR == 0
 
 
 def _text(name: bytes) -> str:

@@ -280,7 +280,7 @@ def test_without_a_bitmap_every_block_is_there() -> None:
 # --- format 0001 -------------------------------------------------------------------------------------------------
 
 
-def written_0001(source: bytes, bitmap: bytes) -> bytes:
+def written_0001(source: bytes, bitmap: bytes, after_crc: bytes = b"") -> bytes:
     """One checksum a block, running through the image, over the first byte of each block, repeated."""
     used = bitmap.count(1)
     out = struct.pack(
@@ -292,7 +292,7 @@ def written_0001(source: bytes, bitmap: bytes) -> bytes:
         if present == 1:
             data = source[block * BLOCK : (block + 1) * BLOCK]
             value = zlib.crc32(data[:1] * BLOCK, value)
-            out += data + struct.pack("<I", value ^ 0xFFFFFFFF)
+            out += data + struct.pack("<I", value ^ 0xFFFFFFFF) + after_crc
     return out
 
 
@@ -303,6 +303,32 @@ def test_format_0001_as_the_real_restore(tmp_path: Path) -> None:
     restore(image, reference)
     assert restored(image) == reference.read_bytes()
     assert restored(image) == over_zeros(SOURCE, [block for block in range(1003) if bitmap[block]])
+
+
+ZEROS: Final = bytes(1003 * BLOCK)
+
+
+@pytest.mark.parametrize("source", [SOURCE, ZEROS], ids=["noise", "zeros"])
+@pytest.mark.parametrize("bitmap", [bytes(1003), bytes((0, 1)) + bytes(1001), bytes((1, 1, 0) * 334) + bytes(1)])
+@pytest.mark.parametrize("after_crc", [b"", bytes(4)], ids=["32 bits", "64 bits"])
+def test_format_0001_of_machines_of_32_and_64_bits(source: bytes, bitmap: bytes, after_crc: bytes) -> None:
+    image = written_0001(source, bitmap, after_crc)
+    assert restored(image) == over_zeros(source, [block for block in range(1003) if bitmap[block]])
+    if bitmap.count(1) > 2:
+        for place in (len(image) - 1, 5171 + 512, 5171 + 2 * (516 + len(after_crc)) + 512):
+            damaged = bytearray(image)
+            damaged[place] ^= 1
+            with pytest.raises(ImageCorrupt):
+                restored(bytes(damaged))
+
+
+def test_format_0001_goes_by_the_bitmap_when_the_header_counts_otherwise(tmp_path: Path) -> None:
+    image = bytearray(written_0001(SOURCE, bytes((1, 0, 1, 1)) * 250 + bytes(3)))
+    struct.pack_into("<Q", image, 56, 700)
+    file, reference = tmp_path / "x.img", tmp_path / "reference"
+    file.write_bytes(image)
+    restore(file, reference)
+    assert restored(bytes(image)) == reference.read_bytes().ljust(1003 * BLOCK, b"\0")
 
 
 def test_format_0001_truncated_or_damaged() -> None:
@@ -325,7 +351,7 @@ def check_bounds(parse: Callable[[bytes], Geometry], raw: bytes) -> None:
         geometry = parse(raw)
     except ImageError:
         return
-    assert 0 < geometry.block_size <= 64 * MIB
+    assert 512 <= geometry.block_size <= 64 * MIB
     assert 0 < geometry.total_blocks <= 512 * MIB * 8
     assert 0 <= geometry.used_blocks <= geometry.total_blocks
     assert geometry.total_blocks * geometry.block_size <= geometry.device_size < 1 << 63
@@ -384,6 +410,11 @@ def test_headers_of_format_0001(block: int, device: int, total: int, used: int) 
         (header(0, 0), "no blocks"),
         (header(10, 11), "11 of its 10"),
         (header(10, 5, block=0), "block size"),
+        (header(10, 5, block=511), "block size"),
+        (header(10, 5, block=64 * MIB + 512), "block size"),
+        (header((1 << 32) + 1, 5, device_size=1 << 62), "it has 4294967297 blocks"),
+        (header(1 << 60, 5, block=64 * MIB, device_size=(1 << 63) - 1), "do not fit"),
+        (header(10, 5, mode=0xFE, size=8), "checksum mode"),
         (header(10, 5, device_size=10 * BLOCK - 1), "do not fit"),
         (header(10, 5, group=0), "0 blocks per checksum"),
         (header(10, 5, size=8), "checksum mode"),
