@@ -24,7 +24,7 @@ from ogagent.model.request import restore_request
 from ogagent.model.units import format_bytes
 from ogagent.restore.job import read_header
 from ogagent.restore.plan import plan_restore
-from ogagent.settings import Settings, load
+from ogagent.settings import RestoreSettings, Settings, Window, load
 from ogagent.source.source import SourcePolicy
 from ogagent.system import log
 from ogagent.system.tls import client_context
@@ -95,7 +95,13 @@ async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
 
 
 def _restore(options: argparse.Namespace) -> None:
-    policy = SourcePolicy(tls=client_context(options.ca, "--ca"), networks=None, stall_timeout_s=30, retry_for_s=60)
+    policy = SourcePolicy(
+        tls=client_context(options.ca, "--ca"),
+        networks=None,
+        stall_timeout_s=30,
+        retry_for_s=60,
+        max_window=options.max_window,
+    )
     console = Console(stderr=options.json)  # what a program reads stands alone on standard output
     work = standalone.restore_to(
         options.source, options.target, policy, console, read_back=options.read_back, confirmed=options.yes
@@ -106,7 +112,7 @@ def _restore(options: argparse.Namespace) -> None:
 
 
 def _image_info(options: argparse.Namespace) -> None:
-    header = standalone.read_image(options.file, whole=False)
+    header = standalone.read_image(options.file, whole=False, max_window=options.max_window)
     if options.json:
         _print_json(header)
     else:
@@ -114,7 +120,7 @@ def _image_info(options: argparse.Namespace) -> None:
 
 
 def _image_verify(options: argparse.Namespace) -> None:
-    header = standalone.read_image(options.file, whole=True)
+    header = standalone.read_image(options.file, whole=True, max_window=options.max_window)
     Console().print(f"{options.file}: good. {standalone.describe(header)}", highlight=False)
 
 
@@ -144,6 +150,13 @@ def _print_disks(inventory: Inventory) -> None:
             cells = (str(part.partition), part.device, format_bytes(part.size), part.code, part.filesystem, part.label)
             table.add_row(*cells, part.os, used, notes)
         console.print(table)
+
+
+def _window(text: str) -> int:
+    try:
+        return msgspec.convert(text, Window, strict=False)
+    except msgspec.ValidationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -184,4 +197,9 @@ def _parser() -> argparse.ArgumentParser:
     verify_command = image.add_parser("verify", help="read all, prove all, write nothing")
     verify_command.add_argument("file", type=Path, metavar="FILE")
     verify_command.set_defaults(command=_image_verify)
+    for command in (restore_command, info_command, verify_command):
+        command.add_argument(
+            "--max-window", type=_window, default=RestoreSettings().max_window, metavar="BYTES",
+            help="memory that a zstd image may need for its window (default: %(default)s)",
+        )  # fmt: skip
     return parser

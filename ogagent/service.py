@@ -48,6 +48,7 @@ def source_policy(settings: Settings) -> SourcePolicy:
         networks=settings.repository.networks,
         stall_timeout_s=settings.restore.stall_timeout_s,
         retry_for_s=settings.restore.retry_for_s,
+        max_window=settings.restore.max_window,
     )
 
 

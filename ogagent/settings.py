@@ -25,6 +25,7 @@ URL_PARAMETER: Final = "ogagent.ogcore"
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
+Window = Annotated[int, Meta(ge=8 << 20, le=1 << 31)]  # bytes; 8 MiB: the least that RFC 8878, 3.1.1.1.2, asks for
 Timeout = Annotated[float, Meta(gt=0, le=86400)]
 FilePath = Annotated[str, Meta(min_length=1)]
 CallPath = Annotated[str, Meta(pattern=r"^/[!-~]*$")]
@@ -86,6 +87,7 @@ class RestoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     read_back: bool = True
     stall_timeout_s: Timeout = 30
     retry_for_s: Seconds = 600
+    max_window: Window = 134217728
 
 
 class StateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

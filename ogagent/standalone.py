@@ -62,10 +62,10 @@ def _result(progress: Progress) -> str:
     return f"Done: {format_bytes(progress.written)} {done} in {seconds:.1f} s{slowest}."
 
 
-def read_image(path: Path, *, whole: bool) -> ImageHeader:
+def read_image(path: Path, *, whole: bool, max_window: int) -> ImageHeader:
     """The header, or with ``whole`` also the proof of every block; nothing is written. Raises AgentError."""
     with path.open("rb") as file:
-        image = open_image(iter(lambda: file.read(2 * MIB), b""))
+        image = open_image(iter(lambda: file.read(2 * MIB), b""), max_window)
         if whole:
             image.prepare()
             prove = image.prover()

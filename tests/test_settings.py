@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from ogagent.errors import SettingsError
+from ogagent.service import source_policy
 from ogagent.settings import Settings, load
 
 # The configuration of the interface description, keys and defaults to the letter.
@@ -47,6 +48,7 @@ mount_point = "/opt/opengnsys/cache"
 read_back = true
 stall_timeout_s = 30
 retry_for_s = 600
+max_window = 134217728
 [state]
 dir = "/var/lib/ogagent"
 [log]
@@ -81,6 +83,10 @@ def tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: tuples(member) for key, member in value.items()}
     return tuple(value) if isinstance(value, list) else value
+
+
+def test_the_window_goes_with_what_a_source_is_trusted_with(tmp_path: Path) -> None:
+    assert source_policy(loaded(tmp_path, "[restore]\nmax_window = 268435456")).max_window == 256 << 20
 
 
 def test_the_packaged_file_explains_every_key() -> None:
@@ -134,6 +140,9 @@ def test_the_packaged_file_explains_every_key() -> None:
         ("[restore]\nstall_timeout_s = nan", "restore.stall_timeout_s", "> 0"),
         ("[restore]\nstall_timeout_s = inf", "restore.stall_timeout_s", "<= 86400"),
         ("[restore]\nretry_for_s = -1", "restore.retry_for_s", ">= 0"),
+        ("[restore]\nmax_window = 8388607", "restore.max_window", ">= 8388608"),
+        ("[restore]\nmax_window = 2147483649", "restore.max_window", "<= 2147483648"),
+        ("[restore]\nmax_window = '128M'", "restore.max_window", "`int`, got `str`"),
         ("[state]\ndir = ''", "state.dir", "length"),
         ("[log]\nlevel = 'loud'", "log.level", "'loud'"),
         ("[log]\nformat = 'xml'", "log.format", "'xml'"),

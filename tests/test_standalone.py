@@ -77,6 +77,24 @@ def test_a_target_that_is_too_small(image: Path, tmp_path: Path) -> None:
     assert target.read_bytes() == b"\xaa" * (16 * MIB - 4096)
 
 
+def test_a_window_larger_than_allowed(image: Path, tmp_path: Path) -> None:
+    if shutil.which("zstd") is None:
+        pytest.skip("zstd is not installed")
+    packed = tmp_path / "x.img.zst"
+    with packed.open("wb") as out, image.open("rb") as data:
+        subprocess.run(["zstd", "-q", "-1", "--ultra", "--long=28"], stdin=data, stdout=out, check=True)
+    target = blank(tmp_path / "target.raw")
+    for command in (("restore", packed, target, "--yes"), ("image", "info", packed), ("image", "verify", packed)):
+        refused = ogagent(*command)
+        assert refused.returncode == 1
+        assert "256.0 MiB of memory are needed for its zstd window" in refused.stderr
+        assert target.read_bytes() == b"\xaa" * (16 * MIB)
+        assert ogagent(*command, "--max-window", "1").returncode == 2
+        allowed = ogagent(*command, "--max-window", str(256 * MIB))
+        assert allowed.returncode == 0, allowed.stderr
+        blank(target)
+
+
 def test_a_damaged_image_leaves_nothing_that_mounts(image: Path, tmp_path: Path) -> None:
     data = bytearray(image.read_bytes())
     data[-8000] ^= 1

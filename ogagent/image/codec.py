@@ -7,17 +7,24 @@ from typing import Final, cast
 
 from isal import isal_zlib
 
-from ogagent.errors import ImageCorrupt
+from ogagent.errors import ImageCorrupt, UnknownImage
 from ogagent.image.lzop import LZOP_MAGIC, LzopDecoder
 from ogagent.image.stream import Chunks, Decoder
+from ogagent.image.zstd_frame import MAX_FRAME_HEADER, is_zstd, window_size
+from ogagent.model.units import format_bytes
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 GZIP_MAGIC: Final = b"\x1f\x8b"  # RFC 1952, 2.3.1
+
+MAX_WINDOW: Final = 128 << 20
+"""What ``zstd -d`` takes without being told otherwise, ``zstd --long`` writes, and ``zstd --ultra -22`` needs."""
+
+_INPUT_PIECE: Final = 128 << 10
+"""What follows a frame or member is handed back as a copy; were it large, many small frames would take for ever."""
 
 _OUTPUT_PIECE: Final = 128 << 10
 """The zstd module joins larger answers out of parts, which costs a second copy."""
@@ -25,13 +32,12 @@ _OUTPUT_PIECE: Final = 128 << 10
 # isal's type stubs declare its exception as an instance
 _GZIP_ERROR: Final = cast("type[Exception]", isal_zlib.IsalError)
 
-_MAX_WINDOW_LOG: Final = 27  # 128 MiB: what `zstd -d` takes without being told otherwise
 
-
-def open_container(chunks: Chunks) -> Decoder:
+def open_container(chunks: Chunks, max_window: int = MAX_WINDOW) -> Decoder:
+    """Refuses zstd frames that need more than ``max_window`` bytes of what came before to be decoded."""
     head = chunks.peek(len(LZOP_MAGIC))
-    if head.startswith(ZSTD_MAGIC) or _is_skippable_frame(head):
-        return ZstdDecoder(chunks)
+    if is_zstd(head):
+        return ZstdDecoder(chunks, max_window)
     if head.startswith(GZIP_MAGIC):
         return GzipDecoder(chunks)
     if head == LZOP_MAGIC:
@@ -44,15 +50,11 @@ class PlainDecoder:
 
     def __init__(self, chunks: Chunks) -> None:
         self._chunks = chunks
-        self._rest = memoryview(b"")
 
     def readinto(self, into: memoryview) -> int:
-        if not self._rest:
-            self._rest = memoryview(self._chunks.next())
-        count = min(len(self._rest), len(into))
-        into[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+        data = self._chunks.next(len(into))
+        into[: len(data)] = data
+        return len(data)
 
 
 class ZstdDecoder:
@@ -60,15 +62,16 @@ class ZstdDecoder:
 
     container = "zstd"
 
-    def __init__(self, chunks: Chunks) -> None:
+    def __init__(self, chunks: Chunks, max_window: int) -> None:
         self._chunks = chunks
-        self._frame = _new_frame()
+        self._max_window = max_window
+        self._frame = self._open_frame()
 
     def readinto(self, into: memoryview) -> int:
         while True:
             if self._frame.eof and not self._next_frame():
                 return 0
-            data = self._chunks.next() if self._frame.needs_input else b""
+            data = self._chunks.next(_INPUT_PIECE) if self._frame.needs_input else b""
             if not data and self._frame.needs_input:
                 raise ImageCorrupt(f"the image ends at byte {self._chunks.consumed}, in the middle of a zstd frame")
             out = self._decompress(data, min(len(into), _OUTPUT_PIECE))
@@ -76,22 +79,32 @@ class ZstdDecoder:
                 into[: len(out)] = out
                 return len(out)
 
-    def _decompress(self, data: bytes, max_length: int) -> bytes:
+    def _decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
         try:
             return self._frame.decompress(data, max_length)
         except zstd.ZstdError as error:
             raise ImageCorrupt(f"the zstd stream is damaged near byte {self._chunks.consumed}: {error}") from error
 
     def _next_frame(self) -> bool:
-        if self._frame.unused_data:
-            self._chunks.push_back(self._frame.unused_data)
+        self._chunks.give_back(len(self._frame.unused_data))
         head = self._chunks.peek(4)
         if not head:
             return False
-        if not head.startswith(ZSTD_MAGIC) and not _is_skippable_frame(head):
+        if not is_zstd(head):
             raise ImageCorrupt(f"after its last zstd frame, at byte {self._chunks.consumed}, the image goes on")
-        self._frame = _new_frame()
+        self._frame = self._open_frame()
         return True
+
+    def _open_frame(self) -> zstd.ZstdDecompressor:
+        window = window_size(self._chunks.peek(MAX_FRAME_HEADER))
+        if window > self._max_window:
+            raise UnknownImage(
+                f"to decode the image {format_bytes(window)} of memory are needed for its zstd window, "
+                f"and restore.max_window allows {format_bytes(self._max_window)}",
+                hint="allow more, or compress the image again without --long or with --long=27",
+            )
+        limit = (self._max_window - 1).bit_length()
+        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: limit})
 
 
 class GzipDecoder:
@@ -108,11 +121,12 @@ class GzipDecoder:
         while True:
             if self._member.eof and not self._next_member():
                 return 0
-            data = self._member.unconsumed_tail or self._chunks.next()
+            data = self._chunks.next(_INPUT_PIECE)
             try:
                 out = self._member.decompress(data, len(into))
             except _GZIP_ERROR as error:
                 raise ImageCorrupt(f"the gzip stream is damaged near byte {self._chunks.consumed}: {error}") from error
+            self._chunks.give_back(len(self._member.unconsumed_tail))
             if out:
                 into[: len(out)] = out
                 return len(out)
@@ -120,8 +134,7 @@ class GzipDecoder:
                 raise ImageCorrupt(f"the image ends at byte {self._chunks.consumed}, in the middle of a gzip member")
 
     def _next_member(self) -> bool:
-        if self._member.unused_data:
-            self._chunks.push_back(self._member.unused_data)
+        self._chunks.give_back(len(self._member.unused_data))
         head = self._chunks.peek(2)
         if not head:
             return False
@@ -129,11 +142,3 @@ class GzipDecoder:
             raise ImageCorrupt(f"after its last gzip member, at byte {self._chunks.consumed}, the image goes on")
         self._member = isal_zlib.decompressobj(self._GZIP_WRAPPER)
         return True
-
-
-def _new_frame() -> zstd.ZstdDecompressor:
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _MAX_WINDOW_LOG})
-
-
-def _is_skippable_frame(head: bytes) -> bool:
-    return head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F  # RFC 8878, 3.1.2

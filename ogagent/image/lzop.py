@@ -2,13 +2,13 @@
 
 The format has no specification but its program: lzop 1.04, ``src/lzop.c`` and ``src/conf.h``. All numbers are
 big-endian. A file is a header and blocks; a block is: decompressed length (0 ends the file), compressed length, the
-checksums that the flags name, data. A block whose two lengths are equal is stored as it is.
+checksums that the flags name, data. A block whose two lengths are equal is stored as it is. Like lzop, this reads files
+that stand one after another as one.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable
 from typing import Final
 
@@ -20,18 +20,18 @@ from ogagent.image.stream import Chunks
 
 LZOP_MAGIC: Final = b"\x89LZO\x00\r\n\x1a\n"
 
-_ADLER32_DATA: Final = 0x1
-_ADLER32_COMPRESSED: Final = 0x2
 _EXTRA_FIELD: Final = 0x40
-_CRC32_DATA: Final = 0x100
-_CRC32_COMPRESSED: Final = 0x200
-_MULTIPART: Final = 0x400
 _FILTER: Final = 0x800
 _CRC32_HEADER: Final = 0x1000
 _METHODS: Final = (1, 2, 3)  # LZO1X-1, LZO1X-1(15), LZO1X-999: one decompressor
-_MAX_BLOCK: Final = 64 << 20  # lzop's own limit
+_MAX_EXTRA_FIELD: Final = 64 << 10
+_MAX_BLOCK: Final = 1 << 20
+"""lzop writes 256 KiB, and would read 64 MiB. But LZO cannot be stopped: a byte may become 255, whatever the block
+claims, and this is what bounds the memory that a malicious image costs."""
 
-_Checksum = Callable[[bytes], int]
+_Checksum = Callable[[bytes | memoryview], int]
+_OF_DATA: Final[tuple[tuple[int, _Checksum], ...]] = ((0x1, isal_zlib.adler32), (0x100, isal_zlib.crc32))
+_OF_PACKED: Final[tuple[tuple[int, _Checksum], ...]] = ((0x2, isal_zlib.adler32), (0x200, isal_zlib.crc32))
 
 
 class LzopDecoder:
@@ -44,8 +44,10 @@ class LzopDecoder:
         self._flags = self._read_header()
 
     def readinto(self, into: memoryview) -> int:
-        if not self._rest and not self._ended:
+        while not self._rest and not self._ended:
             self._rest = memoryview(self._next_block())
+            if not self._rest:
+                self._next_file()
         count = min(len(self._rest), len(into))
         into[:count] = self._rest[:count]
         self._rest = self._rest[count:]
@@ -53,7 +55,7 @@ class LzopDecoder:
 
     def _read_header(self) -> int:
         self._take(len(LZOP_MAGIC))
-        header = self._take(7)
+        header = bytes(self._take(7))
         version, _, needed, method = struct.unpack(">HHHB", header)
         if version < 0x0940 or needed > 0x1040 or method not in _METHODS:
             raise ImageCorrupt(
@@ -61,8 +63,8 @@ class LzopDecoder:
             )
         header += (fixed := self._take(17))  # level, flags, mode, time low, time high
         flags = int.from_bytes(fixed[1:5], "big")
-        if flags & (_FILTER | _MULTIPART):
-            raise ImageCorrupt("the lzop file is filtered or in parts, which no imaging tool writes")
+        if flags & _FILTER:
+            raise ImageCorrupt("the lzop file went through a filter, which no imaging tool uses")
         header += (length := self._take(1))
         header += self._take(length[0])  # the original file's name
         self._check(header, self._take(4), self._checksum(flags, _CRC32_HEADER), "the lzop header")
@@ -71,52 +73,55 @@ class LzopDecoder:
         return flags
 
     def _skip_extra_field(self, checksum: _Checksum) -> None:
-        size = self._take(4)
-        extra = self._take(self._bounded(size))
+        size = bytes(self._take(4))
+        if int.from_bytes(size, "big") > _MAX_EXTRA_FIELD:
+            raise ImageCorrupt("the lzop header's extra field is larger than any program makes it")
+        extra = self._take(int.from_bytes(size, "big"))
         self._check(size + extra, self._take(4), checksum, "the lzop header's extra field")
 
-    def _next_block(self) -> bytes:
+    def _next_block(self) -> bytes | memoryview:
         (size,) = struct.unpack(">I", self._take(4))
         if size == 0:
-            self._end()
             return b""
-        packed_size = self._bounded(self._take(4))
-        if size > _MAX_BLOCK or packed_size > size:
-            raise ImageCorrupt(f"an lzop block before byte {self._chunks.consumed} claims impossible sizes")
-        data_sums = [self._take(4) for flag in (_ADLER32_DATA, _CRC32_DATA) if self._flags & flag]
+        (packed_size,) = struct.unpack(">I", self._take(4))
+        if size > _MAX_BLOCK or not 0 < packed_size <= size:
+            sizes = f"{packed_size} bytes for {size}"
+            raise ImageCorrupt(f"an lzop block before byte {self._chunks.consumed} claims impossible sizes: {sizes}")
         stored = packed_size == size
-        packed_flags = 0 if stored else self._flags
-        packed_sums = [self._take(4) for flag in (_ADLER32_COMPRESSED, _CRC32_COMPRESSED) if packed_flags & flag]
+        data_sums = self._take_sums(_OF_DATA)
+        packed_sums = [] if stored else self._take_sums(_OF_PACKED)
         packed = self._take(packed_size)
-        self._check_all(packed, packed_sums, _ADLER32_COMPRESSED, _CRC32_COMPRESSED)
+        self._check_all(packed, packed_sums)
         data = packed if stored else self._decompress(packed, size)
-        self._check_all(data, data_sums, _ADLER32_DATA, _CRC32_DATA)
+        self._check_all(data, data_sums)
         return data
 
-    def _decompress(self, packed: bytes, size: int) -> bytes:
+    def _take_sums(self, kinds: tuple[tuple[int, _Checksum], ...]) -> list[tuple[_Checksum, memoryview]]:
+        return [(checksum, self._take(4)) for flag, checksum in kinds if self._flags & flag]
+
+    def _next_file(self) -> None:
+        head = self._chunks.peek(len(LZOP_MAGIC))
+        if head == LZOP_MAGIC:
+            self._flags = self._read_header()
+        elif head:
+            raise ImageCorrupt(f"after its last lzop block, at byte {self._chunks.consumed}, the image goes on")
+        else:
+            self._ended = True
+
+    def _decompress(self, packed: memoryview, size: int) -> bytes:
         try:
             data = LZOCompressor.decompress(packed, output_size_hint=size)
         except LZOError as error:
             raise ImageCorrupt(f"an lzop block before byte {self._chunks.consumed} is damaged: {error}") from error
         if len(data) != size:
             raise ImageCorrupt(f"an lzop block before byte {self._chunks.consumed} has {len(data)} bytes, not {size}")
-        return bytes(data)
+        return data
 
-    def _end(self) -> None:
-        self._ended = True
-        if self._chunks.peek(1):
-            raise ImageCorrupt(f"after its last lzop block, at byte {self._chunks.consumed}, the image goes on")
+    def _check_all(self, data: bytes | memoryview, sums: list[tuple[_Checksum, memoryview]]) -> None:
+        for checksum, expected in sums:
+            self._check(data, expected, checksum, "an lzop block")
 
-    def _check_all(self, data: bytes, expected: list[bytes], adler_flag: int, crc_flag: int) -> None:
-        kinds = [
-            zlib.adler32 if flag == adler_flag else isal_zlib.crc32
-            for flag in (adler_flag, crc_flag)
-            if self._flags & flag
-        ]
-        for checksum, value in zip(kinds, expected, strict=False):
-            self._check(data, value, checksum, "an lzop block")
-
-    def _check(self, data: bytes, expected: bytes, checksum: _Checksum, what: str) -> None:
+    def _check(self, data: bytes | memoryview, expected: memoryview, checksum: _Checksum, what: str) -> None:
         if checksum(data).to_bytes(4, "big") != expected:
             raise ImageCorrupt(f"{what} before byte {self._chunks.consumed} does not match its checksum")
 
@@ -124,12 +129,5 @@ class LzopDecoder:
     def _checksum(flags: int, crc_flag: int) -> _Checksum:
         return isal_zlib.crc32 if flags & crc_flag else isal_zlib.adler32
 
-    @staticmethod
-    def _bounded(size: bytes) -> int:
-        value = int.from_bytes(size, "big")
-        if value > _MAX_BLOCK:
-            raise ImageCorrupt(f"an lzop block claims {value} bytes, more than lzop ever writes")
-        return value
-
-    def _take(self, size: int) -> bytes:
+    def _take(self, size: int) -> memoryview:
         return self._chunks.read(size, "an lzop block")

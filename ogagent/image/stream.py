@@ -22,52 +22,53 @@ class Decoder(Protocol):
 
 
 class Chunks:
-    """Chunks of bytes of any size, with a look ahead. Empty chunks are skipped; an empty answer is the end."""
+    """Chunks of bytes of any size, handed out in order, with a look ahead. Empty chunks are skipped."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._ahead = b""
+        self._chunk = memoryview(b"")
+        self._place = 0
         self.consumed = 0
         """Bytes handed out so far: the place in the file, for messages."""
 
-    def next(self) -> bytes:
-        chunk, self._ahead = self._ahead, b""
-        while not chunk:
+    def next(self, limit: int) -> memoryview:
+        """At least one byte, at most ``limit``, and never a copy; nothing at the end."""
+        while self._place == len(self._chunk):
             fresh = next(self._chunks, None)
             if fresh is None:
-                return b""
-            chunk = fresh
-        self.consumed += len(chunk)
-        return chunk
+                return memoryview(b"")
+            self._chunk, self._place = memoryview(fresh), 0
+        data = self._chunk[self._place : self._place + limit]
+        self._place += len(data)
+        self.consumed += len(data)
+        return data
 
-    def push_back(self, data: bytes) -> None:
-        """``data`` comes again, before everything else."""
-        self.consumed -= len(data)
-        self._ahead = data + self._ahead
+    def give_back(self, count: int) -> None:
+        """The last ``count`` bytes that ``next`` just answered come again."""
+        self._place -= count
+        self.consumed -= count
 
     def peek(self, size: int) -> bytes:
         """The next ``size`` bytes, fewer at the end, without taking them."""
-        while len(self._ahead) < size:
+        while len(self._chunk) - self._place < size:
             fresh = next(self._chunks, None)
             if fresh is None:
                 break
-            self._ahead += fresh
-        return self._ahead[:size]
+            self._chunk, self._place = memoryview(bytes(self._chunk[self._place :]) + fresh), 0
+        return bytes(self._chunk[self._place : self._place + size])
 
-    def read(self, size: int, what: str) -> bytes:
+    def read(self, size: int, what: str) -> memoryview:
         """Exactly ``size`` bytes; ImageCorrupt, naming ``what`` was expected, when there are fewer."""
-        parts = []
-        missing = size
-        while missing:
-            chunk = self.next()
-            if not chunk:
+        data = self.next(size)
+        if len(data) == size:
+            return data
+        parts = bytearray(data)
+        while len(parts) < size:
+            data = self.next(size - len(parts))
+            if not data:
                 raise ImageCorrupt(f"the image ends at byte {self.consumed}, in the middle of {what}")
-            if len(chunk) > missing:
-                self.push_back(chunk[missing:])
-                chunk = chunk[:missing]
-            parts.append(chunk)
-            missing -= len(chunk)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            parts += data
+        return memoryview(parts)
 
 
 class ByteStream:

@@ -81,7 +81,7 @@ async def _opened_image(
             proof = await WholeFileSum.beside(source)
             pump = asyncio.create_task(_pump(source, inlet, progress, proof))
             try:
-                image = await _in_thread(executor, inlet.stop, open_image, iter(inlet))
+                image = await _in_thread(executor, inlet.stop, open_image, iter(inlet), policy.max_window)
                 check_image(plan, image.header)
                 yield image, inlet, executor
             finally:

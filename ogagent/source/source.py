@@ -12,6 +12,7 @@ from msgspec import Struct
 from yarl import URL
 
 from ogagent.errors import RepositoryUnreachable
+from ogagent.image.codec import MAX_WINDOW
 from ogagent.source.file import FileSource
 from ogagent.source.http import open_http
 
@@ -35,13 +36,14 @@ class Source(Protocol):
 class SourcePolicy(Struct, frozen=True, kw_only=True):
     """How far a source may be trusted, and how long it is waited for (seconds).
 
-    ``networks`` None: from anywhere.
+    ``networks`` None: from anywhere. ``max_window``: how much memory, in bytes, an image may ask for to be decoded.
     """
 
     tls: SSLContext
     networks: Sequence[IPv4Network | IPv6Network] | None
     stall_timeout_s: float
     retry_for_s: float
+    max_window: int = MAX_WINDOW
 
 
 @asynccontextmanager

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
 
-from ogagent.errors import ImageCorrupt
-from ogagent.image.codec import open_container
+from ogagent.errors import ImageCorrupt, UnknownImage
+from ogagent.image.codec import MAX_WINDOW, open_container
 from ogagent.image.stream import Chunks
+from ogagent.image.zstd_frame import MAX_FRAME_HEADER, window_size
+from ogagent.settings import RestoreSettings
 
 _RANDOM: Final = random.Random(1)
 _TEXT: Final = b"".join(b"line %d of a file that compresses\n" % number for number in range(6000))
@@ -84,8 +88,8 @@ def cut(data: bytes, size: int) -> Iterator[bytes]:
         yield b""  # an empty chunk means nothing
 
 
-def decode(data: bytes, chunk: int = 1 << 20, room: int = 100_003) -> bytes:
-    decoder = open_container(Chunks(cut(data, chunk)))
+def decode(data: bytes, chunk: int = 1 << 20, room: int = 100_003, max_window: int = 1 << 27) -> bytes:
+    decoder = open_container(Chunks(cut(data, chunk)), max_window)
     into = memoryview(bytearray(room))
     out = bytearray()
     while count := decoder.readinto(into):
@@ -150,10 +154,82 @@ def test_something_after_the_end(container: bytes, garbage: bytes) -> None:
             decode(container + garbage, chunk)
 
 
-def test_a_window_that_nobody_has_memory_for() -> None:
-    image = pack("zstd", "--long=28", "-1", data=CONTENT)
-    with pytest.raises(ImageCorrupt, match="zstd"):
-        decode(image)
+# --- what the programs can be told to write -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("zstd", "--long=27"),
+        ("zstd", "--ultra", "-22"),
+        ("zstd", "--fast=5"),
+        ("zstd", "-T2", "-B65536"),
+        ("gzip", "-6", "--rsyncable"),
+        ("lzop", "-CC"),
+        ("lzop", "-CC", "--crc32"),
+        ("lzop", "-F", "-9"),
+        ("lzop", "--crc32", "-7"),
+    ],
+    ids=" ".join,
+)
+def test_as_it_was_told(command: tuple[str, ...]) -> None:
+    assert decode(pack(*command, data=CONTENT), 60_000) == CONTENT
+
+
+def test_lzop_with_the_name_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ("sda1." * 40)
+    file.write_bytes(CONTENT)
+    container = pack("lzop", "-c", str(file), data=b"")
+    assert file.name.encode() in container
+    assert decode(container) == CONTENT
+
+
+def test_lzop_files_one_after_another(tmp_path: Path) -> None:
+    """As lzop itself does it, whether it has put them together or somebody else has."""
+    for name, half in zip("ab", HALVES, strict=True):
+        (tmp_path / name).write_bytes(half)
+    parts = pack("lzop", "-c", str(tmp_path / "a"), str(tmp_path / "b"), data=b"")
+    joined = pack("lzop", data=HALVES[0]) + pack("lzop", "--crc32", data=HALVES[1])
+    for container in (parts, joined):
+        warned = subprocess.run(["lzop", "-dc"], input=container, capture_output=True, check=False, timeout=60)
+        assert (warned.returncode, warned.stdout) == (2, CONTENT)
+        assert decode(container, 1000) == CONTENT
+
+
+# --- the window of zstd -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("option", "size"), [("--long=28", "256.0 MiB"), ("--long=31", "2.0 GiB")])
+def test_a_window_larger_than_allowed(option: str, size: str) -> None:
+    """In the second frame too: the first is no promise."""
+    image = pack("zstd", "--ultra", option, "-1", data=CONTENT)
+    for container in (image, pack("zstd", data=_NOISE) + image):
+        with pytest.raises(UnknownImage, match=rf"{size}.*restore\.max_window.*128\.0 MiB") as caught:
+            decode(container)
+        assert caught.value.number == 33
+    assert decode(image, max_window=1 << 31) == CONTENT
+
+
+def test_the_window_that_is_allowed_is_the_settings() -> None:
+    assert RestoreSettings().max_window == MAX_WINDOW
+    image = pack("zstd", "--long=27", "-1", data=CONTENT)
+    assert decode(image, max_window=1 << 27) == CONTENT
+    with pytest.raises(UnknownImage, match=r"128\.0 MiB.*64\.0 MiB"):
+        decode(image, max_window=1 << 26)
+
+
+@pytest.mark.parametrize("level", ["-1", "-3", "-19"])
+def test_what_a_frame_says_of_its_window_is_what_zstd_says(level: str, tmp_path: Path) -> None:
+    for size in (0, 1, 200, 300, 70_000, len(CONTENT)):
+        plain = tmp_path / "plain"
+        plain.write_bytes(CONTENT[:size])
+        for container in (pack("zstd", level, "-c", str(plain), data=b""), pack("zstd", level, data=CONTENT[:size])):
+            packed_file = tmp_path / "x.zst"
+            packed_file.write_bytes(container)
+            listed = pack("zstd", "-lv", str(packed_file), data=b"").decode()
+            said = re.search(r"Window Size: .*\((\d+) B\)", listed)
+            assert said is None or window_size(container[:MAX_FRAME_HEADER]) == int(said[1])
+            assert size == 0 or said is not None
 
 
 def test_what_is_no_container_comes_as_it_is() -> None:
@@ -165,7 +241,7 @@ def test_what_is_no_container_comes_as_it_is() -> None:
 def test_lzop_block_of_an_impossible_size() -> None:
     container = pack("lzop", data=_TEXT[:1000])
     place = container.rindex((1000).to_bytes(4, "big"))
-    for size in (0xFFFFFFFF, (64 << 20) + 1, 999, 1001):
+    for size in (0xFFFFFFFF, (64 << 20) + 1, (1 << 20) + 1, 999, 1001):
         damaged = container[:place] + size.to_bytes(4, "big") + container[place + 4 :]
         with pytest.raises(ImageCorrupt):
             decode(damaged)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import random
+import re
 import shutil
 import subprocess
 import zipfile
@@ -79,6 +81,13 @@ def a_zip() -> bytes:
         (b"", "empty"),
         (b"<!DOCTYPE html><html><body>404 Not Found</body></html>", "HTML"),
         (b"<HTML><body>" + NOISE, "HTML"),
+        (b"<!DOCTYPE html><html><body>", re.escape("begins with '<!DOCTYPE html><html><bo'")),
+        (b"\xef\xbb\xbf\r\n <!doctype HTML>" + NOISE, "HTML"),
+        (b'{"error": "not found"}\n', re.escape('begins with \'{"error": "not found"}\\n\'')),
+        (gzip.compress(bytes(257) + b"ustar" + NOISE), "tar archive.*inside gzip"),
+        (gzip.compress(b""), "begins with nothing inside gzip"),
+        (b"QFI\xfb\0\0\0\3" + NOISE, "qcow2 disk, and begins with 51 46 49 fb 00 00 00 03"),
+        (bytes(512) + b"EFI PART" + NOISE, "whole disk"),
         (a_zip(), "zip"),
         (b"\xfd7zXZ\x00" + NOISE, "xz"),
         (b"BZh9" + NOISE, "bzip2"),
