@@ -25,9 +25,9 @@ _FILTER: Final = 0x800
 _CRC32_HEADER: Final = 0x1000
 _METHODS: Final = (1, 2, 3)  # LZO1X-1, LZO1X-1(15), LZO1X-999: one decompressor
 _MAX_EXTRA_FIELD: Final = 64 << 10
-_MAX_BLOCK: Final = 1 << 20
-"""lzop writes 256 KiB, and would read 64 MiB. But LZO cannot be stopped: a byte may become 255, whatever the block
-claims, and this is what bounds the memory that a malicious image costs."""
+_MAX_BLOCK: Final = 256 << 10
+"""What lzop writes, always, and Linux's own unlzo takes. lzop would read 64 MiB, but a byte of LZO may become 255 that
+nothing can stop before they are there: this is what bounds the memory that a malicious image costs."""
 
 _Checksum = Callable[[bytes | memoryview], int]
 _OF_DATA: Final[tuple[tuple[int, _Checksum], ...]] = ((0x1, isal_zlib.adler32), (0x100, isal_zlib.crc32))

@@ -236,12 +236,3 @@ def test_what_is_no_container_comes_as_it_is() -> None:
     assert decode(_NOISE, 1000, 333) == _NOISE
     assert open_container(Chunks(iter([_NOISE]))).container == "none"
     assert decode(b"") == b""
-
-
-def test_lzop_block_of_an_impossible_size() -> None:
-    container = pack("lzop", data=_TEXT[:1000])
-    place = container.rindex((1000).to_bytes(4, "big"))
-    for size in (0xFFFFFFFF, (64 << 20) + 1, (1 << 20) + 1, 999, 1001):
-        damaged = container[:place] + size.to_bytes(4, "big") + container[place + 4 :]
-        with pytest.raises(ImageCorrupt):
-            decode(damaged)
