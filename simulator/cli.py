@@ -21,6 +21,7 @@ from simulator.bench.command import bench_restore
 from simulator.certificates import Authority
 from simulator.demo import demo
 from simulator.errors import LabError
+from simulator.faults import FaultFile, Faults, no_faults
 from simulator.machine.booted import Booted, booted_app, installed_system
 from simulator.machine.file_machine import FileMachine
 from simulator.ogcore.app import ogcore_app
@@ -65,7 +66,7 @@ def _repository(options: argparse.Namespace) -> None:
         raise LabError(f"{options.images} is no directory", hint="make it, and put images into it or use --sample")
     if options.sample:
         make_sample(options.images)
-    _listen(repository_app(options.images, rate=options.mbit), options)
+    _listen(repository_app(options.images, rate=options.mbit, faults=_faults(options)), options)
 
 
 def _ogcore(options: argparse.Namespace) -> None:
@@ -78,7 +79,16 @@ def _agent(options: argparse.Namespace) -> None:
     for disk in options.disk:
         if not disk.is_file():
             raise LabError(f"{disk} is no file", hint="a disk is a file that holds a GPT")
-    serve(settings, FileMachine(options.disk))
+    serve(settings, FileMachine(options.disk, _faults(options)))
+
+
+def _faults(options: argparse.Namespace) -> Faults:
+    """What the file says by now counts; what it says at the start is shown to be readable."""
+    if options.faults is None:
+        return no_faults
+    faults = FaultFile(options.faults)
+    faults()
+    return faults
 
 
 def _boot(options: argparse.Namespace) -> None:
@@ -132,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     repository.add_argument("--images", type=Path, required=True, metavar="DIR")
     repository.add_argument("--sample", action="store_true", help="make image-test in it first")
     repository.add_argument("--mbit", type=_megabits, default=0, metavar="N", help="so many megabits a second for each")
+    _add_faults(repository)
     _add_place(repository, "127.0.68.55", 8443)
     security = repository.add_mutually_exclusive_group(required=True)
     security.add_argument("--tls", type=Path, metavar="DIR", help=_TLS_HELP)
@@ -147,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     agent = commands.add_parser("agent", help="run the real agent on disks that are files")
     agent.add_argument("--config", type=Path, required=True, metavar="FILE")
     agent.add_argument("--disk", type=Path, required=True, nargs="+", metavar="FILE", help="disk 1, disk 2, …")
+    _add_faults(agent)
     agent.set_defaults(command=_agent)
 
     boot = commands.add_parser("boot", help="be a client that has booted from its disk, if that boots")
@@ -159,7 +171,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_FAULTS_HELP: Final = "what goes wrong, one a line, disk:full@1MiB, say; may change while this runs"
 _TLS_HELP: Final = "directory of the lab's certificate authority, made when there is none"
+
+
+def _add_faults(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--faults", type=Path, metavar="FILE", help=_FAULTS_HELP)
 
 
 def _add_place(command: argparse.ArgumentParser, address: str, port: int) -> None:

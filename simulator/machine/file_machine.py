@@ -18,6 +18,8 @@ from ogagent.disk.operating_system import operating_system
 from ogagent.errors import DeviceBusy, DiskChanged
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.plan import Target
+from simulator.faults import Faults, no_faults
+from simulator.machine.faulty_device import FaultyDevice
 from simulator.machine.gpt import Entry, Table, read_table
 
 _SECTOR_SIZE: Final = 512
@@ -25,10 +27,14 @@ _MODEL: Final = "disk that is a file"
 
 
 class FileMachine:
-    """Implements ``ogagent.disk.machine.Machine``. The files are disk 1, 2, … in this order; their tables are GPT."""
+    """Implements ``ogagent.disk.machine.Machine``. The files are disk 1, 2, … in this order; their tables are GPT.
 
-    def __init__(self, disks: Sequence[Path]) -> None:
+    ``faults`` is asked at each operation on a partition that is open; it may change any time.
+    """
+
+    def __init__(self, disks: Sequence[Path], faults: Faults = no_faults) -> None:
         self._disks = [path.resolve() for path in disks]
+        self._faults = faults
 
     async def inventory(self) -> Inventory:
         disks = [await _read_disk(number, path) for number, path in enumerate(self._disks, start=1)]
@@ -52,7 +58,7 @@ class FileMachine:
             fd, base=target.start, size=target.size, sector_size=target.sector_size, name=target.device
         )
         try:
-            yield device
+            yield FaultyDevice(device, target.device, self._faults)
         finally:
             device.close()
 

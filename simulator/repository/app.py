@@ -11,39 +11,69 @@ from typing import BinaryIO, Final
 
 import msgspec
 from aiohttp import web
+from multidict import CIMultiDict
 
-from simulator.repository.catalogue import Catalogue
+from simulator.faults import Faults, no_faults
+from simulator.repository.catalogue import IMAGE_SUFFIX, Catalogue
 from simulator.repository.ranges import Representation, Unsatisfiable, requested_part
+from simulator.repository.trouble import Trouble
 
 PREFIX: Final = "/ogrepository/images"
 _CATALOGUE: Final = web.AppKey("catalogue", Catalogue)
 _RATE: Final = web.AppKey("rate", int)
+_FAULTS: Final[web.AppKey[Faults]] = web.AppKey("faults")
 _CHUNK: Final = 1 << 20
 _UNLIMITED: Final = 0
 _CHUNKS_A_SECOND: Final = 10
+_POLL_S: Final = 0.1
 
 
-def repository_app(directory: Path, *, rate: int = _UNLIMITED) -> web.Application:
-    """``rate`` is how many bytes a second each connection gets, 0 for as many as it takes."""
+def repository_app(directory: Path, *, rate: int = _UNLIMITED, faults: Faults = no_faults) -> web.Application:
+    """``rate`` is how many bytes a second each connection gets, 0 for as many as it takes.
+
+    ``faults`` is asked again and again, also while an image is being sent.
+    """
     app = web.Application()
     app[_RATE] = rate
+    app[_FAULTS] = faults
     app[_CATALOGUE] = Catalogue(directory)
     app.router.add_get(PREFIX, _images)
     app.router.add_get(PREFIX + "/{name:.+}", _file)
     return app
 
 
-async def _images(request: web.Request) -> web.Response:
+async def _images(request: web.Request) -> web.StreamResponse:
+    if refused := _refused(request, await _trouble(request), sidecar=False):
+        return refused
     images = await asyncio.to_thread(request.app[_CATALOGUE].images)
     return web.json_response(body=msgspec.json.encode({"images": images}))
 
 
 async def _file(request: web.Request) -> web.StreamResponse:
-    path = await asyncio.to_thread(request.app[_CATALOGUE].file, request.match_info["name"])
+    name = request.match_info["name"]
+    trouble = await _trouble(request)
+    if refused := _refused(request, trouble, sidecar=not name.endswith(IMAGE_SUFFIX)):
+        return refused
+    path = await asyncio.to_thread(request.app[_CATALOGUE].file, name)
     if path is None:
         raise web.HTTPNotFound(text="there is no such image\n")
     async with _opened(path) as file:
-        return await _send(request, file)
+        return await _send(request, file, trouble)
+
+
+async def _trouble(request: web.Request) -> Trouble:
+    return Trouble(await asyncio.to_thread(request.app[_FAULTS]))
+
+
+def _refused(request: web.Request, trouble: Trouble, *, sidecar: bool) -> web.Response | None:
+    if trouble.down:
+        _abort(request)
+        return web.Response()
+    if status := trouble.status(sidecar=sidecar):
+        return web.Response(status=status)
+    if location := trouble.location(request.path):
+        return web.Response(status=302, headers={"Location": location})
+    return None
 
 
 @asynccontextmanager
@@ -61,39 +91,72 @@ async def _opened(path: Path) -> AsyncIterator[BinaryIO]:
             (await opening).close()
 
 
-async def _send(request: web.Request, file: BinaryIO) -> web.StreamResponse:
+async def _send(request: web.Request, file: BinaryIO, trouble: Trouble) -> web.StreamResponse:
     """The file is open already: what is sent is what the headers were made for, also when it is replaced meanwhile."""
     status = os.fstat(file.fileno())
     current = Representation(size=status.st_size, modified=status.st_mtime_ns)
-    headers = {"ETag": current.etag, "Last-Modified": current.last_modified, "Accept-Ranges": "bytes"}
+    current = trouble.state(current, continued="Range" in request.headers)
+    headers = CIMultiDict({"ETag": current.etag, "Last-Modified": current.last_modified, "Accept-Ranges": "bytes"})
     try:
-        part = requested_part(request.headers, current)
+        part = None if trouble.ignores_range else requested_part(request.headers, current)
     except Unsatisfiable:
-        return web.Response(status=416, headers=headers | {"Content-Range": f"bytes */{current.size}"})
+        headers["Content-Range"] = f"bytes */{current.size}"
+        return web.Response(status=416, headers=headers)
     if part is not None:
+        part = trouble.part(part)
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{current.size}"
+        trouble.disguise(headers, current)
     response = web.StreamResponse(status=200 if part is None else 206, headers=headers)
     response.content_type = "application/octet-stream"
     part = range(current.size) if part is None else part
-    response.content_length = len(part)
+    if trouble.unmeasured:
+        response.enable_chunked_encoding()
+    else:
+        response.content_length = len(part)
     await response.prepare(request)
     if request.method != "HEAD":
-        await _send_bytes(request, response, file, part)
+        await _send_bytes(request, response, file, part, current.size)
     return response
 
 
-async def _send_bytes(request: web.Request, response: web.StreamResponse, file: BinaryIO, part: range) -> None:
+async def _send_bytes(
+    request: web.Request, response: web.StreamResponse, file: BinaryIO, part: range, size: int
+) -> None:
+    """``size`` is that of the whole file, of which the places of faults are shares."""
     await asyncio.to_thread(file.seek, part.start)
-    rate = request.app[_RATE]
-    size = rate // _CHUNKS_A_SECOND or _CHUNK
-    left = len(part)
-    while left:
-        chunk = await asyncio.to_thread(file.read, min(size, left))
-        if not chunk:  # the file became shorter: the client must not take what it has for the whole
-            if request.transport:
-                request.transport.abort()
+    position = part.start
+    while position < part.stop:
+        trouble = await _trouble(request)
+        rate = trouble.rate(request.app[_RATE])
+        if trouble.down:
+            _abort(request)
             return
-        await response.write(chunk)
-        left -= len(chunk)
+        if trouble.cuts(position, size, part.start):
+            _hang_up(request)
+            return
+        if trouble.stalls(position, size, part.start):
+            if request.transport is None or request.transport.is_closing():
+                return
+            await asyncio.sleep(_POLL_S)
+            continue
+        stop = trouble.stop(position, part.stop, size)
+        chunk = await asyncio.to_thread(file.read, min(rate // _CHUNKS_A_SECOND or _CHUNK, stop - position))
+        if not chunk:  # the file became shorter: the client must not take what it has for the whole
+            _abort(request)
+            return
+        await response.write(trouble.spoiled(chunk, position, size))
+        position += len(chunk)
         if rate:
             await asyncio.sleep(len(chunk) / rate)
+
+
+def _abort(request: web.Request) -> None:
+    """What has been written, but not yet sent, is lost."""
+    if request.transport:
+        request.transport.abort()
+
+
+def _hang_up(request: web.Request) -> None:
+    """What has been written still arrives."""
+    if request.transport:
+        request.transport.close()

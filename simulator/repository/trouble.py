@@ -1,0 +1,94 @@
+"""What goes wrong with one answer of the repository, by the faults that are there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from multidict import CIMultiDict
+
+from simulator.faults import Fault
+from simulator.repository.ranges import Representation
+
+_HOUR_NS: Final = 3600 * 10**9
+_REDIRECTS: Final = {"outside": "http://192.0.2.1/", "scheme": "file:///etc/hostname"}  # RFC 5737: nobody is there
+_BIT: Final = 0x01
+
+
+class Trouble:
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        self._faults = {fault.what: fault for fault in faults if fault.where == "repository"}
+
+    @property
+    def down(self) -> bool:
+        return "down" in self._faults
+
+    @property
+    def unmeasured(self) -> bool:
+        return "unmeasured" in self._faults
+
+    @property
+    def ignores_range(self) -> bool:
+        return self._value("range") == "ignored"
+
+    def status(self, *, sidecar: bool) -> int | None:
+        value = self._value("status") or (self._value("sidecars") if sidecar else None)
+        return value if isinstance(value, int) else None
+
+    def location(self, path: str) -> str | None:
+        """Where the client is sent instead."""
+        value = self._value("redirect")
+        return path if value == "loop" else _REDIRECTS.get(str(value))
+
+    def rate(self, rate: int) -> int:
+        """``rate`` or less; 0 is without a limit."""
+        slow = self._value("slow")
+        return min(slow, rate or slow) if isinstance(slow, int) else rate
+
+    def state(self, current: Representation, *, continued: bool) -> Representation:
+        """The file that is there for this client."""
+        size = min(self._place("short", current.size, current.size), current.size)
+        modified = current.modified + _HOUR_NS * (continued and self._value("other") == "file")
+        return Representation(size=size, modified=modified)
+
+    def part(self, part: range) -> range:
+        return range(max(part.start - 1, 0), part.stop) if self._value("range") == "shifted" else part
+
+    def disguise(self, headers: CIMultiDict[str], current: Representation) -> None:
+        """The answer to a range, with one header of another file."""
+        later = Representation(size=current.size + 1, modified=current.modified + _HOUR_NS)
+        match self._value("other"):
+            case "etag":
+                headers["ETag"] = later.etag
+            case "date":
+                headers["Last-Modified"] = later.last_modified
+            case "length":
+                headers["Content-Range"] = headers["Content-Range"].partition("/")[0] + f"/{later.size}"
+
+    def cuts(self, position: int, size: int, start: int) -> bool:
+        return self._stops("cut", position, size, start)
+
+    def stalls(self, position: int, size: int, start: int) -> bool:
+        return self._stops("stall", position, size, start)
+
+    def stop(self, position: int, stop: int, size: int) -> int:
+        """Up to where one may send without meeting a place where something happens."""
+        places = [self._place(what, size, size) for what in ("cut", "stall")]
+        return min([stop, *(place for place in places if place > position)])
+
+    def spoiled(self, chunk: bytes, position: int, size: int) -> bytes:
+        place = self._place("flip", size, -1) - position
+        if not 0 <= place < len(chunk):
+            return chunk
+        return chunk[:place] + bytes((chunk[place] ^ _BIT,)) + chunk[place + 1 :]
+
+    def _stops(self, what: str, position: int, size: int, start: int) -> bool:
+        """A client that goes on at the place gets past it, unless that is the very beginning."""
+        return position == self._place(what, size, -1) and (start < position or position == 0)
+
+    def _place(self, what: str, size: int, otherwise: int) -> int:
+        fault = self._faults.get(what)
+        return otherwise if fault is None or fault.at is None else fault.at.within(size)
+
+    def _value(self, what: str) -> int | str | None:
+        fault = self._faults.get(what)
+        return fault.value if fault else None
