@@ -112,7 +112,8 @@ class LzopDecoder:
         try:
             data = LZOCompressor.decompress(packed, output_size_hint=size)
         except LZOError as error:
-            raise ImageCorrupt(f"an lzop block before byte {self._chunks.consumed} is damaged: {error}") from error
+            reason = error.args[0]  # what follows it may be the whole block
+            raise ImageCorrupt(f"an lzop block before byte {self._chunks.consumed} is damaged: {reason}") from error
         if len(data) != size:
             raise ImageCorrupt(f"an lzop block before byte {self._chunks.consumed} has {len(data)} bytes, not {size}")
         return data
