@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ogagent.errors import UnknownImage
+from ogagent.errors import ImageCorrupt, UnknownImage
 from ogagent.image.codec import MAX_WINDOW, open_container
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.image.partclone import PartcloneImage
@@ -38,6 +38,7 @@ _STRANGERS: Final = (
     (32769, b"CD001", "a CD"),
 )
 _SHOWN: Final = 24  # bytes
+_LARGEST: Final = (1 << 63) - 1  # what an offset of Linux can say
 
 
 def open_image(chunks: Iterator[bytes], max_window: int = MAX_WINDOW) -> Image:
@@ -55,6 +56,8 @@ def open_image(chunks: Iterator[bytes], max_window: int = MAX_WINDOW) -> Image:
         return PartcloneImage(stream, decoder.container)
     superblock = recognize(head)
     if superblock is not None:
+        if superblock.size > _LARGEST:
+            raise ImageCorrupt(f"the {superblock.filesystem} superblock of the image claims {superblock.size} bytes")
         return RawImage(stream, decoder.container, superblock)
     inside = "" if decoder.container == "none" else f" inside {decoder.container}"
     raise UnknownImage(

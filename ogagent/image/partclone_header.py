@@ -5,6 +5,7 @@ Source: partclone's ``IMAGE_FORMATS.md`` and the packed structures of ``src/part
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Final, Literal, NamedTuple
 
@@ -105,7 +106,8 @@ def _is_block_size(size: int) -> bool:
 
 
 def _text(name: bytes) -> str:
-    return name.split(b"\0", 1)[0].decode("ascii", "replace")
+    """For people and their terminals: what partclone never writes becomes a question mark."""
+    return re.sub(r"[^A-Za-z0-9 ._+-]", "?", name.split(b"\0", 1)[0].decode("latin-1"))
 
 
 def _require(holds: bool, what: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from ogagent.errors import ImageError
 from ogagent.image.detect import open_image
@@ -50,6 +53,8 @@ def _crc(data: bytes | bytearray) -> bytes:
 
 def _written(data: bytes, chunk: int) -> Written | None:
     image = open_image(data[at : at + chunk] for at in range(0, len(data), chunk))
+    assert msgspec.json.encode(image.header)
+    assert re.fullmatch(r"[ -Z^-~]*", image.header.filesystem), "what a terminal or rich might take for an order"
     if image.header.device_size > DEVICE:
         return None
     total = image.prepare()
@@ -64,6 +69,7 @@ def _written(data: bytes, chunk: int) -> Written | None:
         if written[-1][0] + len(written[-1][1]) > DEVICE:
             assert image.header.format == "raw"
             return None
+    assert image.header.format == "raw" or all(at + len(part) <= image.header.device_size for at, part in written)
     assert total is None or total == sum(len(part) for _, part in written)
     assert all(one[0] + len(one[1]) <= other[0] for one, other in pairwise(written))
     return written

@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from ogagent.errors import ImageError, UnknownImage
+from ogagent.errors import ImageCorrupt, ImageError, UnknownImage
 from ogagent.image.detect import open_image
 from ogagent.image.piece import Image
 
@@ -66,6 +66,16 @@ def test_a_raw_partition_in_a_container(tmp_path: Path) -> None:
         packed = subprocess.run([program], input=head, capture_output=True, check=True, timeout=60).stdout
         header = open_bytes(packed).header
         assert (header.container, header.format, header.filesystem) == (program, "raw", "EXT4")
+
+
+def test_a_superblock_of_an_impossible_size() -> None:
+    for head in (
+        b"XFSB" + b"\xff" * 200,
+        bytes(3) + b"NTFS    " + b"\xff" * 200,
+        bytes(3) + b"EXFAT   " + b"\xff" * 200,
+    ):
+        with pytest.raises(ImageCorrupt, match="superblock of the image claims"):
+            open_bytes(head + bytes(MIB))
 
 
 def a_zip() -> bytes:

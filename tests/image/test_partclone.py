@@ -266,6 +266,12 @@ def test_few_and_many_blocks(used: list[int]) -> None:
     assert restored(written(SOURCE, used, 0x20, 256, True)) == over_zeros(SOURCE, used)
 
 
+def test_a_name_that_is_an_order_to_the_terminal() -> None:
+    raw = bytearray(header(1003, 700))
+    raw[36:52] = b"E[/b]\x1b[2J\xff\nFS\0x\0"
+    assert parse_header(as_sealed(bytes(raw))).filesystem == "E??b???2J??FS"
+
+
 def test_header_and_bitmap_must_count_the_same() -> None:
     image = written(SOURCE, USED, 0x20, 256, True)
     with pytest.raises(ImageCorrupt, match="699 used blocks, the bitmap 700"):
