@@ -21,6 +21,7 @@ _VERSION: Final = slice(30, 34)  # the same place in both formats
 _HEADER: Final = struct.Struct("<16s14s4sH16sQQQQIIHHHHIBBI")
 _HEADER_0001: Final = struct.Struct("<15s15s4s2xiQQQ4096x")
 _ENDIAN_MARK: Final = 0xC0DE
+_OTHER_ENDIAN_MARK: Final = 0xDEC0
 _MODES_0001: Final = (checksum.CRC32_0001, checksum.CRC32_0001_LONG)
 _BITMAP_NONE: Final = 0x00
 _BITMAP_BITS: Final = 0x01
@@ -58,10 +59,11 @@ def parse_header(raw: bytes) -> Geometry:
      reseed, bitmap_mode, crc) = _HEADER.unpack(raw)  # fmt: skip
     if version != b"0002":
         raise UnknownImage(f"the image is in partclone format {version!r}; this agent reads 0001 and 0002")
-    if mark != _ENDIAN_MARK:
+    if mark == _OTHER_ENDIAN_MARK:
         raise UnknownImage("the image was made on a big-endian machine", hint="make it again on a PC")
     if partclone_crc32(raw[:-4]) != crc:
         raise ImageCorrupt("the partclone header does not match its checksum")
+    _require(mark == _ENDIAN_MARK, f"its endianness marker is {mark:#06x}")
     _require(feature_size == 18, f"its feature section has {feature_size} bytes")
     _require(_is_block_size(block_size), f"its block size is {block_size}")
     _require(total > 0, "it has no blocks")

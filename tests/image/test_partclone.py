@@ -198,11 +198,13 @@ def header(
     block: int = BLOCK,
     feature_size: int = 18,
     device_size: int | None = None,
+    cpu_bits: int = 64,
+    mark: int = 0xC0DE,
 ) -> bytes:
     device_size = total * block if device_size is None else device_size
     fields = _HEADER.pack(
-        *(b"partclone-image", b"0.3.40", b"0002", 0xC0DE, b"EXTFS", device_size, total, used, used, block),
-        *(feature_size, 2, 64, mode, size, group, reseed, bitmap_mode),
+        *(b"partclone-image", b"0.3.40", b"0002", mark, b"EXTFS", device_size, total, used, used, block),
+        *(feature_size, 2, cpu_bits, mode, size, group, reseed, bitmap_mode),
     )
     return fields + crc(fields)
 
@@ -270,6 +272,17 @@ def test_a_name_that_is_an_order_to_the_terminal() -> None:
     raw = bytearray(header(1003, 700))
     raw[36:52] = b"E[/b]\x1b[2J\xff\nFS\0x\0"
     assert parse_header(as_sealed(bytes(raw))).filesystem == "E??b???2J??FS"
+
+
+@pytest.mark.parametrize("reseed", [True, False])
+def test_written_on_a_machine_of_32_bits(reseed: bool, tmp_path: Path) -> None:
+    image = written(SOURCE, USED, 0x20, 7, reseed)
+    narrow = header(1003, len(USED), group=7, reseed=int(reseed), cpu_bits=32) + image[110:]
+    file, reference = tmp_path / "x.img", tmp_path / "reference"
+    file.write_bytes(narrow)
+    restore(file, reference)
+    assert restored(narrow) == reference.read_bytes().ljust(1003 * BLOCK, b"\0")
+    assert restored(narrow) == over_zeros(SOURCE, USED)
 
 
 def test_header_and_bitmap_must_count_the_same() -> None:
@@ -429,6 +442,7 @@ def test_headers_of_format_0001(block: int, device: int, total: int, used: int) 
         (header(10, 5, bitmap_mode=8), "bitmap mode"),
         (header(10, 5, bitmap_mode=0), "bitmap mode"),
         (header(10, 5, feature_size=19), "feature section"),
+        (header(10, 5, mark=0xBABE), "marker is 0xbabe"),
         (header(1 << 20, 1 << 20, group=1 << 20), "kept in memory"),
         (header(10, 5)[:-1] + b"\0", "does not match its checksum"),
     ],
