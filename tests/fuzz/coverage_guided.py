@@ -6,12 +6,19 @@ input that fails goes into the corpus and is tested ever after.
 
 from __future__ import annotations
 
+import resource
 import sys
+from typing import Final
 
 import atheris
 
 with atheris.instrument_imports(include=["ogagent.image"]):
     from tests.fuzz.judge import judge, sealed
+
+
+MEMORY: Final = 1 << 30
+"""Of address space, a window of zstd among it. libFuzzer's own limit is switched off: it watches the peak that getrusage
+tells, which includes that of the process which started it."""
 
 
 def one(data: bytes) -> None:
@@ -22,5 +29,6 @@ def one(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, one)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    atheris.Setup([sys.argv[0], "-rss_limit_mb=0", *sys.argv[1:]], one)
     atheris.Fuzz()
