@@ -70,6 +70,8 @@ class Kind(Struct, frozen=True):
 KINDS: Final = (
     Kind("repository", "down", "every connection is closed without an answer"),
     Kind("repository", "status", "every call is answered with the status N", value="must", least=400, most=599),
+    Kind("repository", "again", "what is asked for by range is answered with the status N", value="must",
+         least=400, most=599),
     Kind("repository", "slow", "each connection gets N bytes a second", value="must"),
     Kind("repository", "cut", "the connection is cut when it comes to P", at="must"),
     Kind("repository", "stall", "the connection falls silent when it comes to P", at="must"),

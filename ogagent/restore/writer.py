@@ -1,12 +1,11 @@
 """Laying an image down on a partition, so that nothing that is half done can be taken for something whole.
 
-The first MiB is wiped before anything else is written, and written after everything else has been proven. In it, the
-pages that hold the superblocks come last of all: a power cut in between leaves nothing that mounts.
+Its edges, where the superblocks are, are wiped before anything else is written, and written after everything else has
+been proven.
 """
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final
@@ -14,18 +13,14 @@ from typing import Final
 from blake3 import blake3
 
 from ogagent.disk.machine import Device
-from ogagent.errors import DeviceError, ImageTooLarge, ReadBackDiffers, WriteFailed
+from ogagent.errors import DeviceError, ImageTooLarge, WriteFailed
 from ogagent.image.piece import Extent, Piece
-from ogagent.model.units import MIB
 from ogagent.restore.channel import Stopped
+from ogagent.restore.edges import Edges, differs, page_aligned
 from ogagent.restore.progress import Progress
 
-HEAD: Final = MIB
-_PAGE: Final = 4096
 _STEP: Final = 64 << 10
 _ZEROS: Final = bytes(_STEP)
-_SUPERBLOCK_PAGES: Final = (16 * _PAGE, 0)
-"""Where the file systems that blkid knows keep their magic: btrfs at 64 KiB, the others in the first page."""
 
 
 class PartitionWriter:
@@ -34,8 +29,7 @@ class PartitionWriter:
     def __init__(self, device: Device, progress: Progress) -> None:
         self._device = device
         self._progress = progress
-        self._head = mmap.mmap(-1, min(HEAD, device.size))
-        self._head_view = memoryview(self._head)
+        self._edges = Edges(device)
         self._digests: list[bytes] = []
         self._stopped = False
 
@@ -45,14 +39,7 @@ class PartitionWriter:
 
     def begin(self) -> None:
         self._progress.touch()
-        self._wipe()
-
-    def _wipe(self) -> None:
-        """Written, not zeroed: what a disk makes of a command to zero a range has been wrong before, and whether an
-        interrupted partition boots hangs on this.
-        """
-        self._device.write(0, memoryview(mmap.mmap(-1, len(self._head))))
-        self._device.flush()
+        self._edges.wipe(read_back=self._progress.read_back_wanted)
 
     def digest(self, piece: Piece) -> None:
         """Remembers what the medium must hold, for ``read_back``. Pieces come in the order of writing."""
@@ -64,9 +51,9 @@ class PartitionWriter:
             if end > self._device.size:
                 raise ImageTooLarge(f"The image needs at least {end} bytes, the partition has {self._device.size}")
             data = piece.buffer[extent.start : extent.start + extent.length]
-            if extent.offset < len(self._head):
-                data = self._keep(extent.offset, data)
-            self._put(end - len(data), data)
+            self._edges.keep(extent.offset, data)
+            if inner := self._inner(extent):
+                self._put(inner.start, data[inner.start - extent.offset : inner.stop - extent.offset])
             self._progress.written += extent.length
 
     def _put(self, offset: int, data: memoryview) -> None:
@@ -77,18 +64,17 @@ class PartitionWriter:
             else:
                 self._device.write(offset + start, data[start:stop])
 
-    def _keep(self, offset: int, data: memoryview) -> memoryview:
-        """Puts aside what belongs into the head; answers the rest."""
-        count = min(len(data), len(self._head) - offset)
-        self._head_view[offset : offset + count] = data[:count]
-        return data[count:]
+    def _inner(self, extent: Extent) -> range:
+        """What of it lies between the edges."""
+        inner = self._edges.inner
+        return range(max(extent.offset, inner.start), min(extent.offset + extent.length, inner.stop))
 
     def flush(self) -> None:
         self._device.flush()
 
     def read_back(self, places: Iterable[list[Extent]], buffer_size: int) -> None:
-        """Compares the medium with what was meant, except for the head, which is not there yet."""
-        buffer = _buffer(buffer_size)
+        """Compares the medium with what was meant, except for the edges, which are not there yet."""
+        buffer = page_aligned(buffer_size)
         for extents, digest in zip(places, self._digests, strict=True):
             if self._stopped:
                 raise Stopped
@@ -98,41 +84,25 @@ class PartitionWriter:
         length = 0
         for extent in extents:
             into = buffer[extent.start : extent.start + extent.length]
-            kept = max(0, min(len(self._head) - extent.offset, extent.length))
-            into[:kept] = self._head_view[extent.offset : extent.offset + kept]
-            if kept < extent.length:
-                self._device.read_back(extent.offset + kept, into[kept:])
+            self._edges.give(extent.offset, into)
+            if inner := self._inner(extent):
+                self._device.read_back(inner.start, into[inner.start - extent.offset : inner.stop - extent.offset])
             length = extent.start + extent.length
             self._progress.read_back += extent.length
         if blake3(buffer[:length]).digest() != digest:
             last = extents[-1]
-            raise _differs(extents[0].offset, last.offset + last.length)
+            raise differs(extents[0].offset, last.offset + last.length)
 
     def commit(self, *, read_back: bool) -> None:
-        """The head, superblocks last. When that fails, it is wiped again, for a superblock may have arrived."""
+        """The edges. When that fails, they are wiped again, for a superblock may have arrived."""
         try:
-            self._write_head()
+            self._edges.write()
             if read_back:
-                self._compare_head()
+                self._edges.compare()
         except DeviceError:
             with suppress(WriteFailed):  # the first error is the one to tell
-                self._wipe()
+                self._edges.wipe(read_back=False)
             raise
-
-    def _write_head(self) -> None:
-        for start, end in _between(_SUPERBLOCK_PAGES, len(self._head)):
-            self._device.write(start, self._head_view[start:end])
-        self._device.flush()
-        for page in _SUPERBLOCK_PAGES:
-            if page < len(self._head):
-                self._device.write(page, self._head_view[page : page + _PAGE])
-        self._device.flush()
-
-    def _compare_head(self) -> None:
-        found = _buffer(len(self._head))
-        self._device.read_back(0, found)
-        if found != self._head_view:
-            raise _differs(0, len(self._head))
 
 
 def _stretches(data: memoryview) -> Iterator[tuple[int, int, bool]]:
@@ -151,28 +121,3 @@ def _stretches(data: memoryview) -> Iterator[tuple[int, int, bool]]:
 def _is_zero(step: memoryview) -> bool:
     """A view compares byte by byte, a copy of it by memcmp; the first bytes spare most steps the copy."""
     return len(step) == _STEP and step[:16] == _ZEROS[:16] and bytes(step) == _ZEROS
-
-
-def _buffer(size: int) -> memoryview:
-    """Page-aligned memory, as reads past the page cache need it. Freed when nothing refers to it any more: an error on
-    its way up still does.
-    """
-    return memoryview(mmap.mmap(-1, size))
-
-
-def _between(pages: Iterable[int], end: int) -> Iterator[tuple[int, int]]:
-    """The ranges from 0 to ``end`` that lie between the pages."""
-    start = 0
-    for page in sorted(pages):
-        if start < min(page, end):
-            yield start, min(page, end)
-        start = page + _PAGE
-    if start < end:
-        yield start, end
-
-
-def _differs(start: int, end: int) -> ReadBackDiffers:
-    return ReadBackDiffers(
-        f"between bytes {start} and {end} the partition does not hold what was written",
-        hint="the disk or its cable lies: look at the kernel log (dmesg) and at smartctl",
-    )

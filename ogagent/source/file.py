@@ -51,8 +51,10 @@ def _read_small(path: str) -> bytes | None:
     try:
         with open(path, "rb") as file:
             return file.read(_SIDECAR_LIMIT)
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise RepositoryUnreachable(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _open(path: str) -> int:

@@ -38,6 +38,11 @@ class _Validators(Struct, frozen=True):
     etag: str | None
     modified: str | None
 
+    def agrees_with(self, other: _Validators) -> bool:
+        """An answer may leave the length open."""
+        same_size = None in (self.size, other.size) or self.size == other.size
+        return same_size and (self.etag, self.modified) == (other.etag, other.modified)
+
 
 class _Passing(Exception):
     """A failure that may be gone at the next attempt."""
@@ -145,16 +150,25 @@ class HttpSource:
             await self.connect()
 
     async def sidecar(self, suffix: str) -> bytes | None:
+        """A server that does not answer is asked again: what lies there may be a lock."""
         url = self._url.with_path(self._url.path + suffix)
-        try:
-            response = await self._follow(url, {})
+        while True:
             try:
-                return await response.content.read(_SIDECAR_LIMIT) if response.status == 200 else None
-            finally:
-                response.close()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            _log.warning("%s could not be read, going on without it: %s", url, _reason(error))
-            return None
+                return await self._read_small(url)
+            except (_Passing, aiohttp.ClientError, TimeoutError) as error:
+                _refuse_hopeless(error, url)
+                await self._pause(_reason(error))
+
+    async def _read_small(self, url: URL) -> bytes | None:
+        response = await self._follow(url, {})
+        try:
+            if response.status in _PASSING:
+                raise _Passing(f"it answers {response.status}")
+            return await response.content.readexactly(_SIDECAR_LIMIT) if response.status == 200 else None
+        except asyncio.IncompleteReadError as whole:
+            return whole.partial
+        finally:
+            response.close()
 
     async def _received(self) -> AsyncIterator[bytes]:
         if self._response is None:
@@ -204,7 +218,7 @@ class HttpSource:
         found = _validators(response)
         if self._file is None:
             self._file = found
-        elif found != self._file:
+        elif not self._file.agrees_with(found):
             raise ImageChanged(f"{self._url} is another file now: {_difference(self._file, found)}")
         if response.status == 206:
             if _range_start(response) != self._position:

@@ -69,7 +69,7 @@ def _refused(request: web.Request, trouble: Trouble, *, sidecar: bool) -> web.Re
     if trouble.down:
         _abort(request)
         return web.Response()
-    if status := trouble.status(sidecar=sidecar):
+    if status := trouble.status(sidecar=sidecar, continued="Range" in request.headers):
         return web.Response(status=status)
     if location := trouble.location(request.path):
         return web.Response(status=302, headers={"Location": location})
@@ -98,12 +98,12 @@ async def _send(request: web.Request, file: BinaryIO, trouble: Trouble) -> web.S
     current = trouble.state(current, continued="Range" in request.headers)
     headers = CIMultiDict({"ETag": current.etag, "Last-Modified": current.last_modified, "Accept-Ranges": "bytes"})
     try:
-        part = None if trouble.ignores_range else requested_part(request.headers, current)
+        asked = requested_part(request.headers, current)
     except Unsatisfiable:
         headers["Content-Range"] = f"bytes */{current.size}"
         return web.Response(status=416, headers=headers)
+    part = trouble.part(asked)
     if part is not None:
-        part = trouble.part(part)
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{current.size}"
         trouble.disguise(headers, current)
     response = web.StreamResponse(status=200 if part is None else 206, headers=headers)
@@ -115,14 +115,14 @@ async def _send(request: web.Request, file: BinaryIO, trouble: Trouble) -> web.S
         response.content_length = len(part)
     await response.prepare(request)
     if request.method != "HEAD":
-        await _send_bytes(request, response, file, part, current.size)
+        await _send_bytes(request, response, file, part, current.size, asked.start if asked else 0)
     return response
 
 
 async def _send_bytes(
-    request: web.Request, response: web.StreamResponse, file: BinaryIO, part: range, size: int
+    request: web.Request, response: web.StreamResponse, file: BinaryIO, part: range, size: int, asked: int
 ) -> None:
-    """``size`` is that of the whole file, of which the places of faults are shares."""
+    """``size`` is that of the whole file, ``asked`` from where the client wants it."""
     await asyncio.to_thread(file.seek, part.start)
     position = part.start
     while position < part.stop:
@@ -131,10 +131,10 @@ async def _send_bytes(
         if trouble.down:
             _abort(request)
             return
-        if trouble.cuts(position, size, part.start):
+        if trouble.cuts(position, size, asked):
             _hang_up(request)
             return
-        if trouble.stalls(position, size, part.start):
+        if trouble.stalls(position, size, asked):
             if request.transport is None or request.transport.is_closing():
                 return
             await asyncio.sleep(_POLL_S)

@@ -26,13 +26,13 @@ class Trouble:
     def unmeasured(self) -> bool:
         return "unmeasured" in self._faults
 
-    @property
-    def ignores_range(self) -> bool:
-        return self._value("range") == "ignored"
-
-    def status(self, *, sidecar: bool) -> int | None:
-        value = self._value("status") or (self._value("sidecars") if sidecar else None)
-        return value if isinstance(value, int) else None
+    def status(self, *, sidecar: bool, continued: bool) -> int | None:
+        values = (
+            self._value("status"),
+            self._value("sidecars") if sidecar else None,
+            self._value("again") if continued else None,
+        )
+        return next((value for value in values if isinstance(value, int)), None)
 
     def location(self, path: str) -> str | None:
         """Where the client is sent instead."""
@@ -50,8 +50,14 @@ class Trouble:
         modified = current.modified + _HOUR_NS * (continued and self._value("other") == "file")
         return Representation(size=size, modified=modified)
 
-    def part(self, part: range) -> range:
-        return range(max(part.start - 1, 0), part.stop) if self._value("range") == "shifted" else part
+    def part(self, asked: range | None) -> range | None:
+        """What is sent instead of what was asked for; None for the whole file."""
+        match self._value("range"):
+            case "ignored":
+                return None
+            case "shifted" if asked:
+                return range(max(asked.start - 1, 0), asked.stop)
+        return asked
 
     def disguise(self, headers: CIMultiDict[str], current: Representation) -> None:
         """The answer to a range, with one header of another file."""
@@ -64,11 +70,11 @@ class Trouble:
             case "length":
                 headers["Content-Range"] = headers["Content-Range"].partition("/")[0] + f"/{later.size}"
 
-    def cuts(self, position: int, size: int, start: int) -> bool:
-        return self._stops("cut", position, size, start)
+    def cuts(self, position: int, size: int, asked: int) -> bool:
+        return self._stops("cut", position, size, asked)
 
-    def stalls(self, position: int, size: int, start: int) -> bool:
-        return self._stops("stall", position, size, start)
+    def stalls(self, position: int, size: int, asked: int) -> bool:
+        return self._stops("stall", position, size, asked)
 
     def stop(self, position: int, stop: int, size: int) -> int:
         """Up to where one may send without meeting a place where something happens."""
@@ -81,9 +87,9 @@ class Trouble:
             return chunk
         return chunk[:place] + bytes((chunk[place] ^ _BIT,)) + chunk[place + 1 :]
 
-    def _stops(self, what: str, position: int, size: int, start: int) -> bool:
-        """A client that goes on at the place gets past it, unless that is the very beginning."""
-        return position == self._place(what, size, -1) and (start < position or position == 0)
+    def _stops(self, what: str, position: int, size: int, asked: int) -> bool:
+        """A client that asks for what begins at the place gets past it, unless that is the very beginning."""
+        return position == self._place(what, size, -1) and (asked < position or position == 0)
 
     def _place(self, what: str, size: int, otherwise: int) -> int:
         fault = self._faults.get(what)

@@ -1,0 +1,311 @@
+"""One cell of the matrix: a restore with a fault, and what must be true afterwards, whatever the fault was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import ssl
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from aiohttp.test_utils import TestServer
+from msgspec import Struct
+
+from ogagent.disk import blkid
+from ogagent.disk.machine import Device, Machine
+from ogagent.errors import AgentError
+from ogagent.model.plan import RestorePlan, Target
+from ogagent.model.request import restore_request
+from ogagent.restore.job import restore
+from ogagent.restore.progress import Progress
+from ogagent.source.source import SourcePolicy
+from simulator.faults import Fault, parse_fault
+from simulator.machine.file_machine import FileMachine
+from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+from simulator.repository.app import PREFIX, repository_app
+from tests.faults.images import BEFORE, MIB, SIZE
+
+PARTITION: Final = Entry(number=2, start=2 * MIB, size=SIZE, type=LINUX_FILESYSTEM)
+DISK_SIZE: Final = PARTITION.start + SIZE + 2 * MIB
+WELL: Final = 0
+CANCELLED: Final = -1
+_NEIGHBOURS: Final = random.Random(3).randbytes(MIB)
+EDGE: Final = MIB
+_LOOPBACK: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=0)
+_WAIT_S: Final = 20
+
+
+class Matrix:
+    """How the cells of this run ended."""
+
+    def __init__(self) -> None:
+        self.cells: Counter[str] = Counter()
+        self.endings: Counter[int] = Counter()
+        self.violations: list[str] = []
+        self._folders = ExitStack()
+        self._free: list[Path] = []
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """For a disk and an image, used again and again: files that are there already are written faster."""
+        folder = self._free.pop() if self._free else self._folders.enter_context(_scratch())
+        yield folder
+        for rest in folder.glob("x.img.*"):
+            rest.unlink()
+        self._free.append(folder)
+
+    def close(self) -> None:
+        self._folders.close()
+
+    @contextmanager
+    def cell(self, family: str, name: str) -> Iterator[None]:
+        self.cells[family] += 1
+        try:
+            yield
+        except Exception:
+            self.violations.append(f"{family}: {name}")
+            raise
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """``data`` is the image file, ``restored`` what the partition must hold when all goes well.
+
+    ``ends`` are the numbers that the job may end with; ``sidecars`` lie beside the image, by their suffix.
+    """
+
+    data: bytes
+    restored: bytes
+    faults: tuple[str, ...] = ()
+    sidecars: dict[str, bytes] = {}
+    ends: tuple[int, ...] = (WELL,)
+    read_back: bool = True
+    before: bytes = BEFORE
+    stall_s: float = 30
+    retry_s: float = 0
+    local: bool = False
+    """From a file, not through a socket."""
+    url: str = ""
+    """Where the image is looked for, when not in the repository."""
+    honest: bool = True
+    """The disk does what it says, or at least says what it does not do."""
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    number: int
+    touched: bool
+    retries: int
+    message: str
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """In memory where there is such a directory: thousands of flushes are no fun on a disk."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="faults-", dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
+
+
+def make_disk(path: Path, before: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT), "r+b") as file:
+        file.truncate(DISK_SIZE)
+        write_table(file, DISK_SIZE, (PARTITION,))
+        file.seek(MIB)
+        file.write(_NEIGHBOURS)
+        file.seek(PARTITION.start)
+        file.write(before)
+        file.write(_NEIGHBOURS)
+
+
+def target_of(disk: Path) -> Target:
+    return Target(
+        disk=1,
+        partition=PARTITION.number,
+        device=f"{disk}#2",
+        disk_device=str(disk),
+        identity=f"file:{disk.resolve()};size:{DISK_SIZE}",
+        start=PARTITION.start,
+        size=PARTITION.size,
+        sector_size=512,
+    )
+
+
+def plan_for(disk: Path, source: str) -> RestorePlan:
+    call = {"dsk": "1", "par": "2", "idi": "1", "nci": "x", "ipr": "127.0.0.1", "cpt": "83"}
+    return RestorePlan(request=restore_request(call), target=target_of(disk), source=source)
+
+
+class Steps:
+    """A machine that calls ``before`` with the number of each operation on its device, reading back included."""
+
+    def __init__(self, machine: Machine, before: Callable[[int], None]) -> None:
+        self._machine = machine
+        self._before = before
+        self.inventory = machine.inventory
+
+    @contextmanager
+    def open_target(self, target: Target) -> Iterator[Device]:
+        with self._machine.open_target(target) as device:
+            yield _Stepping(device, self._before)
+
+
+class _Stepping:
+    def __init__(self, device: Device, before: Callable[[int], None]) -> None:
+        self._device = device
+        self._before = before
+        self._count = 0
+        self.size = device.size
+
+    def _step(self) -> None:
+        self._before(self._count)
+        self._count += 1
+
+    def write(self, offset: int, data: memoryview) -> None:
+        self._step()
+        self._device.write(offset, data)
+
+    def zero(self, offset: int, length: int) -> None:
+        self._step()
+        self._device.zero(offset, length)
+
+    def flush(self) -> None:
+        self._step()
+        self._device.flush()
+
+    def read_back(self, offset: int, into: memoryview) -> None:
+        self._step()
+        self._device.read_back(offset, into)
+
+
+class Bench:
+    """The disk and the repository of one cell, below ``folder``."""
+
+    def __init__(self, folder: Path, cell: Cell) -> None:
+        self.cell = cell
+        self.disk = folder / "disk"
+        self.image = folder / "x.img"
+        self.progress = Progress(read_back_wanted=cell.read_back)
+        self.faults: tuple[Fault, ...] = tuple(map(parse_fault, cell.faults))
+        make_disk(self.disk, cell.before)
+        self._outside = self._neighbours()
+        with os.fdopen(os.open(self.image, os.O_WRONLY | os.O_CREAT), "wb") as file:
+            file.write(cell.data)
+            file.truncate()
+        for suffix, content in cell.sidecars.items():
+            self.image.with_name(self.image.name + suffix).write_bytes(content)
+
+    @property
+    def machine(self) -> Machine:
+        return FileMachine([self.disk], lambda: self.faults)
+
+    @property
+    def policy(self) -> SourcePolicy:
+        return SourcePolicy(
+            tls=_LOOPBACK.tls, networks=None, stall_timeout_s=self.cell.stall_s, retry_for_s=self.cell.retry_s
+        )
+
+    @asynccontextmanager
+    async def source(self) -> AsyncIterator[str]:
+        if self.cell.url:
+            yield self.cell.url
+            return
+        if self.cell.local:
+            yield self.image.as_uri()
+            return
+        async with TestServer(repository_app(self.image.parent, faults=lambda: self.faults)) as server:
+            yield str(server.make_url(f"{PREFIX}/{self.image.name}"))
+
+    async def run(self, machine: Machine | None = None) -> Ending:
+        async with self.source() as url:
+            job = restore(plan_for(self.disk, url), machine or self.machine, self.policy, self.progress)
+            return await self.ending(asyncio.ensure_future(job))
+
+    async def ending(self, job: asyncio.Future[None]) -> Ending:
+        number, message = WELL, ""
+        try:
+            await job
+        except AgentError as error:
+            number, message = error.number, error.message
+        except asyncio.CancelledError:
+            number = CANCELLED
+        return Ending(number=number, touched=self.progress.touched, retries=self.progress.retries, message=message)
+
+    def partition(self) -> bytes:
+        return self._read(PARTITION.start, SIZE)
+
+    def _read(self, start: int, length: int) -> bytes:
+        with self.disk.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def _neighbours(self) -> tuple[bytes, bytes]:
+        end = PARTITION.start + SIZE
+        return self._read(0, PARTITION.start), self._read(end, DISK_SIZE - end)
+
+    def check(self, ending: Ending) -> None:
+        """The invariant, and what this cell must end in."""
+        assert self._neighbours() == self._outside, "bytes outside the partition have changed"
+        assert not _open_files(self.disk), "the disk is still open"
+        found = self.partition()
+        if ending.number == WELL:
+            assert found == self.cell.restored, f"success, but byte {_first(found, self.cell.restored)} is wrong"
+        elif found != self.cell.before:
+            assert ending.touched, "written before everything was checked"
+            assert not mounts(self.disk), f"failed ({ending.message}), but the partition mounts"
+            wiped = not any(found[:EDGE]) and not any(found[-EDGE:])
+            assert wiped or not self.cell.honest, "the edges of the partition are not wiped"
+        assert ending.number in self.cell.ends, f"ended with {ending.number} ({ending.message})"
+
+
+def mounts(disk: Path) -> str:
+    """The file system that libblkid finds on the partition."""
+    with disk.open("rb") as file:
+        return blkid.superblock(file.fileno(), PARTITION.start, PARTITION.size).get("TYPE", "")
+
+
+def _open_files(path: Path) -> list[str]:
+    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 - names of links
+    return [link for link in links if os.path.lexists(link) and _points_to(link, path)]
+
+
+def _points_to(link: str, path: Path) -> bool:
+    try:
+        return Path(link).readlink() == path
+    except OSError:  # closed meanwhile
+        return False
+
+
+def _first(found: bytes, wanted: bytes) -> int:
+    return next(place for place, (one, other) in enumerate(zip(found, wanted, strict=True)) if one != other)
+
+
+async def no_thread_left() -> None:
+    """Idle threads of a pool that was shut down end by themselves; one that works on would not."""
+    async with asyncio.timeout(_WAIT_S):
+        while any(thread.name.startswith("restore") for thread in threading.enumerate()):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+
+
+async def run_cell(matrix: Matrix, family: str, name: str, cell: Cell) -> Ending:
+    with matrix.folder() as folder, matrix.cell(family, name):
+        bench = Bench(folder, cell)
+        ending = await bench.run()
+        bench.check(ending)
+        matrix.endings[ending.number] += 1
+        return ending
+
+
+async def run_cells(matrix: Matrix, family: str, cells: dict[str, Cell]) -> list[Ending]:
+    """All at once: many of them wait for something. Raises what was wrong with all of them."""
+    found = await asyncio.gather(
+        *(run_cell(matrix, family, name, cell) for name, cell in cells.items()), return_exceptions=True
+    )
+    await no_thread_left()
+    if failures := [each for each in found if isinstance(each, Exception)]:
+        raise ExceptionGroup(f"{len(failures)} of {len(cells)} cells", failures)
+    return [each for each in found if isinstance(each, Ending)]
