@@ -17,8 +17,8 @@ with atheris.instrument_imports(include=["ogagent.image"]):
 
 
 MEMORY: Final = 1 << 30
-"""Of address space, a window of zstd among it. libFuzzer's own limit is switched off: it watches the peak that getrusage
-tells, which includes that of the process which started it."""
+"""Of address space, a window of zstd among it. libFuzzer's own limit is switched off: it watches the peak of getrusage,
+which includes that of the process that started it."""
 
 
 def one(data: bytes) -> None:
