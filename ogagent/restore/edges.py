@@ -33,7 +33,7 @@ class Edges:
         self._device = device
         self._parts = [_Part(0, head), _Part(self.inner.stop, size)]
         last = max(size - _PAGE, 0)
-        self._superblocks = [(page, min(page + _PAGE, size)) for page in (_BTRFS_PAGE, last, 0) if page < size]
+        self._superblocks = [(page, min(page + _PAGE, size)) for page in (last, _BTRFS_PAGE, 0) if page < size]
 
     def wipe(self, *, read_back: bool) -> None:
         """One superblock after the other, each before the next: at no moment mounts what has lost something else.
@@ -66,7 +66,8 @@ class Edges:
                 into[shared.start - offset : shared.stop - offset] = part.at(shared)
 
     def write(self) -> None:
-        for ranges in (self._others(), self._superblocks):
+        """Each superblock when everything before it is on the medium."""
+        for ranges in (list(self._others()), *([superblock] for superblock in self._superblocks)):
             for start, stop in ranges:
                 content = page_aligned(stop - start)
                 self.give(start, content)

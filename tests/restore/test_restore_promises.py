@@ -387,14 +387,14 @@ async def test_a_device_that_loses_a_byte(bench: Bench, place: int) -> None:
 
 
 FLUSH: Final = ("flush", 0, 0)
-SUPERBLOCKS: Final = [("write", offset, BLOCK) for offset in (16 * BLOCK, SIZE - BLOCK, 0)]
+SUPERBLOCKS: Final = [("write", offset, BLOCK) for offset in (SIZE - BLOCK, 16 * BLOCK, 0)]
 OTHERS: Final = [
     ("write", BLOCK, 15 * BLOCK),
     ("write", 17 * BLOCK, MIB - 17 * BLOCK),
     ("write", SIZE - MIB, MIB - BLOCK),
 ]
 WIPE: Final = [step for page in SUPERBLOCKS[::-1] for step in (page, FLUSH)] + [*OTHERS, FLUSH]
-COMMIT: Final = [*OTHERS, FLUSH, *SUPERBLOCKS, FLUSH]
+COMMIT: Final = [*OTHERS, FLUSH] + [step for page in SUPERBLOCKS for step in (page, FLUSH)]
 
 
 def first_of_head(log: list[tuple[str, int, int]]) -> int:
