@@ -34,7 +34,7 @@ STORY: Final = (
     ("disk:readonly", 14, True, True),
     ("repository:status=404", 2, True, True),
     ("disk:flip@4MiB", 91, True, False),
-    ("disk:full@50%", 14, True, False),
+    ("disk:full@50%=1", 14, True, False),
     ("repository:short@50%", 33, True, False),
     ("", WELL, False, True),
     ("repository:flip@50%", 33, True, False),
