@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 from ogagent import errors
 from ogagent.errors import AgentError
 from ogagent.http.access import WINDOW_S
+from ogagent.http.metrics import CODE
 
 _log: Final = logging.getLogger(__name__)
 
@@ -95,7 +96,9 @@ def _problem(error: AgentError, status: int, extra: Mapping[str, str], headers: 
         optional |= {"field": error.field, "job_id": error.job_id}
     members |= {name: value for name, value in optional.items() if value}
     body = msgspec.json.encode({name: _encodable(value) for name, value in members.items()})
-    return web.Response(status=status, headers=headers, body=body, content_type="application/problem+json")
+    response = web.Response(status=status, headers=headers, body=body, content_type="application/problem+json")
+    response[CODE] = error.code
+    return response
 
 
 def _encodable(value: str | int) -> str | int:
