@@ -49,8 +49,8 @@ TARGET: Final = Target(
 )  # fmt: skip
 JOBS: Final = 1000
 WARM_UP: Final = 200
-MOST_GROWTH: Final = 3 * MIB
-"""Of 800 jobs: a job that left 4 KiB behind would show. What it holds besides, the allocator's moods, is less."""
+MOST_GROWTH: Final = 5 * MIB
+"""Of 800 jobs: a job that left 7 KiB behind would show. The allocator's moods are less."""
 
 
 class OgCore:
@@ -83,9 +83,9 @@ class Size:
 
 
 @asynccontextmanager
-async def agent(folder: Path, state: Path, hook: str) -> AsyncIterator[JobManager]:
+async def agent(folder: Path, hook: str) -> AsyncIterator[JobManager]:
     """What ``service.run`` puts together, without its own face."""
-    journal = Journal.open(state)
+    journal = Journal.open(folder / "state")
     for number in range(MOST_JOBS):  # the history is full before anything is measured
         job = earlier(number)
         journal.accept(job, TARGET)
@@ -121,21 +121,21 @@ async def agent(folder: Path, state: Path, hook: str) -> AsyncIterator[JobManage
 
 
 @pytest.fixture
-def state() -> Iterator[Path]:
-    """In memory, as an ogLive has it."""
+def folder() -> Iterator[Path]:
+    """In memory, as an ogLive's own files are."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(dir=memory) as name:
+        yield Path(name)
 
 
 @pytest.mark.timeout(300)
 async def test_a_thousand_jobs_leave_nothing_behind(
-    tmp_path: Path, state: Path, aiohttp_server: AiohttpServer, figures: Callable[[str], None]
+    folder: Path, aiohttp_server: AiohttpServer, figures: Callable[[str], None]
 ) -> None:
     superblock = struct.pack(">4sIQ", b"XFSB", 4096, SYSTEM.size // 4096)  # as much as makes a raw image of it
     image = superblock + random.Random(1).randbytes(SYSTEM.size - len(superblock))
-    (tmp_path / "image-test.img").write_bytes(image)
-    with (tmp_path / "disk").open("wb") as file:
+    (folder / "image-test.img").write_bytes(image)
+    with (folder / "disk").open("wb") as file:
         file.truncate(4 * MIB)
         write_table(file, 4 * MIB, (SYSTEM,))
     ogcore = OgCore()
@@ -143,7 +143,7 @@ async def test_a_thousand_jobs_leave_nothing_behind(
     app.router.add_post("/hook", ogcore.take)
     server = await aiohttp_server(app)
     sizes: list[Size] = []
-    async with agent(tmp_path, state, str(server.make_url("/hook"))) as jobs:
+    async with agent(folder, str(server.make_url("/hook"))) as jobs:
         for number in range(JOBS):
             if number % 50 == 0:
                 gc.collect()  # when Python would do so is its own affair
@@ -171,5 +171,5 @@ async def test_a_thousand_jobs_leave_nothing_behind(
     assert last.files <= first.files
     assert last.threads <= first.threads
     assert growth < MOST_GROWTH
-    with (tmp_path / "disk").open("rb") as disk:
+    with (folder / "disk").open("rb") as disk:
         assert os.pread(disk.fileno(), SYSTEM.size, SYSTEM.start) == image
