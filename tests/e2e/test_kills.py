@@ -165,20 +165,18 @@ class Room:
             "config": str(self.folder / "agent.toml"), "disk": str(self.disk), "log": str(self.folder / "log"),
             "counter": str(self.counter), "at": point.at if machine else -1, "when": point.when if machine else "",
         }  # fmt: skip
-        self.pidfd = os.pidfd_open(await self.server.start(order))
+        self.pidfd = await self.server.start(order)
         asyncio.get_running_loop().add_reader(self.pidfd, self.dead.set)
         await either(self.registered, self.dead)
 
     def send(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, number)
+        self.server.kill(self.pidfd, number)
 
     async def kill(self, number: int = signal.SIGKILL) -> None:
         self.send(number)
         async with asyncio.timeout(60):
             await self.dead.wait()
         asyncio.get_running_loop().remove_reader(self.pidfd)
-        os.close(self.pidfd)
 
     def hear(self, report: dict[str, Any]) -> None:
         if "res" in report:
@@ -206,13 +204,27 @@ class Server:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._lock = asyncio.Lock()
+        self._agents: list[int] = []
 
     async def start(self, order: dict[str, Any]) -> int:
+        """A descriptor of the process."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         async with self._lock:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            return int(await self._process.stdout.readline())
+            pidfd = os.pidfd_open(int(await self._process.stdout.readline()))
+        self._agents.append(pidfd)
+        return pidfd
+
+    def kill(self, pidfd: int, number: int = signal.SIGKILL) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, number)
+
+    def close(self) -> None:
+        """No agent is left."""
+        for pidfd in self._agents:
+            self.kill(pidfd)
+            os.close(pidfd)
 
 
 @asynccontextmanager
@@ -220,9 +232,11 @@ async def agent_server() -> AsyncIterator[Server]:
     script = Path(__file__).with_name("killable_agent.py")
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(sys.executable, str(script), stdin=pipe, stdout=pipe)
+    server = Server(process)
     try:
-        yield Server(process)
+        yield server
     finally:
+        server.close()
         assert process.stdin is not None
         process.stdin.close()
         await process.wait()

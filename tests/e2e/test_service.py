@@ -1,4 +1,4 @@
-"""The service as systemd sees it: what it says and when, and how it stops while a job runs and ogCore does not listen."""
+"""The service as systemd sees it: what it says and when, and how it stops while a job runs and ogCore is silent."""
 
 from __future__ import annotations
 
