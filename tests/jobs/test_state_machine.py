@@ -29,14 +29,14 @@ from ogagent.restore.progress import Progress
 from ogagent.system.metrics import Metrics
 
 DISKS: Final = (1, 2)
-HEAD: Final = b"image " * 256
-EMPTY: Final = bytes(len(HEAD))
+EDGES: Final = b"image " * 256
+EMPTY: Final = bytes(len(EDGES))
 OLD: Final = b"old   " * 256
 RULES: Final = Rules(repository_url="http://{ipr}/{nci}.img", repository_networks=(), cache_required=False)
 
 
-class Heads:
-    """Implements ``Machine`` with two disks, of which only the partition's first bytes are of interest."""
+class TwoDisks:
+    """Implements ``Machine`` with two disks, whose partitions are so small that they are all edge."""
 
     def __init__(self) -> None:
         self.of = dict.fromkeys(DISKS, OLD)
@@ -46,26 +46,26 @@ class Heads:
 
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:
-        yield OneHead(self, target.disk)
+        yield OneDisk(self, target.disk)
 
 
-class OneHead:
-    def __init__(self, heads: Heads, disk: int) -> None:
-        self._heads = heads
+class OneDisk:
+    def __init__(self, edges: TwoDisks, disk: int) -> None:
+        self._edges = edges
         self._disk = disk
-        self.size = len(HEAD)
+        self.size = len(EDGES)
 
     def flush(self) -> None: ...
 
     def read_back(self, offset: int, into: memoryview) -> None:
-        into[:] = self._heads.of[self._disk][offset : offset + len(into)]
+        into[:] = self._edges.of[self._disk][offset : offset + len(into)]
 
     def zero(self, offset: int, length: int) -> None:
-        assert (offset, length) == (0, len(HEAD))
-        self._heads.of[self._disk] = EMPTY
+        raise AssertionError(f"{length} bytes zeroed at {offset}")
 
     def write(self, offset: int, data: memoryview) -> None:
-        raise AssertionError(f"{len(data)} bytes at {offset}")
+        assert (offset, bytes(data)) == (0, EMPTY), "nothing is done but wiped"
+        self._edges.of[self._disk] = EMPTY
 
 
 def _disk(number: int) -> Disk:
@@ -133,7 +133,7 @@ class Jobs(RuleBasedStateMachine):
     def begin(self) -> None:
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
-        self.heads, self.ogcore = Heads(), OgCore()
+        self.edges, self.ogcore = TwoDisks(), OgCore()
         self.model: dict[str, Model] = {}
         self.incomplete: set[int] = set()
         self.start_agent()
@@ -141,7 +141,7 @@ class Jobs(RuleBasedStateMachine):
     def start_agent(self) -> None:
         async def start() -> None:
             self.journal = Journal.open(Path(self.folder.name))
-            await settle_unended(self.journal, self.heads, report=True)
+            await settle_unended(self.journal, self.edges, report=True)
             for job_id, report in self.journal.undelivered():
                 self.ogcore.final(job_id, report)
             self.restores = Restores()
@@ -151,7 +151,7 @@ class Jobs(RuleBasedStateMachine):
 
     def manager(self, reporter: OgCore) -> JobManager:
         return JobManager(
-            machine=self.heads, rules=RULES, restore=self.restores, reporter=reporter, journal=self.journal,
+            machine=self.edges, rules=RULES, restore=self.restores, reporter=reporter, journal=self.journal,
             metrics=Metrics(), history=self.journal.history(),
         )  # fmt: skip
 
@@ -188,19 +188,19 @@ class Jobs(RuleBasedStateMachine):
     def touch(self, disk: int) -> None:
         if job := self.at(disk, "accepted"):
             self.restores.running[disk][0].touch()
-            self.heads.of[disk], job.step = EMPTY, "touched"
+            self.edges.of[disk], job.step = EMPTY, "touched"
             self.incomplete.add(disk)
 
-    @rule(disk=st.sampled_from(DISKS), arrived=st.sampled_from([0, 512, 1024, len(HEAD)]))
+    @rule(disk=st.sampled_from(DISKS), arrived=st.sampled_from([0, 512, 1024, len(EDGES)]))
     def begin_commit(self, disk: int, arrived: int) -> None:
         if job := self.at(disk, "touched"):
-            self.restores.running[disk][0].books.committing(HEAD)
-            self.heads.of[disk], job.step = HEAD[:arrived] + EMPTY[arrived:], "committing"
+            self.restores.running[disk][0].books.committing(EDGES)
+            self.edges.of[disk], job.step = EDGES[:arrived] + EMPTY[arrived:], "committing"
 
     @rule(disk=st.sampled_from(DISKS))
     def finish_commit(self, disk: int) -> None:
         if job := self.at(disk, "committing"):
-            self.heads.of[disk], job.step = HEAD, "committed"
+            self.edges.of[disk], job.step = EDGES, "committed"
             self.restores.running[disk][0].commit()
             self.incomplete.discard(disk)
 
@@ -210,7 +210,7 @@ class Jobs(RuleBasedStateMachine):
         if job is None or (error is None and job.step != "committed"):
             return
         if job.step == "committing":
-            self.heads.of[disk] = EMPTY  # the writer's part
+            self.edges.of[disk] = EMPTY  # the writer's part
 
         async def end() -> None:
             word = self.restores.running[disk][1]
@@ -251,7 +251,7 @@ class Jobs(RuleBasedStateMachine):
         self.runner.run(self.jobs.aclose())
         for job in self.model.values():
             if job.state == "running":
-                whole = job.step == "committed" or (job.step == "committing" and self.heads.of[job.disk] == HEAD)
+                whole = job.step == "committed" or (job.step == "committing" and self.edges.of[job.disk] == EDGES)
                 self.ended(job, "succeeded" if whole else "interrupted")
                 if whole:
                     self.incomplete.discard(job.disk)
@@ -276,7 +276,7 @@ class Jobs(RuleBasedStateMachine):
     def what_is_incomplete_mounts_nowhere(self) -> None:
         for disk in self.incomplete:
             if self.holder(disk) is None:
-                assert self.heads.of[disk] == EMPTY
+                assert self.edges.of[disk] == EMPTY
 
     def teardown(self) -> None:
         self.runner.run(self.jobs.aclose())
