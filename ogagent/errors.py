@@ -13,11 +13,11 @@
     │   └── Stopping
     ├── RestoreError                   an accepted job fails
     │   ├── SourceError                ImageNotFound, ImageLocked, RepositoryUnreachable, ImageChanged
-    │   ├── ImageError                 UnknownImage, ImageCorrupt, ImageTooLarge, FilesystemMismatch
+    │   ├── ImageError                 UnknownImage, ImageCorrupt, ImageTooLarge, FilesystemMismatch,
+    │   │                              SignatureRefused
     │   └── DeviceError                WriteFailed, ReadBackDiffers, DiskChanged, DeviceBusy
     ├── Interrupted                    the agent died while the job ran
-    ├── ToolMissing                    a program is not installed
-    ├── ToolFailed                     a program failed or gave an answer that cannot be read
+    ├── ToolMissing, ToolFailed        a program is not installed, or failed, or gave an answer that cannot be read
     └── InternalError                  a bug
 
 ``code`` is for programs, ``number`` for people who know OpenGnsys (0 where none applies), the message names the thing,
@@ -210,8 +210,6 @@ class SourceError(RestoreError):
 class RepositoryUnreachable(SourceError):
     """Also for a repository that answers, but refuses (401, 403) or fails to speak HTTP properly."""
 
-    code = "repository-unreachable"
-
 
 class ImageNotFound(SourceError):
     code = "image-not-found"
@@ -253,6 +251,11 @@ class FilesystemMismatch(ImageError):
     number = 20
 
 
+class SignatureRefused(ImageError):
+    code = "signature-refused"
+    number = 90
+
+
 class DeviceError(RestoreError):
     code = "write-failed"
     number = 14
@@ -277,9 +280,6 @@ class DeviceBusy(DeviceError):
 
     code = "partition-in-use"
     number = 3
-
-
-# --- the rest -----------------------------------------------------------------------------------------------------
 
 
 class Interrupted(AgentError):

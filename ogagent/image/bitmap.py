@@ -33,6 +33,12 @@ def count_used(bitmap: Bitmap, total: int) -> int:
     return used + ((bitmap[whole] & ((1 << rest) - 1)).bit_count() if rest else 0)
 
 
+def part(bitmap: Bitmap, first: int, count: int) -> bytes:
+    """``count`` bits from bit ``first`` on, as a bitmap of their own."""
+    bits = int.from_bytes(bitmap[first // 8 : -(-(first + count) // 8)], "little") >> first % 8
+    return (bits & ((1 << count) - 1)).to_bytes(-(-count // 8), "little")
+
+
 def runs(bitmap: Bitmap, total: int) -> Iterator[tuple[int, int]]:
     """First block and length of each run of set bits (bit 0 of byte 0 is block 0), in order."""
     open_at: int | None = None

@@ -50,16 +50,20 @@ def open_image(chunks: Iterator[bytes], max_window: int = MAX_WINDOW) -> Image:
     if not source.peek(1):
         raise UnknownImage("the image is an empty file")
     decoder = open_container(source, max_window)
-    stream = ByteStream(decoder)
+    return image_in(ByteStream(decoder), decoder.container)
+
+
+def image_in(stream: ByteStream, container: str) -> Image:
+    """Of the bytes that were in the container."""
     head = stream.peek(PROBE_SIZE)
     if head.startswith(MAGIC):
-        return PartcloneImage(stream, decoder.container)
+        return PartcloneImage(stream, container)
     superblock = recognize(head)
     if superblock is not None:
         if superblock.size > _LARGEST:
             raise ImageCorrupt(f"the {superblock.filesystem} superblock of the image claims {superblock.size} bytes")
-        return RawImage(stream, decoder.container, superblock)
-    inside = "" if decoder.container == "none" else f" inside {decoder.container}"
+        return RawImage(stream, container, superblock)
+    inside = "" if container == "none" else f" inside {container}"
     raise UnknownImage(
         f"this is not an image: {_describe(head)}{inside}",
         hint="an image is what partclone writes, or a raw partition, compressed with zstd, gzip, lzop or not at all",

@@ -13,7 +13,7 @@ from ogagent.errors import ImageCorrupt
 from ogagent.image import bitmap, checksum
 from ogagent.image.bitmap import Bitmap
 from ogagent.image.checksum import partclone_crc32
-from ogagent.image.partclone_header import read_header
+from ogagent.image.partclone_header import Geometry, read_header
 from ogagent.image.piece import Check, Extent, Piece, Prover
 from ogagent.image.stream import ByteStream
 from ogagent.model.plan import ImageHeader
@@ -39,6 +39,20 @@ class PartcloneImage:
             checksum=checksum.NAMES[geometry.checksum_mode],
             blocks_per_checksum=geometry.blocks_per_checksum,
         )
+
+    @property
+    def geometry(self) -> Geometry:
+        return self._geometry
+
+    @property
+    def bitmap(self) -> Bitmap:
+        """One bit a block, once ``prepare`` has read it."""
+        return self._bitmap
+
+    @property
+    def checksum_size(self) -> int:
+        """Known once ``prepare`` has looked at the first blocks."""
+        return checksum.SIZES[self._checksum_mode]
 
     @property
     def buffer_size(self) -> int:
