@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from ogagent import __version__, service, standalone
+from ogagent import __version__, cli_image, service, standalone
+from ogagent.cli_image import print_json
 from ogagent.disk.machine import Machine
 from ogagent.disk.real import RealMachine
 from ogagent.errors import AgentError, MalformedJson, SettingsError
@@ -24,7 +24,7 @@ from ogagent.model.request import restore_request
 from ogagent.model.units import format_bytes
 from ogagent.restore.job import read_header
 from ogagent.restore.plan import plan_restore
-from ogagent.settings import RestoreSettings, Settings, Window, load
+from ogagent.settings import Settings, load
 from ogagent.source.source import SourcePolicy
 from ogagent.system import log
 from ogagent.system.tls import client_context
@@ -71,7 +71,7 @@ def _disks(options: argparse.Namespace) -> None:
     settings = read_settings(options.config) if options.config else Settings()
     inventory = asyncio.run(_machine(settings).inventory())
     if options.json:
-        _print_json(inventory)
+        print_json(inventory)
     else:
         _print_disks(inventory)
 
@@ -91,7 +91,7 @@ async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
     inventory = await _machine(settings).inventory()
     plan = plan_restore(restore_request(members), inventory, service.plan_rules(settings))
     header = await read_header(plan, service.source_policy(settings))
-    _print_json({"target": plan.target, "source": plan.source, "image": header})
+    print_json({"target": plan.target, "source": plan.source, "image": header})
 
 
 def _restore(options: argparse.Namespace) -> None:
@@ -108,30 +108,11 @@ def _restore(options: argparse.Namespace) -> None:
     )
     progress = asyncio.run(work)
     if options.json and progress is not None:
-        _print_json({"bytes": progress.counts, "timings": progress.timings})
-
-
-def _image_info(options: argparse.Namespace) -> None:
-    header = standalone.read_image(options.file, whole=False, max_window=options.max_window)
-    if options.json:
-        _print_json(header)
-    else:
-        Console().print(standalone.describe(header), highlight=False)
-
-
-def _image_verify(options: argparse.Namespace) -> None:
-    header = standalone.read_image(options.file, whole=True, max_window=options.max_window)
-    Console().print(f"{options.file}: good. {standalone.describe(header)}", highlight=False)
+        print_json({"bytes": progress.counts, "timings": progress.timings})
 
 
 def _machine(settings: Settings) -> RealMachine:
     return RealMachine(settings.disks.include, settings.disks.exclude)
-
-
-def _print_json(value: object) -> None:
-    Console(soft_wrap=True, highlight=False).print(
-        msgspec.json.format(msgspec.json.encode(value)).decode(), markup=False
-    )
 
 
 def _print_disks(inventory: Inventory) -> None:
@@ -150,13 +131,6 @@ def _print_disks(inventory: Inventory) -> None:
             cells = (str(part.partition), part.device, format_bytes(part.size), part.code, part.filesystem, part.label)
             table.add_row(*cells, part.os, used, notes)
         console.print(table)
-
-
-def _window(text: str) -> int:
-    try:
-        return msgspec.convert(text, Window, strict=False)
-    except msgspec.ValidationError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -187,19 +161,6 @@ def _parser() -> argparse.ArgumentParser:
     restore_command.add_argument("--ca", default="", metavar="FILE", help="CA of an https source")
     restore_command.set_defaults(command=_restore)
 
-    image = commands.add_parser("image", help="look into an image file").add_subparsers(
-        required=True, metavar="COMMAND"
-    )
-    info_command = image.add_parser("info", help="what the image says of itself")
-    info_command.add_argument("file", type=Path, metavar="FILE")
-    info_command.add_argument("--json", action="store_true")
-    info_command.set_defaults(command=_image_info)
-    verify_command = image.add_parser("verify", help="read all, prove all, write nothing")
-    verify_command.add_argument("file", type=Path, metavar="FILE")
-    verify_command.set_defaults(command=_image_verify)
-    for command in (restore_command, info_command, verify_command):
-        command.add_argument(
-            "--max-window", type=_window, default=RestoreSettings().max_window, metavar="BYTES",
-            help="memory that a zstd image may need for its window (default: %(default)s)",
-        )  # fmt: skip
+    cli_image.add_max_window(restore_command)
+    cli_image.add_commands(commands.add_parser("image", help="look into image files, and index them"))
     return parser

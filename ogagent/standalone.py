@@ -1,4 +1,4 @@
-"""One image to one block device or file, and what an image says of itself: the engine without a server."""
+"""One image to one block device or file: the engine without a server."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ogagent.disk.machine import Device
 from ogagent.disk.occupancy import block_device_number
 from ogagent.disk.real import RealMachine
 from ogagent.errors import DeviceBusy, DiskNotFound, TargetIsCache, TargetIsSystem
-from ogagent.image.detect import open_image
+from ogagent.imagefile.check import describe
 from ogagent.model.disk import Inventory
-from ogagent.model.plan import ImageHeader, RestorePlan, Target
+from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import RestoreRequest
-from ogagent.model.units import MIB, format_bytes
+from ogagent.model.units import format_bytes
 from ogagent.restore.job import read_header, restore
 from ogagent.restore.plan import refuse_precious
 from ogagent.restore.progress import Progress
@@ -60,27 +60,6 @@ def _result(progress: Progress) -> str:
     done = "written, flushed and read back" if progress.read_back_wanted else "written and flushed"
     slowest = f"; the others waited for {progress.bottleneck}" if progress.bottleneck else ""
     return f"Done: {format_bytes(progress.written)} {done} in {seconds:.1f} s{slowest}."
-
-
-def read_image(path: Path, *, whole: bool, max_window: int) -> ImageHeader:
-    """The header, or with ``whole`` also the proof of every block; nothing is written. Raises AgentError."""
-    with path.open("rb") as file:
-        image = open_image(iter(lambda: file.read(2 * MIB), b""), max_window)
-        if whole:
-            image.prepare()
-            prove = image.prover()
-            buffer = memoryview(bytearray(image.buffer_size))
-            for piece in image.pieces(lambda: buffer):
-                prove(piece)
-    return image.header
-
-
-def describe(header: ImageHeader) -> str:
-    used = "" if header.used_bytes is None else f", {format_bytes(header.used_bytes)} of it used"
-    return (
-        f"{header.format} in {header.container}, {header.filesystem} of {format_bytes(header.device_size)}{used}, "
-        f"checksums: {header.checksum}"
-    )
 
 
 class _OneTarget:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
 from typing import Final
 
 from ogagent.errors import ImageCorrupt, ImageLocked
+from ogagent.image.sums import md5_in
 from ogagent.source.source import Source
 
 _log: Final = logging.getLogger(__name__)
-_MD5: Final = re.compile(rb"\s*([0-9a-fA-F]{32})(\s|$)")
 
 
 async def refuse_locked(source: Source) -> None:
@@ -37,10 +36,10 @@ class WholeFileSum:
     @classmethod
     async def beside(cls, source: Source) -> WholeFileSum:
         content = await source.sidecar(".full.sum")
-        found = _MD5.match(content) if content is not None else None
+        found = md5_in(content) if content is not None else None
         if content is not None and found is None:
             _log.warning("the image's .full.sum holds no MD5 and is ignored")
-        return cls(found[1].decode().lower() if found else None)
+        return cls(found)
 
     async def update(self, chunk: bytes) -> None:
         """One chunk is hashed in a thread while the next one arrives."""
