@@ -31,6 +31,7 @@ from ogagent.ogcore.registration import Registration
 from ogagent.ogcore.webhook import Webhook, open_session
 from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules
+from ogagent.restore.preview import Previewer
 from ogagent.restore.progress import Progress
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
@@ -74,7 +75,7 @@ async def run(settings: Settings, machine: Machine) -> None:
         journal = await asyncio.to_thread(Journal.open, Path(settings.state.dir))
         stack.callback(journal.close)
         jobs = _job_manager(settings, machine, policy, reporter, journal)
-        app = make_app(jobs, make_access(settings.access, secret))
+        app = make_app(jobs, Previewer(policy), make_access(settings.access, secret))
         await stack.enter_async_context(_listening(app, settings, identity))
         notifier.ready()
         async with _beside(registration.start()), _beside(notifier.keep_alive()):

@@ -9,13 +9,14 @@ from aiohttp import web
 from ogagent.http import handlers
 from ogagent.http.access import Access, guard
 from ogagent.http.body import MAX_BODY
-from ogagent.http.handlers import JOBS, Jobs
+from ogagent.http.handlers import JOBS, PREVIEWS, Jobs, Previews
 from ogagent.http.problems import problems
 
 # One line a call.
 ROUTES: Final = (
     web.post("/CloningEngine/RestaurarImagen", handlers.restore_image),
     web.post("/CloningEngine/KillJob", handlers.kill_job),
+    web.post("/plan", handlers.show_plan),
     web.get("/jobs", handlers.show_jobs),
     web.get("/jobs/{job_id}", handlers.show_job),
     web.delete("/jobs/{job_id}", handlers.delete_job),
@@ -26,8 +27,9 @@ ROUTES: Final = (
 )
 
 
-def make_app(jobs: Jobs, access: Access) -> web.Application:
+def make_app(jobs: Jobs, previews: Previews, access: Access) -> web.Application:
     app = web.Application(middlewares=[problems, guard(access)], client_max_size=MAX_BODY)
     app[JOBS] = jobs
+    app[PREVIEWS] = previews
     app.add_routes(ROUTES)
     return app

@@ -10,6 +10,7 @@ from aiohttp import web
 from ogagent.http.body import json_object, text_member
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job
+from ogagent.model.plan import Preview, RestorePlan
 from ogagent.model.request import RestoreRequest, restore_request
 
 
@@ -18,6 +19,9 @@ class Jobs(Protocol):
 
     @property
     def busy(self) -> bool: ...
+
+    async def plan(self, request: RestoreRequest) -> RestorePlan:
+        """What ``start`` would do. Raises Refusal."""
 
     async def start(self, request: RestoreRequest) -> Job:
         """Raises Refusal."""
@@ -34,12 +38,23 @@ class Jobs(Protocol):
     async def inventory(self) -> Inventory: ...
 
 
+class Previews(Protocol):
+    async def preview(self, plan: RestorePlan) -> Preview:
+        """Reads the image's header, in bounded time. Raises SourceError or ImageError."""
+
+
 JOBS: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
+PREVIEWS: Final[web.AppKey[Previews]] = web.AppKey("previews")
 
 
 async def restore_image(request: web.Request) -> web.Response:
     job = await request.app[JOBS].start(restore_request(await json_object(request)))
     return _json({"job_id": job.job_id})
+
+
+async def show_plan(request: web.Request) -> web.Response:
+    plan = await request.app[JOBS].plan(restore_request(await json_object(request)))
+    return _json(await request.app[PREVIEWS].preview(plan))
 
 
 async def kill_job(request: web.Request) -> web.Response:

@@ -36,11 +36,15 @@ _KINDS: Final[Mapping[int, tuple[type[AgentError], ...]]] = {
     422: (
         *(errors.Impossible, errors.DiskNotPartitioned, errors.TooFewPartitions, errors.CacheMissing),
         *(errors.MethodNotSupported, errors.RepositoryNotAllowed),
+        # What a job would fail with; said by /plan alone.
+        *(errors.SourceError, errors.RepositoryUnreachable, errors.ImageNotFound, errors.ImageLocked),
+        *(errors.ImageChanged, errors.ImageError, errors.UnknownImage, errors.ImageCorrupt),
+        *(errors.ImageTooLarge, errors.FilesystemMismatch),
     ),
     429: (errors.TooManyRequests,),
     503: (errors.Stopping,),
 }
-STATUS: Final = {kind: status for status, kinds in _KINDS.items() for kind in kinds}
+STATUS: Final[Mapping[type[AgentError], int]] = {kind: status for status, kinds in _KINDS.items() for kind in kinds}
 """The HTTP status of each refusal. Any other error is the agent's own, 500."""
 
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {

@@ -84,14 +84,19 @@ class JobManager:
         incomplete = await asyncio.to_thread(self._journal.incomplete)
         return Inventory(disks=tuple(_marked(disk, incomplete) for disk in found.disks))
 
-    async def start(self, request: RestoreRequest) -> Job:
-        """Raises Refusal. When it returns, the job runs."""
+    async def plan(self, request: RestoreRequest) -> RestorePlan:
+        """What ``start`` would do. Raises Refusal."""
         self._refuse_when_stopping()
         self._refuse_claimed(request.dsk)
         plan = plan_restore(request, await self.inventory(), self._rules)
-        # Meanwhile another call may have come; from here to the claim nothing waits.
+        # Meanwhile another call may have come; from here to the claim in ``start`` nothing waits.
         self._refuse_when_stopping()
         self._refuse_claimed(request.dsk)
+        return plan
+
+    async def start(self, request: RestoreRequest) -> Job:
+        """Raises Refusal. When it returns, the job runs."""
+        plan = await self.plan(request)
         place = (plan.target.identity, plan.target.partition)
         progress = Progress(read_back_wanted=self._read_back, on_touch=partial(self._journal.mark_incomplete, place))
         running = _Running(_new_job(plan, self._new_id()), plan, progress)
