@@ -19,8 +19,10 @@ from aiohttp import web
 from ogagent import __version__
 from ogagent.disk.machine import Machine
 from ogagent.errors import SettingsError
-from ogagent.http.access import agent_secret, make_access
+from ogagent.http.access import make_access
 from ogagent.http.app import make_app
+from ogagent.http.listener import Door, listening
+from ogagent.http.secret import agent_secret
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
 from ogagent.model.plan import RestorePlan
@@ -36,11 +38,10 @@ from ogagent.restore.progress import Progress
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
 from ogagent.system.systemd import Notifier
-from ogagent.system.tls import ServerIdentity, client_context, given_identity, own_identity
+from ogagent.system.tls import ServerIdentity, client_context, given_identity, own_identity, server_context
 
 _log: Final = logging.getLogger(__name__)
 _REPORT_GRACE_S: Final = 10.0
-_KEEP_ALIVE_S: Final = 75.0
 
 
 def source_policy(settings: Settings) -> SourcePolicy:
@@ -64,9 +65,11 @@ def plan_rules(settings: Settings) -> Rules:
 async def run(settings: Settings, machine: Machine) -> None:
     """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to."""
     notifier = Notifier.from_environment(os.environ)
-    stop = asyncio.Event()
+    stop, hangup = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+        loop.add_signal_handler(signal_number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     async with AsyncExitStack() as stack:
         identity = await asyncio.to_thread(_identity, settings)
         secret = await asyncio.to_thread(agent_secret, settings.access)
@@ -76,9 +79,10 @@ async def run(settings: Settings, machine: Machine) -> None:
         stack.callback(journal.close)
         jobs = _job_manager(settings, machine, policy, reporter, journal)
         app = make_app(jobs, Previewer(policy), make_access(settings.access, secret))
-        await stack.enter_async_context(_listening(app, settings, identity))
+        door = await stack.enter_async_context(_listening(app, settings, identity))
         notifier.ready()
-        async with _beside(registration.start()), _beside(notifier.keep_alive()):
+        renewal = _renew_client_ca(hangup, door, settings, identity)
+        async with _beside(registration.start()), _beside(notifier.keep_alive()), _beside(renewal):
             await stop.wait()
         _log.info("stopping")
         notifier.stopping()
@@ -156,23 +160,36 @@ async def _ogcore(
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, settings: Settings, identity: ServerIdentity) -> AsyncIterator[None]:
+async def _listening(app: web.Application, settings: Settings, identity: ServerIdentity) -> AsyncIterator[Door]:
     server = settings.server
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEP_ALIVE_S)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, server.address, server.port, ssl_context=identity.context)
+    tls = await asyncio.to_thread(server_context, identity, _client_ca(settings))
+    async with AsyncExitStack() as stack:
         try:
-            await site.start()
+            door = await stack.enter_async_context(listening(app, server.address, server.port, tls))
         except OSError as error:
             raise SettingsError(f"cannot listen on {server.address} port {server.port}: {error.strerror}") from error
         _log.info(
             "ogagent %s listens on %s port %d, certificate SHA-256 %s",
             __version__, server.address, server.port, identity.fingerprint,
         )  # fmt: skip
-        yield
-    finally:
-        await runner.cleanup()
+        yield door
+
+
+def _client_ca(settings: Settings) -> str:
+    return settings.access.client_ca if settings.access.mode == "certificate" else ""
+
+
+async def _renew_client_ca(hangup: asyncio.Event, door: Door, settings: Settings, identity: ServerIdentity) -> None:
+    """After each SIGHUP. A file that cannot be used changes nothing."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        try:
+            door.tls = await asyncio.to_thread(server_context, identity, _client_ca(settings))
+        except (SettingsError, OSError) as error:
+            _log.warning("SIGHUP: access.client_ca stays as it was: %s", error)
+        else:
+            _log.info("SIGHUP: access.client_ca was read again")
 
 
 @asynccontextmanager

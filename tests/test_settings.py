@@ -110,7 +110,7 @@ def test_the_packaged_file_explains_every_key() -> None:
         ("[server]\ncertificate = '/c.pem'", "server.key", "missing"),
         ("[server]\nkey = '/k.pem'", "server.certificate", "missing"),
         ("[access]\nmode = 'none'", "access.mode", "'none'"),
-        ("[access]\nmode = 'certificate'", "access.mode", "not supported by this version; use secret or address"),
+        ("[access]\nmode = 'certificate'", "access.client_ca", "missing"),
         ("[access]\nmode = 'address'", "access.allow", "empty"),
         ("[access]\nallow = ['10.0.0.0/33']", "access.allow", "10.0.0.0/33"),
         ("[access]\nallow = ['10.0.0.1/8']", "access.allow", "host bits"),

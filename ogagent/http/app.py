@@ -7,9 +7,10 @@ from typing import Final
 from aiohttp import web
 
 from ogagent.http import handlers
-from ogagent.http.access import Access, guard
+from ogagent.http.access import Access, CertificateAccess, guard
 from ogagent.http.body import MAX_BODY
 from ogagent.http.handlers import JOBS, PREVIEWS, Jobs, Previews
+from ogagent.http.listener import one_call_each, room
 from ogagent.http.problems import problems
 
 # One line a call.
@@ -28,7 +29,9 @@ ROUTES: Final = (
 
 
 def make_app(jobs: Jobs, previews: Previews, access: Access) -> web.Application:
-    app = web.Application(middlewares=[problems, guard(access)], client_max_size=MAX_BODY)
+    # In a certificate's name speaks only a connection whose handshake has shown it to the CA of today.
+    first = [one_call_each] if isinstance(access, CertificateAccess) else []
+    app = web.Application(middlewares=[*first, problems, room, guard(access)], client_max_size=MAX_BODY)
     app[JOBS] = jobs
     app[PREVIEWS] = previews
     app.add_routes(ROUTES)

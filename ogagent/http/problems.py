@@ -19,7 +19,14 @@ from ogagent.http.access import WINDOW_S
 _log: Final = logging.getLogger(__name__)
 
 _KINDS: Final[Mapping[int, tuple[type[AgentError], ...]]] = {
-    400: (errors.Refusal, errors.BadCall, errors.MalformedJson, errors.MissingField, errors.InvalidField),
+    400: (
+        errors.Refusal,
+        errors.BadCall,
+        errors.MalformedHttp,
+        errors.MalformedJson,
+        errors.MissingField,
+        errors.InvalidField,
+    ),
     401: (errors.CredentialMissing, errors.CredentialWrong),
     403: (errors.AccessDenied, errors.CallerNotAllowed),
     404: (
@@ -42,10 +49,13 @@ _KINDS: Final[Mapping[int, tuple[type[AgentError], ...]]] = {
         *(errors.ImageTooLarge, errors.FilesystemMismatch),
     ),
     429: (errors.TooManyRequests,),
-    503: (errors.Stopping,),
+    503: (errors.Stopping, errors.TooManyConnections),
 }
 STATUS: Final[Mapping[type[AgentError], int]] = {kind: status for status, kinds in _KINDS.items() for kind in kinds}
 """The HTTP status of each refusal. Any other error is the agent's own, 500."""
+
+_LAST_WORDS: Final = (errors.MalformedHttp, errors.TooManyConnections)
+"""After these the connection is closed."""
 
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Bearer realm="ogagent"'},
@@ -59,29 +69,32 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except AgentError as error:
-        return _answer(request, error)
+        return answer(request, error)
     except web.HTTPNotFound:
-        return _answer(request, errors.UnknownPath(f"there is no {request.path}"))
+        return answer(request, errors.UnknownPath(f"there is no {request.path}"))
     except web.HTTPMethodNotAllowed as error:
         refusal = errors.MethodNotAllowed(f"{request.path} does not take {request.method}")
-        return _answer(request, refusal, {"Allow": error.headers["Allow"]})
+        return answer(request, refusal, {"Allow": error.headers["Allow"]})
     except web.HTTPRequestEntityTooLarge:
-        return _answer(request, errors.BodyTooLarge(f"the body is larger than {request.client_max_size} bytes"))
+        return answer(request, errors.BodyTooLarge(f"the body is larger than {request.client_max_size} bytes"))
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - the last net: a bug is answered, and logged in full
         return _bug(request, error)
 
 
-def _answer(request: web.Request, error: AgentError, headers: Mapping[str, str] | None = None) -> web.Response:
+def answer(request: web.BaseRequest, error: AgentError, headers: Mapping[str, str] | None = None) -> web.Response:
     status = STATUS.get(type(error))
     if status is None:
         return _bug(request, error)
     _log.info("%s %s from %s refused: %s", request.method, request.path, request.remote, error.message)
-    return _problem(error, status, {}, {**_HEADERS.get(status, {}), **(headers or {})})
+    response = _problem(error, status, {}, {**_HEADERS.get(status, {}), **(headers or {})})
+    if isinstance(error, _LAST_WORDS):
+        response.force_close()
+    return response
 
 
-def _bug(request: web.Request, error: Exception) -> web.Response:
+def _bug(request: web.BaseRequest, error: Exception) -> web.Response:
     """An AgentError that is no refusal has a message for people; of anything else only the log may tell more."""
     incident = uuid.uuid4().urn
     _log.error("%s %s failed, %s", request.method, request.path, incident, exc_info=error)

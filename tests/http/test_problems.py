@@ -15,7 +15,7 @@ from ogagent.http.problems import STATUS, problems
 
 # HTTP status and code, as the interface description lists them.
 CONTRACT = {
-    400: {"malformed-json", "missing-field", "invalid-field"},
+    400: {"malformed-http", "malformed-json", "missing-field", "invalid-field"},
     401: {"credential-missing", "credential-wrong"},
     403: {"caller-not-allowed"},
     404: {"unknown-path", "disk-not-found", "partition-not-found", "job-not-found"},
@@ -31,7 +31,7 @@ CONTRACT = {
         *("image-unknown-format", "image-corrupt", "image-too-large", "filesystem-mismatch"),
     },
     429: {"too-many-requests"},
-    503: {"stopping"},
+    503: {"stopping", "too-many-connections"},
 }
 
 

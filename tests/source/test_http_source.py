@@ -27,7 +27,7 @@ from ogagent.errors import (
 )
 from ogagent.source.http import open_http
 from ogagent.source.resolver import Networks
-from ogagent.system.tls import client_context, own_identity
+from ogagent.system.tls import client_context, own_identity, server_context
 
 IMAGE: Final = random.Random(1).randbytes(1_000_003)
 SIZE: Final = len(IMAGE)
@@ -351,7 +351,7 @@ async def test_a_redirect_that_leads_outside(aiohttp_server: AiohttpServer, plac
 async def test_from_https_to_http_is_no_way(aiohttp_server: AiohttpServer, tmp_path: Path) -> None:
     plain = await aiohttp_server(redirecting([]))
     app = redirecting([str(plain.make_url("/image"))])
-    server = await aiohttp_server(app, ssl=own_identity(tmp_path, ["127.0.0.1"]).context)
+    server = await aiohttp_server(app, ssl=server_context(own_identity(tmp_path, ["127.0.0.1"])))
     failure = await failure_of(server.make_url("/0"), ca=str(tmp_path / "certificate.pem"))
     assert isinstance(failure, RepositoryUnreachable)
     assert "not followed" in failure.message
@@ -373,7 +373,7 @@ async def test_a_name_whose_address_is_outside_the_networks(aiohttp_server: Aioh
 
 
 async def test_a_certificate_that_nobody_vouches_for(aiohttp_server: AiohttpServer, tmp_path: Path) -> None:
-    context: ssl.SSLContext = own_identity(tmp_path, ["127.0.0.1"]).context
+    context: ssl.SSLContext = server_context(own_identity(tmp_path, ["127.0.0.1"]))
     url = (await aiohttp_server(statuses(), ssl=context)).make_url("/image-test.img")
     failure = await failure_of(url)
     assert isinstance(failure, RepositoryUnreachable)
