@@ -6,7 +6,7 @@ import hmac
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final, Protocol
@@ -20,7 +20,6 @@ from ogagent.settings import AccessSettings, Network
 
 _log: Final = logging.getLogger(__name__)
 
-OPEN_PATHS: Final = frozenset({"/healthz", "/opengnsys/status"})
 WINDOW_S: Final = 60
 REFUSALS: Final = 20
 """So many refused credentials in WINDOW_S seconds are borne from one address."""
@@ -54,12 +53,12 @@ def make_access(settings: AccessSettings, secret: str) -> Access:
     return CertificateAccess() if settings.mode == "certificate" else SecretAccess(secret)
 
 
-def guard(access: Access) -> Middleware:
+def guard(access: Access, open_paths: Container[str]) -> Middleware:
     """Asks before anything is said, also about which paths exist."""
 
     @web.middleware
     async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in OPEN_PATHS:
+        if request.path not in open_paths:
             access.check(caller_of(request))
         return await handler(request)
 

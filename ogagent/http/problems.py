@@ -15,6 +15,9 @@ from aiohttp.typedefs import Handler
 from ogagent import errors
 from ogagent.errors import AgentError
 from ogagent.http.access import WINDOW_S
+from ogagent.http.answers import Problem
+
+PROBLEM: Final = "application/problem+json"
 
 _log: Final = logging.getLogger(__name__)
 
@@ -88,7 +91,7 @@ def answer(request: web.BaseRequest, error: AgentError, headers: Mapping[str, st
     if status is None:
         return _bug(request, error)
     _log.info("%s %s from %s refused: %s", request.method, request.path, request.remote, error.message)
-    response = _problem(error, status, {}, {**_HEADERS.get(status, {}), **(headers or {})})
+    response = _problem(error, status, {**_HEADERS.get(status, {}), **(headers or {})})
     if isinstance(error, _LAST_WORDS):
         response.force_close()
     return response
@@ -100,21 +103,31 @@ def _bug(request: web.BaseRequest, error: Exception) -> web.Response:
     _log.error("%s %s failed, %s", request.method, request.path, incident, exc_info=error)
     told = error if isinstance(error, AgentError) else errors.InternalError("internal error")
     hint = told.hint or f"the agent's log has the details under {incident}"
-    return _problem(told, 500, {"instance": incident, "hint": hint}, {})
+    return _problem(told, 500, {}, hint, incident)
 
 
-def _problem(error: AgentError, status: int, extra: Mapping[str, str], headers: Mapping[str, str]) -> web.Response:
-    """``error`` repeats ``detail`` because that is what ogCore shows; ``instance`` ties an answer to the log."""
-    members: dict[str, str | int] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-    members |= {"detail": error.message, "error": error.message, "code": error.code, "number": error.number}
-    optional = {"hint": error.hint, **extra}
-    if isinstance(error, errors.Refusal):
-        optional |= {"field": error.field, "job_id": error.job_id}
-    members |= {name: value for name, value in optional.items() if value}
-    body = msgspec.json.encode({name: _encodable(value) for name, value in members.items()})
-    return web.Response(status=status, headers=headers, body=body, content_type="application/problem+json")
+def _problem(
+    error: AgentError, status: int, headers: Mapping[str, str], hint: str = "", instance: str = ""
+) -> web.Response:
+    told = _encodable(error.message)
+    refusal = error if isinstance(error, errors.Refusal) else errors.Refusal("")
+    problem = Problem(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=told,
+        error=told,
+        code=error.code,
+        number=error.number,
+        hint=_encodable(hint or error.hint),
+        field=_encodable(refusal.field),
+        job_id=_encodable(refusal.job_id),
+        instance=instance,
+    )
+    body = msgspec.json.encode(problem)
+    return web.Response(status=status, headers=headers, body=body, content_type=PROBLEM)
 
 
-def _encodable(value: str | int) -> str | int:
+def _encodable(value: str) -> str:
     """JSON may hold lone surrogates, and a message may quote them; UTF-8 cannot."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+    return value.encode(errors="backslashreplace").decode()

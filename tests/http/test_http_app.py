@@ -12,7 +12,8 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 from ogagent.errors import DiskBusy, ImageTooLarge, JobFinished, JobNotFound
 from ogagent.http.access import AddressAccess, SecretAccess
-from ogagent.http.app import ROUTES, make_app
+from ogagent.http.app import make_app
+from ogagent.http.calls import CALLS
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobTarget, Phase, State
 from ogagent.model.plan import ImageHeader, Preview, RestorePlan, Target
@@ -266,7 +267,7 @@ async def test_a_method_that_a_path_does_not_take(agent: TestClient[Any, Any]) -
         assert response.headers["Allow"] == "DELETE,GET,HEAD"
 
 
-EVERYTHING = [(route.method, route.path) for route in ROUTES] + [("GET", "/nothing"), ("PUT", "/jobs")]
+EVERYTHING = [(call.method, call.path) for call in CALLS] + [("GET", "/nothing"), ("PUT", "/jobs")]
 
 
 @pytest.mark.parametrize(("method", "path"), EVERYTHING)

@@ -17,21 +17,40 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ogagent.errors import JobNotFound
+from ogagent.errors import DiskBusy, DiskNotFound, JobFinished, JobNotFound
 from ogagent.http.access import Access
 from ogagent.http.app import make_app
 from ogagent.http.listener import Door, Limits, listening
-from ogagent.model.disk import Inventory
-from ogagent.model.job import Job
-from ogagent.model.plan import Preview, RestorePlan
+from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
+from ogagent.model.plan import ImageHeader, Preview, RestorePlan, Target
 from ogagent.model.request import RestoreRequest
 from ogagent.system.tls import own_identity, server_context
 
 SECRET = "0123456789abcdef" * 4
 
 
-class NoJobs:
-    """Nothing runs; what is asked for is written down."""
+DISK = Disk(
+    disk=1, device="/dev/sda", identity="wwn-1", model="M", size=1 << 31, sector_size=512, table="gpt",
+    partitions=(Partition(partition=2, device="/dev/sda2", start=1 << 20, size=1 << 30, code="8300"),),
+)  # fmt: skip
+TARGET = Target(
+    disk=1, partition=2, device="/dev/sda2", disk_device="/dev/sda", identity="wwn-1", start=1 << 20, size=1 << 30,
+    sector_size=512,
+)  # fmt: skip
+IMAGE = ImageHeader(
+    container="zstd", format="partclone 0002", filesystem="EXTFS", block_size=4096, device_size=1, used_bytes=1
+)
+JOB = Job(
+    job_id="RestaurarImagen-dfa42888", function="RestaurarImagen", state=State.FAILED, phase=None, progress=41,
+    bytes=ByteCounts(image=10), rate=0, eta_s=None, retries=1, request={"dsk": "1"},
+    target=JobTarget(disk=1, partition=2, device="/dev/sda2", identity="wwn-1"), created="2026-11-24T10:00:00.000Z",
+    finished="2026-11-24T10:00:01.000Z", error=JobError(number=33, code="image-corrupt", message="bad"),
+)  # fmt: skip
+
+
+class SomeJobs:
+    """One disk, one job that has ended. Nothing starts; what is asked for is written down."""
 
     busy = False
 
@@ -40,32 +59,36 @@ class NoJobs:
 
     async def plan(self, request: RestoreRequest) -> RestorePlan:
         self.asked.append(request)
-        raise JobNotFound("no plans here")
+        if request.dsk != 1:
+            raise DiskNotFound(f"there is no disk {request.dsk}", field="dsk")
+        return RestorePlan(request=request, target=TARGET, source="file:///image")
 
     async def start(self, request: RestoreRequest) -> Job:
-        self.asked.append(request)
-        raise JobNotFound("no jobs here")
+        await self.plan(request)
+        raise DiskBusy("disk 1 is taken", job_id=JOB.job_id)
 
     def jobs(self) -> list[Job]:
-        return []
+        return [JOB]
 
     def job(self, job_id: str) -> Job:
-        raise JobNotFound(f"there is no job {job_id}", job_id=job_id)
+        if job_id != JOB.job_id:
+            raise JobNotFound(f"there is no job {job_id}", job_id=job_id)
+        return JOB
 
     async def cancel(self, job_id: str) -> Job:
-        raise JobNotFound(f"there is no job {job_id}", job_id=job_id)
+        raise JobFinished(f"job {self.job(job_id).job_id} has ended", job_id=job_id)
 
     async def inventory(self) -> Inventory:
-        return Inventory()
+        return Inventory(disks=(DISK,))
 
     async def preview(self, plan: RestorePlan) -> Preview:
-        raise AssertionError(f"nothing was planned, not even {plan}")
+        return Preview(target=plan.target, source=plan.source, image=IMAGE)
 
 
 class Face:
     """What a test needs of a listening agent."""
 
-    def __init__(self, door: Door, address: str, port: int, jobs: NoJobs, folder: Path) -> None:
+    def __init__(self, door: Door, address: str, port: int, jobs: SomeJobs, folder: Path) -> None:
         self.door, self.address, self.port, self.jobs, self.folder = door, address, port, jobs, folder
 
     async def connect(self, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -114,7 +137,7 @@ def open_face(tmp_path: Path) -> OpenFace:
         limits: Limits | None = None,
         address: str = "127.0.0.1",
     ) -> AsyncIterator[Face]:
-        jobs, port = NoJobs(), free_port()
+        jobs, port = SomeJobs(), free_port()
         tls = server_context(own_identity(tmp_path / "state", ["127.0.0.1"]), client_ca)
         app = make_app(jobs, jobs, access)
         async with listening(app, address, port, tls, limits or Limits()) as door:
