@@ -51,6 +51,7 @@ def source_policy(settings: Settings) -> SourcePolicy:
         stall_timeout_s=settings.restore.stall_timeout_s,
         retry_for_s=settings.restore.retry_for_s,
         max_window=settings.restore.max_window,
+        files_within=settings.repository.directory,
     )
 
 

@@ -69,6 +69,11 @@ class RepositorySettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     public_keys: tuple[FilePath, ...] = ()
 
     @property
+    def directory(self) -> str:
+        """Where all images are when ``url`` is one of files: what stands before the first placeholder."""
+        return str(Path(urlsplit(self.url.partition("{")[0] + "_").path).parent) if self.url.startswith("file:") else ""
+
+    @property
     def networks(self) -> tuple[Network, ...]:
         return tuple(ip_network(network) for network in self.allow)
 
