@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from ssl import SSLContext
@@ -34,10 +35,14 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     ``patience_s`` is how long a TLS handshake may take, and how long a connection may stay without a whole request's
     headers: at its beginning and between requests.
+
+    A connection costs some 2 ms of a processor, its handshake above all. As many as ``connections`` may come at once,
+    but ``per_second`` in the long run: a restore, which shares the processor, must not notice who knocks.
     """
 
     connections: int = 64
     refusals: int = 16
+    per_second: float = 50.0
     patience_s: float = 15.0
 
 
@@ -84,6 +89,27 @@ class Connection(web.RequestHandler):
         return await super().finish_response(request, resp, start_time)
 
 
+class Pace:
+    """Lets ``burst`` through at once, and then one each ``interval_s``."""
+
+    def __init__(
+        self,
+        interval_s: float,
+        burst: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._interval_s, self._slack_s = interval_s, burst * interval_s
+        self._clock, self._sleep = clock, sleep
+        self._due = clock() - self._slack_s
+
+    async def wait(self) -> None:
+        now = self._clock()
+        self._due = max(self._due, now - self._slack_s) + self._interval_s
+        if self._due > now:
+            await self._sleep(self._due - now)
+
+
 @web.middleware
 async def room(request: web.Request, handler: Handler) -> web.StreamResponse:
     if isinstance(request.protocol, Connection) and request.protocol.surplus:
@@ -107,6 +133,7 @@ class Door:
         self._server = server
         self._limits = limits
         self._places = asyncio.Semaphore(limits.connections + limits.refusals)
+        self._pace = Pace(1 / limits.per_second, limits.connections)
         self._serving = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -114,6 +141,7 @@ class Door:
         """Runs until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
+            await self._pace.wait()
             await self._places.acquire()
             try:
                 caller, _ = await loop.sock_accept(listener)

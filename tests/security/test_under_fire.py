@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ogagent.http.access import AddressAccess, SecretAccess
-from ogagent.http.listener import Limits
+from ogagent.http.listener import Limits, Pace
 from ogagent.settings import AccessSettings
 
 SECRET = "0123456789abcdef" * 4
@@ -129,7 +129,7 @@ async def test_pipelined_calls_are_answered_in_order(open_face: Any) -> None:
 
 
 def test_the_limits() -> None:
-    assert (Limits().connections, Limits().patience_s) == (64, 15.0)
+    assert (Limits().connections, Limits().per_second, Limits().patience_s) == (64, 50.0, 15.0)
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /jobs HTTP/1.1\r\nHost: ", KEPT + b"GET /jobs HTTP/1.1\r\nX: "])
@@ -156,7 +156,7 @@ async def test_a_handshake_that_never_comes_ends_the_connection(open_face: Any) 
 
 
 async def test_one_too_many_is_told_so(open_face: Any) -> None:
-    limits = Limits(connections=3, refusals=2)
+    limits = Limits(connections=3, refusals=2, per_second=1000)
     async with open_face(SecretAccess(SECRET), limits=limits) as agent:
         held = [await agent.connect() for _ in range(2)]
         plain = await asyncio.open_connection(agent.address, agent.port)  # one that has not even begun its handshake
@@ -170,13 +170,39 @@ async def test_one_too_many_is_told_so(open_face: Any) -> None:
 
 
 async def test_beyond_the_refusals_callers_wait_and_are_served_in_the_end(open_face: Any) -> None:
-    async with open_face(SecretAccess(SECRET), limits=Limits(connections=1, refusals=1)) as agent:
+    async with open_face(SecretAccess(SECRET), limits=Limits(connections=1, refusals=1, per_second=1000)) as agent:
         held = [await agent.connect() for _ in range(2)]
         waiting = asyncio.create_task(agent.tell(HEALTH))
         for _, writer in held:
             writer.transport.abort()
         assert status_of(await waiting) in (200, 503)
         await until_served(agent)
+
+
+async def test_after_a_burst_connections_come_at_a_steady_pace() -> None:
+    now, waits = 100.0, []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        waits.append(seconds)
+        now += seconds
+
+    pace = Pace(0.25, 3, lambda: now, sleep)
+    for _ in range(5):
+        await pace.wait()
+    assert waits == [0.25, 0.25]
+    now += 0.5
+    for _ in range(3):
+        await pace.wait()
+    assert waits == [0.25, 0.25, 0.25]
+
+
+async def test_the_door_keeps_the_pace(open_face: Any) -> None:
+    async with open_face(SecretAccess(SECRET)) as agent:
+        before = agent.door._pace._due
+        for _ in range(3):
+            assert status_of(await agent.tell(HEALTH)) == 200
+        assert agent.door._pace._due >= before + 3 / Limits().per_second
 
 
 async def until_served(agent: Any) -> None:
@@ -186,7 +212,7 @@ async def until_served(agent: Any) -> None:
 
 
 async def test_handshakes_that_are_broken_off_cost_no_place(open_face: Any) -> None:
-    async with open_face(SecretAccess(SECRET), limits=Limits(connections=2, refusals=1)) as agent:
+    async with open_face(SecretAccess(SECRET), limits=Limits(connections=2, refusals=1, per_second=1000)) as agent:
         for noise in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01"):
             for _ in range(5):
                 _, writer = await asyncio.open_connection(agent.address, agent.port)
