@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import signal
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -23,13 +25,16 @@ from ogagent.http.access import make_access
 from ogagent.http.app import make_app
 from ogagent.http.listener import Door, listening
 from ogagent.http.secret import agent_secret
+from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.recovery import settle_unended
+from ogagent.model.job import Job
 from ogagent.model.plan import RestorePlan
 from ogagent.ogcore.address import LocalAddress, local_address
-from ogagent.ogcore.finals import FinalsInMemory
+from ogagent.ogcore.finals import FinalStore
 from ogagent.ogcore.outbox import NoOutbox, Outbox, Reporter
-from ogagent.ogcore.registration import Registration
+from ogagent.ogcore.registration import Registration, spread_s
 from ogagent.ogcore.webhook import Webhook, open_session
 from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules
@@ -37,11 +42,13 @@ from ogagent.restore.preview import Previewer
 from ogagent.restore.progress import Progress
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
+from ogagent.system.metrics import Metrics
 from ogagent.system.systemd import Notifier
 from ogagent.system.tls import ServerIdentity, client_context, given_identity, own_identity, server_context
 
 _log: Final = logging.getLogger(__name__)
 _REPORT_GRACE_S: Final = 10.0
+_STATUS_EVERY_S: Final = 1.0
 
 
 def source_policy(settings: Settings) -> SourcePolicy:
@@ -74,22 +81,57 @@ async def run(settings: Settings, machine: Machine) -> None:
     async with AsyncExitStack() as stack:
         identity = await asyncio.to_thread(_identity, settings)
         secret = await asyncio.to_thread(agent_secret, settings.access)
-        reporter, registration = await stack.enter_async_context(_ogcore(settings, secret, identity.fingerprint))
         policy = await asyncio.to_thread(source_policy, settings)
         journal = await asyncio.to_thread(Journal.open, Path(settings.state.dir))
         stack.callback(journal.close)
-        jobs = _job_manager(settings, machine, policy, reporter, journal)
-        app = make_app(jobs, Previewer(policy), make_access(settings.access, secret))
+        await _settle(settings, machine, journal)
+        finals, known = FinalsInJournal(journal), asyncio.Event()
+        ogcore = _ogcore(settings, secret, identity.fingerprint, finals, known)
+        reporter, registration = await stack.enter_async_context(ogcore)
+        metrics = Metrics()
+        jobs = await _job_manager(settings, machine, policy, reporter, journal, metrics)
+        metrics.watch(lambda: len(jobs.running), reporter.backlog)
+        app = make_app(jobs, Previewer(policy), make_access(settings.access, secret), metrics)
         door = await stack.enter_async_context(_listening(app, settings, identity))
         notifier.ready()
-        renewal = _renew_client_ca(hangup, door, settings, identity)
-        async with _beside(registration.start()), _beside(notifier.keep_alive()), _beside(renewal):
-            await stop.wait()
-        _log.info("stopping")
-        notifier.stopping()
-        await jobs.aclose()
-        await reporter.aclose(_REPORT_GRACE_S)
-        await registration.stop()
+        async with _beside(notifier.keep_alive()):
+            renewal = _renew_client_ca(hangup, door, settings, identity)
+            async with _beside(_register(registration, known)), _beside(_tell_status(jobs, notifier)), _beside(renewal):
+                await stop.wait()
+            _log.info("stopping")
+            notifier.stopping()
+            await jobs.aclose()
+            await reporter.aclose(_REPORT_GRACE_S)
+            await registration.stop()
+
+
+async def _settle(settings: Settings, machine: Machine, journal: Journal) -> None:
+    try:
+        await settle_unended(journal, machine, report=bool(settings.ogcore.url))
+    except sqlite3.Error:
+        _log.exception("jobs of an earlier agent stay as they are in the journal until the next start")
+
+
+async def _register(registration: Registration | _NoRegistration, known: asyncio.Event) -> None:
+    """Once ogCore has accepted or refused the registration, reports may go out: it will not be asked again."""
+    await registration.start()
+    known.set()
+
+
+async def _tell_status(jobs: JobManager, notifier: Notifier) -> None:
+    told = ""
+    while True:
+        text = "; ".join(_status_of(job) for job in jobs.running) or "waiting for calls"
+        if text != told:
+            notifier.status(text)
+            told = text
+        await asyncio.sleep(_STATUS_EVERY_S)
+
+
+def _status_of(job: Job) -> str:
+    return (
+        f"{job.job_id} restores {job.request['nci']} onto {job.target.device}: {job.phase or 'ready'} {job.progress} %"
+    )
 
 
 def _identity(settings: Settings) -> ServerIdentity:
@@ -109,8 +151,13 @@ def _is_plain_address(address: str) -> bool:
     return False
 
 
-def _job_manager(
-    settings: Settings, machine: Machine, policy: SourcePolicy, reporter: Reporter, journal: Journal
+async def _job_manager(
+    settings: Settings,
+    machine: Machine,
+    policy: SourcePolicy,
+    reporter: Reporter,
+    journal: Journal,
+    metrics: Metrics,
 ) -> JobManager:
     async def run_restore(plan: RestorePlan, progress: Progress) -> None:
         await restore(plan, machine, policy, progress)
@@ -120,8 +167,10 @@ def _job_manager(
         rules=plan_rules(settings),
         restore=run_restore,
         reporter=reporter,
-        read_back=settings.restore.read_back,
         journal=journal,
+        metrics=metrics,
+        history=await asyncio.to_thread(journal.history),
+        read_back=settings.restore.read_back,
     )
 
 
@@ -135,7 +184,7 @@ class _NoRegistration:
 
 @asynccontextmanager
 async def _ogcore(
-    settings: Settings, secret: str, fingerprint: str
+    settings: Settings, secret: str, fingerprint: str, finals: FinalStore, known: asyncio.Event
 ) -> AsyncIterator[tuple[Reporter, Registration | _NoRegistration]]:
     """Those who speak to ogCore; mute ones when there is none."""
     ogcore = settings.ogcore
@@ -152,12 +201,13 @@ async def _ogcore(
     tls = await asyncio.to_thread(client_context, ogcore.ca, "ogcore.ca")
     async with open_session(tls, source) as session:
         hook = partial(Webhook, session, secret=secret)
-        outbox = Outbox(hook(ogcore.url + ogcore.webhook_path), where, FinalsInMemory())
+        outbox = Outbox(hook(ogcore.url + ogcore.webhook_path), where, finals, known)
         if not ogcore.register:
             yield outbox, _NoRegistration()
             return
         started, stopped = hook(ogcore.url + ogcore.started_path), hook(ogcore.url + ogcore.stopped_path)
-        yield outbox, Registration(started, stopped, where, secret, fingerprint)
+        spread = spread_s(time.clock_gettime(time.CLOCK_BOOTTIME))
+        yield outbox, Registration(started, stopped, where, secret, fingerprint, spread)
 
 
 @asynccontextmanager

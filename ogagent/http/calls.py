@@ -13,10 +13,14 @@ from ogagent import errors
 from ogagent.errors import AgentError, InternalError
 from ogagent.http import handlers
 from ogagent.http.answers import Accepted, Ended, Health, JobList, Status
+from ogagent.http.events import follow_job
+from ogagent.http.metrics import show_metrics
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job
 from ogagent.model.plan import Preview
 from ogagent.model.request import RESTORE_SCHEMA
+
+EVENT_STREAM: Final = "text/event-stream"
 
 Refusals = tuple[type[AgentError], ...]
 
@@ -38,8 +42,9 @@ class Call(Struct, frozen=True, kw_only=True):
     """Needs no credential."""
 
     def route(self) -> web.RouteDef:
-        register = {"GET": web.get, "POST": web.post, "DELETE": web.delete}[self.method]
-        return register(self.path, self._answer)
+        if self.method == "GET":  # nobody asks for the headers alone of something without end
+            return web.get(self.path, self._answer, allow_head=self.answer != EVENT_STREAM)
+        return web.route(self.method, self.path, self._answer)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -124,6 +129,21 @@ CALLS: Final = (
         summary="Cancel a job, as KillJob does",
         answer=Ended,
         refusals=_CANCEL,
+    ),
+    Call(
+        method="GET",
+        path="/jobs/{job_id}/events",
+        handler=follow_job,
+        summary="One job as Server-Sent Events: a data line with the job as JSON at each change, the final one last",
+        answer=EVENT_STREAM,
+        refusals=(errors.JobNotFound, errors.TooManyRequests),
+    ),
+    Call(
+        method="GET",
+        path="/metrics",
+        handler=show_metrics,
+        summary="Counters for Prometheus",
+        answer="text/plain",
     ),
     Call(
         method="GET",

@@ -34,6 +34,9 @@ class Jobs(Protocol):
     def job(self, job_id: str) -> Job:
         """Raises JobNotFound."""
 
+    async def changed(self, job_id: str, seen: Job | None) -> Job:
+        """The job as soon as it is another than ``seen``. Raises JobNotFound."""
+
     async def cancel(self, job_id: str) -> Job:
         """Returns when nothing of the job is left. Raises JobNotFound or JobFinished."""
 

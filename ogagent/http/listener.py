@@ -26,7 +26,8 @@ _log: Final = logging.getLogger(__name__)
 
 _BACKLOG: Final = 128
 _GOODBYE_S: Final = 5.0
-_LEAVING_S: Final = 1.0
+_LEAVING_S: Final = 2.0
+"""So long may calls that are under way when everything has ended go on, those of slow readers above all."""
 _PAUSE_S: Final = 1.0
 
 
@@ -192,7 +193,7 @@ async def listening(
     app: web.Application, address: str, port: int, tls: SSLContext, limits: Limits = _LIMITS
 ) -> AsyncIterator[Door]:
     """Raises OSError when ``address`` and ``port`` cannot be had."""
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LEAVING_S)
     await runner.setup()
     if runner.server is None:
         raise InternalError("a server that was set up is not there")

@@ -16,6 +16,7 @@ from ogagent import errors
 from ogagent.errors import AgentError
 from ogagent.http.access import WINDOW_S
 from ogagent.http.answers import Problem
+from ogagent.http.metrics import CODE
 
 PROBLEM: Final = "application/problem+json"
 
@@ -125,7 +126,9 @@ def _problem(
         instance=instance,
     )
     body = msgspec.json.encode(problem)
-    return web.Response(status=status, headers=headers, body=body, content_type=PROBLEM)
+    response = web.Response(status=status, headers=headers, body=body, content_type=PROBLEM)
+    response[CODE] = error.code
+    return response
 
 
 def _encodable(value: str) -> str:

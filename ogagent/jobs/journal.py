@@ -1,39 +1,63 @@
-"""What must survive the agent's death: which partitions are neither what they were nor what they should become."""
+"""What must survive the agent's death: jobs, reports that ogCore has not taken, partitions that are neither whole nor
+what they were.
+"""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
+
+import msgspec
+from msgspec import Struct
+
+from ogagent.jobs.schema import prepare
+from ogagent.jobs.steps import NEXT, IllegalStep, Step
+from ogagent.model.job import Job
+from ogagent.model.plan import Target
+from ogagent.ogcore.webhook import Report
 
 _log: Final = logging.getLogger(__name__)
 
-_VERSION: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS incomplete (
-    identity TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    PRIMARY KEY (identity, partition)
-) WITHOUT ROWID
-"""
+MOST_JOBS: Final = 1000
+OLDEST: Final = timedelta(days=90)
 
 Place = tuple[str, int]
 """Identity of a disk and number of a partition."""
 
 
-class Journal:
-    """Every change is on the medium when its call returns. Blocking; may be used from any thread."""
+class Unended(Struct, frozen=True, kw_only=True):
+    """A job that somebody who is no more has left running.
 
-    def __init__(self, database: str) -> None:
+    ``edges`` is what the edges of the partition hold when the image is on it, None unless they were being written;
+    ``seq`` and ``progress`` are those of the newest report that may have gone out.
+    """
+
+    job: Job
+    target: Target
+    step: Step
+    edges: bytes | None
+    seq: int
+    progress: int
+
+
+class Journal:
+    """Every change is on the medium when its call returns. Blocking; may be used from any thread.
+
+    Every method raises sqlite3.Error when the state directory cannot be used.
+    """
+
+    def __init__(self, database: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute(_SCHEMA)
-            self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+            prepare(self._connection)
         except BaseException:
             self._connection.close()
             raise
@@ -48,8 +72,8 @@ class Journal:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = state_dir / "journal.sqlite"
         try:
-            return cls(str(file))
-        except sqlite3.DatabaseError as error:
+            return cls._readable(file)
+        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
             aside = file.with_suffix(".damaged")
             _log.warning("%s cannot be read (%s): set aside as %s", file, error, aside.name)
             file.replace(aside)
@@ -57,19 +81,132 @@ class Journal:
                 file.with_name(file.name + rest).unlink(missing_ok=True)
             return cls(str(file))
 
-    def mark_incomplete(self, place: Place) -> None:
-        self._execute("INSERT OR IGNORE INTO incomplete VALUES (?, ?)", place)
-
-    def mark_complete(self, place: Place) -> None:
-        self._execute("DELETE FROM incomplete WHERE identity = ? AND partition = ?", place)
-
-    def incomplete(self) -> frozenset[Place]:
-        return frozenset(self._execute("SELECT identity, partition FROM incomplete"))
+    @classmethod
+    def _readable(cls, file: Path) -> Self:
+        journal = cls(str(file))
+        try:
+            journal.history()
+            journal.unended()
+            journal.undelivered()
+        except BaseException:
+            journal.close()
+            raise
+        return journal
 
     def close(self) -> None:
         with self._lock:
             self._connection.close()
 
-    def _execute(self, statement: str, values: Place | tuple[()] = ()) -> list[Place]:
+    # --- jobs -----------------------------------------------------------------------------------------------------
+
+    def accept(self, job: Job, target: Target) -> None:
+        values = (job.job_id, Step.ACCEPTED, msgspec.json.encode(job), msgspec.json.encode(target))
+        with self._transaction() as do:
+            do.execute("INSERT INTO jobs (job_id, step, job, target) VALUES (?, ?, ?, ?)", values)
+            self._note_step(do, job.job_id, Step.ACCEPTED)
+            self._forget_old(do)
+
+    def advance(self, job_id: str, step: Step, edges: bytes | None = None) -> None:
+        """Raises IllegalStep. The partition is incomplete from TOUCHED until COMMITTED."""
+        with self._transaction() as do:
+            self._advance(do, job_id, step, edges)
+
+    def end(self, job: Job, report: Report | None) -> None:
+        """The end and the report of it, if there is anybody to report to, are written together or not at all."""
+        with self._transaction() as do:
+            self._advance(do, job.job_id, Step(job.state.value), None)
+            body = None if report is None else msgspec.json.encode(report)
+            values = (msgspec.json.encode(job), job.finished, body, job.job_id)
+            do.execute("UPDATE jobs SET job = ?, finished = ?, report = ? WHERE job_id = ?", values)
+
+    def history(self) -> list[Job]:
+        """Those that have ended, in the order in which they were accepted."""
+        rows = self._rows("SELECT job FROM jobs WHERE finished IS NOT NULL ORDER BY number")
+        return [msgspec.json.decode(job, type=Job) for (job,) in rows]
+
+    def unended(self) -> list[Unended]:
+        rows = self._rows(
+            "SELECT job, target, step, edges, seq, progress FROM jobs WHERE finished IS NULL ORDER BY number"
+        )
+        return [
+            Unended(
+                job=msgspec.json.decode(job, type=Job),
+                target=msgspec.json.decode(target, type=Target),
+                step=Step(step),
+                edges=edges,
+                seq=seq,
+                progress=progress,
+            )
+            for job, target, step, edges, seq, progress in rows
+        ]
+
+    def incomplete(self) -> frozenset[Place]:
+        return frozenset(self._rows("SELECT identity, partition FROM incomplete"))
+
+    # --- reports --------------------------------------------------------------------------------------------------
+
+    def sending(self, job_id: str, seq: int, progress: int) -> None:
+        """A progress report is about to go out."""
+        with self._transaction() as do:
+            do.execute("UPDATE jobs SET seq = ?, progress = ? WHERE job_id = ?", (seq, progress, job_id))
+
+    def undelivered(self) -> list[tuple[str, Report]]:
+        """Job and final report, oldest first."""
+        rows = self._rows(
+            "SELECT job_id, report FROM jobs WHERE report IS NOT NULL AND refusal IS NULL ORDER BY number"
+        )
+        return [(job_id, msgspec.json.decode(report, type=dict[str, Any])) for job_id, report in rows]
+
+    def delivered(self, job_id: str) -> None:
+        with self._transaction() as do:
+            do.execute("UPDATE jobs SET report = NULL WHERE job_id = ?", (job_id,))
+
+    def refused(self, job_id: str, reason: str) -> None:
+        """The report is kept for whoever wants to know, and not sent again."""
+        with self._transaction() as do:
+            do.execute("UPDATE jobs SET refusal = ? WHERE job_id = ?", (reason, job_id))
+
+    # --- inside a transaction -------------------------------------------------------------------------------------
+
+    def _advance(self, do: sqlite3.Connection, job_id: str, step: Step, edges: bytes | None) -> None:
+        row = do.execute("SELECT step, target FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        if row is None or step not in NEXT[Step(row[0])]:
+            raise IllegalStep(f"{job_id}: {row[0] if row else 'nothing'} cannot be followed by {step}")
+        do.execute("UPDATE jobs SET step = ?, edges = ? WHERE job_id = ?", (step, edges, job_id))
+        self._note_step(do, job_id, step)
+        target = msgspec.json.decode(row[1], type=Target)
+        place = (target.identity, target.partition)
+        if step is Step.TOUCHED:
+            do.execute("INSERT OR IGNORE INTO incomplete VALUES (?, ?)", place)
+        elif step in {Step.COMMITTED, Step.SUCCEEDED}:
+            do.execute("DELETE FROM incomplete WHERE identity = ? AND partition = ?", place)
+
+    def _note_step(self, do: sqlite3.Connection, job_id: str, step: Step) -> None:
+        values = (step, self._now().isoformat(timespec="milliseconds"), job_id)
+        do.execute("INSERT INTO steps SELECT number, ?, ? FROM jobs WHERE job_id = ?", values)
+
+    def _forget_old(self, do: sqlite3.Connection) -> None:
+        """Age alone forgets no report that waits: the clock may have been wrong when the job ended."""
+        oldest = (self._now() - OLDEST).isoformat()
+        do.execute("DELETE FROM jobs WHERE finished < ? AND (report IS NULL OR refusal IS NOT NULL)", (oldest,))
+        last = do.execute("SELECT number FROM jobs ORDER BY number DESC LIMIT 1 OFFSET ?", (MOST_JOBS,)).fetchone()
+        if last is None:
+            return
+        lost = do.execute(
+            "SELECT job_id FROM jobs WHERE number <= ? AND finished IS NOT NULL AND report IS NOT NULL "
+            "AND refusal IS NULL",
+            last,
+        ).fetchall()
+        do.execute("DELETE FROM jobs WHERE number <= ? AND finished IS NOT NULL", last)
+        for (job_id,) in lost:
+            _log.error("forgotten, and ogCore never took its final report", extra={"job_id": job_id})
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+
+    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         with self._lock:
-            return self._connection.execute(statement, values).fetchall()
+            return self._connection.execute(query, values).fetchall()

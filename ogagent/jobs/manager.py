@@ -1,55 +1,41 @@
-"""The jobs: accepts them, claims their disks, runs them in the background, cancels them, and says how each ended."""
+"""The jobs: accepts them, claims their disks, runs them in the background, cancels them, and says how each ended.
+
+The order is what survives a death at any point: a job is in the journal before it is accepted; its end and the report
+of it are written together before the report is sent; what lies between is settled by ``ogagent.jobs.recovery``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
-import sqlite3
-from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from ogagent.disk.machine import Machine
-from ogagent.errors import AgentError, DiskBusy, InternalError, JobFinished, JobNotFound, Stopping
-from ogagent.jobs.journal import Journal, Place
-from ogagent.model.disk import Disk, Inventory
-from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
+from ogagent.errors import DiskBusy, JobFinished, Stopping
+from ogagent.jobs.board import Board
+from ogagent.jobs.disks import MarkedDisks
+from ogagent.jobs.journal import Journal
+from ogagent.jobs.running import JournalBooks, Now, Running, ended_job, journal_failure, new_job, now
+from ogagent.model.disk import Inventory
+from ogagent.model.job import Job, State
 from ogagent.model.plan import RestorePlan
 from ogagent.model.report import final_report, progress_report
 from ogagent.model.request import FUNCTION, RestoreRequest
 from ogagent.ogcore.outbox import Reporter
+from ogagent.ogcore.webhook import Report
 from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.progress import Progress
 from ogagent.system.log import JOB_ID
+from ogagent.system.metrics import Metrics
 
 _log: Final = logging.getLogger(__name__)
 
-_HISTORY: Final = 1000
 _TICK_S: Final = 0.25
-CANCELLED: Final = JobError(number=0, code="cancelled", message="Cancelled")
 
 Restore = Callable[[RestorePlan, Progress], Coroutine[Any, Any, None]]
 """Returns when the disk holds the image; raises AgentError when it does not."""
-
-
-class _Running:
-    def __init__(self, job: Job, plan: RestorePlan, progress: Progress) -> None:
-        self.job = job
-        self.plan = plan
-        self.progress = progress
-        self.work: asyncio.Task[None]
-        """What may be cancelled."""
-        self.ended: asyncio.Task[None]
-        """Done when the job's books are closed; never cancelled."""
-
-    def cancel(self) -> None:
-        """Once: a second cancel would hurry the cleaning up, which takes the time that it takes."""
-        if not self.work.cancelling():
-            self.work.cancel()
 
 
 class JobManager:
@@ -62,27 +48,34 @@ class JobManager:
         rules: Rules,
         restore: Restore,
         reporter: Reporter,
+        journal: Journal,
+        metrics: Metrics,
+        history: Iterable[Job] = (),
         read_back: bool = True,
-        journal: Journal | None = None,
+        now: Now = now,
     ) -> None:
-        self._machine = machine
+        self._disks = MarkedDisks(machine, journal)
         self._rules = rules
         self._restore = restore
         self._reporter = reporter
+        self._journal = journal
+        self._metrics = metrics
         self._read_back = read_back
-        self._running: dict[str, _Running] = {}
-        self._finished: dict[str, Job] = {}
-        self._journal = journal or Journal.in_memory()
+        self._now = now
+        self._board = Board(history)
+        self._running: dict[str, Running] = {}
         self._stopping = False
 
     @property
     def busy(self) -> bool:
         return bool(self._running)
 
+    @property
+    def running(self) -> list[Job]:
+        return [each.job for each in self._running.values()]
+
     async def inventory(self) -> Inventory:
-        found = await self._machine.inventory()
-        incomplete = await asyncio.to_thread(self._journal.incomplete)
-        return Inventory(disks=tuple(_marked(disk, incomplete) for disk in found.disks))
+        return await self._disks.inventory()
 
     async def plan(self, request: RestoreRequest) -> RestorePlan:
         """What ``start`` would do. Raises Refusal."""
@@ -95,26 +88,24 @@ class JobManager:
         return plan
 
     async def start(self, request: RestoreRequest) -> Job:
-        """Raises Refusal. When it returns, the job runs."""
+        """Raises Refusal, and InternalError when the journal cannot be written. When it returns, the job runs."""
         plan = await self.plan(request)
-        place = (plan.target.identity, plan.target.partition)
-        progress = Progress(read_back_wanted=self._read_back, on_touch=partial(self._journal.mark_incomplete, place))
-        running = _Running(_new_job(plan, self._new_id()), plan, progress)
-        self._running[running.job.job_id] = running
-        running.work = asyncio.create_task(self._restore(plan, progress))
-        running.ended = asyncio.create_task(self._see_through(running), name=running.job.job_id)
+        job = new_job(plan, self._new_id(), self._now())
+        books = JournalBooks(self._journal, job.job_id)
+        running = Running(job, plan, Progress(read_back_wanted=self._read_back, books=books))
+        self._running[job.job_id] = running
+        running.ended = asyncio.create_task(self._see_through(running), name=job.job_id)
+        await asyncio.shield(running.accepted)
         return running.job
 
     def jobs(self) -> list[Job]:
-        known = [*self._finished.values(), *(running.job for running in self._running.values())]
-        return sorted(known, key=lambda job: job.created)[::-1]
+        return self._board.newest_first()
 
     def job(self, job_id: str) -> Job:
-        if running := self._running.get(job_id):
-            return running.job
-        if job := self._finished.get(job_id):
-            return job
-        raise JobNotFound(f"there is no job {job_id}", job_id=job_id)
+        return self._board.job(job_id)
+
+    async def changed(self, job_id: str, seen: Job | None) -> Job:
+        return await self._board.changed(job_id, seen)
 
     async def cancel(self, job_id: str) -> Job:
         job = self.job(job_id)
@@ -134,50 +125,68 @@ class JobManager:
         if running:
             await asyncio.wait([each.ended for each in running])
 
-    async def _see_through(self, running: _Running) -> None:
+    async def _see_through(self, running: Running) -> None:
+        """Whatever happens in here, the disk is free afterwards."""
         JOB_ID.set(running.job.job_id)
+        try:
+            if await self._accepted(running):
+                await self._work(running)
+                await self._end(running)
+        finally:
+            del self._running[running.job.job_id]
+
+    async def _accepted(self, running: Running) -> bool:
+        try:
+            await asyncio.to_thread(self._journal.accept, running.job, running.plan.target)
+        except Exception as error:  # noqa: BLE001 - the caller, who waits, is told
+            running.accepted.set_exception(journal_failure(error))
+            return False
+        self._board.show(running.job)
+        running.accepted.set_result(None)
+        return True
+
+    async def _work(self, running: Running) -> None:
         _log.info("restoring %s onto %s", running.plan.source, running.plan.target.device)
+        work = asyncio.create_task(self._restore(running.plan, running.progress))
+        running.begin(work)
         ticker = asyncio.create_task(self._tick(running))
-        await asyncio.wait([running.work])
+        await asyncio.wait([work])
         ticker.cancel()
         await asyncio.wait([ticker])
         if not ticker.cancelled() and (failure := ticker.exception()):
             _log.error("progress could not be shown", exc_info=failure)
-        state, error = _outcome(running.work)
-        await self._end(running, state, error)
 
-    async def _end(self, running: _Running, state: State, error: JobError | None) -> None:
-        place = (running.plan.target.identity, running.plan.target.partition)
-        if state is State.SUCCEEDED:
-            await self._mark_complete(place)
-        job = replace(_shown(running), state=state, phase=None, error=error, rate=0, eta_s=None, finished=_now())
-        if state is State.SUCCEEDED:
-            job = replace(job, progress=100)
-        try:
-            inventory = await self.inventory()
-        except Exception:  # noqa: BLE001 - the report must go out, with or without the disks
-            _log.exception("the inventory after the job failed")
-            inventory = Inventory()
-        self._finished[job.job_id] = job
-        while len(self._finished) > _HISTORY:
-            del self._finished[next(iter(self._finished))]
-        del self._running[job.job_id]
-        self._reporter.final(job.job_id, final_report(job, inventory))
+    async def _end(self, running: Running) -> None:
+        state, error = running.outcome()
+        job = ended_job(running.shown(), state, error, self._now())
+        report = await self._closed_books(job)
+        self._metrics.job_moved(running.job, job)
+        self._metrics.job_ended(job)
+        running.job = job
+        self._board.show(job)
+        if report is not None:
+            self._reporter.final(job.job_id, report)
         level = logging.INFO if state is State.SUCCEEDED else logging.ERROR
         _log.log(level, "%s%s", job.state, f": {error.der}" if error else "")
 
-    async def _mark_complete(self, place: Place) -> None:
+    async def _closed_books(self, job: Job) -> Report | None:
+        """The report that ogCore shall have. What cannot be written is said all the same, at worst once more later."""
+        report = None
         try:
-            await asyncio.to_thread(self._journal.mark_complete, place)
-        except sqlite3.Error:  # the disk holds the image all the same; the inventory goes on to call it incomplete
-            _log.exception("the journal could not be written")
+            report = self._reporter.conclude(job.job_id, final_report(job, await self._disks.after_a_job()))
+            await asyncio.to_thread(self._journal.end, job, report)
+        except Exception:  # noqa: BLE001 - the job has ended: nothing stays busy because of its books
+            _log.exception("the end of the job could not be written into the journal")
+        return report
 
-    async def _tick(self, running: _Running) -> None:
+    async def _tick(self, running: Running) -> None:
         """Shows how far the job is, at each change and at most some times a second."""
         while True:
-            job = _shown(running)
+            job = running.shown()
             if job != running.job:
+                self._metrics.job_moved(running.job, job)
                 running.job = job
+                self._board.show(job)
                 self._reporter.progress(job.job_id, progress_report(job))
             await asyncio.sleep(_TICK_S)
 
@@ -197,62 +206,5 @@ class JobManager:
     def _new_id(self) -> str:
         while True:
             job_id = f"{FUNCTION}-{secrets.token_hex(4)}"
-            if job_id not in self._running and job_id not in self._finished:
+            if job_id not in self._running and job_id not in self._board:
                 return job_id
-
-
-def _marked(disk: Disk, incomplete: frozenset[Place]) -> Disk:
-    partitions = (replace(part, incomplete=(disk.identity, part.partition) in incomplete) for part in disk.partitions)
-    return replace(disk, partitions=tuple(partitions))
-
-
-def _new_job(plan: RestorePlan, job_id: str) -> Job:
-    target = plan.target
-    return Job(
-        job_id=job_id,
-        function=FUNCTION,
-        state=State.RUNNING,
-        phase=None,
-        progress=0,
-        bytes=ByteCounts(),
-        rate=0,
-        eta_s=None,
-        retries=0,
-        request=plan.request.echo(),
-        target=JobTarget(disk=target.disk, partition=target.partition, device=target.device, identity=target.identity),
-        created=_now(),
-    )
-
-
-def _shown(running: _Running) -> Job:
-    progress = running.progress
-    return replace(
-        running.job,
-        phase=progress.phase,
-        progress=progress.percent(),
-        bytes=progress.counts,
-        rate=progress.rate(),
-        eta_s=progress.eta_s(),
-        retries=progress.retries,
-        timings=progress.timings,
-    )
-
-
-def _outcome(work: asyncio.Task[None]) -> tuple[State, JobError | None]:
-    if work.cancelled():
-        return State.CANCELLED, CANCELLED
-    failure = work.exception()
-    if failure is None:
-        return State.SUCCEEDED, None
-    if isinstance(failure, AgentError):
-        return State.FAILED, _as_value(failure)
-    _log.error("the restore failed unexpectedly", exc_info=failure)
-    return State.FAILED, _as_value(InternalError("an unexpected error, see the agent's log"))
-
-
-def _as_value(error: AgentError) -> JobError:
-    return JobError(number=error.number, code=error.code, message=error.message, hint=error.hint)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +14,7 @@ from ogagent.model.units import KIB
 RESPONSE: Final = "RESPUESTA_RestaurarImagen"
 SUCCESS: Final = "1"
 FAILURE: Final = "2"
+_EVENTS: Final = uuid.UUID("0e5c2f0a-6d1b-4d0e-9b0a-5a8f1a0c7d93")
 _TABLE_CODES: Final = {"msdos": "1", "gpt": "2", None: "0"}
 
 
@@ -30,7 +32,10 @@ def progress_report(job: Job) -> dict[str, Any]:
 
 
 def final_report(job: Job, inventory: Inventory) -> dict[str, Any]:
-    """The one report that ends a job. The sender adds ``seq``, ``event_id``, ``ip`` and ``mac``."""
+    """The one report that ends a job. The sender adds ``seq``, ``ip`` and ``mac``.
+
+    ``event_id`` follows from the job, so that even an agent that could not write down what it sent repeats itself.
+    """
     request = job.request
     echoed = {name: request[name] for name in ("ids", "idi", "dsk", "par", "ifs")}
     succeeded = job.state is State.SUCCEEDED
@@ -42,6 +47,7 @@ def final_report(job: Job, inventory: Inventory) -> dict[str, Any]:
         "der": "" if succeeded or job.error is None else job.error.der,
         "cfg": configuration(inventory),
         "progress": job.progress,
+        "event_id": str(uuid.uuid5(_EVENTS, f"{job.job_id} {job.created}")),
     }
 
 

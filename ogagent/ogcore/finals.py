@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Protocol
 
 from ogagent.ogcore.webhook import Report
-
-MAX_PENDING: Final = 1000
-"""So many undelivered final reports are held in memory; a classroom computer makes a few a day."""
 
 
 class FinalStore(Protocol):
     """None of these raises: a store that fails says so in the log, and reports are sent all the same."""
 
-    async def add(self, job_id: str, report: Report) -> None: ...
-
     async def pending(self) -> list[tuple[str, Report]]:
-        """Job and report, oldest first, at most MAX_PENDING."""
+        """Job and final report of those that ogCore has neither taken nor refused, oldest first."""
 
-    async def remove(self, job_id: str) -> None:
-        """Also when there is none."""
+    async def sending(self, job_id: str, seq: int, progress: int) -> None:
+        """A progress report is about to go out: if it was the last, the final one must not contradict it."""
 
+    async def delivered(self, job_id: str) -> None:
+        """The final one was taken."""
 
-class FinalsInMemory:
-    """They live as long as the agent. Beyond MAX_PENDING the oldest makes room."""
-
-    def __init__(self) -> None:
-        self._reports: dict[str, Report] = {}
-
-    async def add(self, job_id: str, report: Report) -> None:
-        self._reports[job_id] = report
-        if len(self._reports) > MAX_PENDING:
-            del self._reports[next(iter(self._reports))]
-
-    async def pending(self) -> list[tuple[str, Report]]:
-        return list(self._reports.items())
-
-    async def remove(self, job_id: str) -> None:
-        self._reports.pop(job_id, None)
+    async def refused(self, job_id: str, reason: str) -> None:
+        """The final one would be refused again."""

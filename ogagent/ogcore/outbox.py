@@ -12,17 +12,30 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from ogagent.ogcore.address import LocalAddress
-from ogagent.ogcore.finals import MAX_PENDING, FinalStore
+from ogagent.ogcore.finals import FinalStore
 from ogagent.ogcore.retry import Clock, MonotonicClock, Random, delay_s
 from ogagent.ogcore.webhook import Again, Delivered, Outcome, Refused, Report, Webhook
 
 PACE_S: Final = 1.0
 REPEAT_S: Final = 30.0
 
+MAX_PENDING: Final = 1000
+"""So many undelivered final reports are held in memory; a classroom computer makes a few a day."""
+
 _ENDED_JOBS: Final = 2 * MAX_PENDING
 _log: Final = logging.getLogger(__name__)
+
+
+class Backlog(Struct, frozen=True, kw_only=True):
+    """Final reports that wait for ogCore, and for how long the oldest has, in seconds."""
+
+    depth: int = 0
+    oldest_s: float = 0.0
+    delivered: int = 0
+    refused: int = 0
 
 
 class Reporter(Protocol):
@@ -30,7 +43,16 @@ class Reporter(Protocol):
 
     def progress(self, job_id: str, report: Report) -> None: ...
 
-    def final(self, job_id: str, report: Report) -> None: ...
+    def conclude(self, job_id: str, report: Report) -> Report | None:
+        """The final report as it will be sent, to be stored first; nothing else is sent of this job from now on.
+
+        None when there is nobody to send it to, or when the job was concluded before.
+        """
+
+    def final(self, job_id: str, report: Report) -> None:
+        """Sends what ``conclude`` has returned, until ogCore has it."""
+
+    def backlog(self) -> Backlog: ...
 
     async def aclose(self, grace_s: float) -> None:
         """Gives final reports ``grace_s`` seconds more."""
@@ -41,7 +63,12 @@ class NoOutbox:
 
     def progress(self, job_id: str, report: Report) -> None: ...
 
+    def conclude(self, job_id: str, report: Report) -> None: ...
+
     def final(self, job_id: str, report: Report) -> None: ...
+
+    def backlog(self) -> Backlog:
+        return Backlog()
 
     async def aclose(self, grace_s: float) -> None: ...
 
@@ -54,7 +81,8 @@ class _Lane:
         self.last: Report = {}
         self.waiting: Report | None = None
         self.final: Report | None = None
-        self.stored = False
+        self.concluded = False
+        self.since = math.inf
         self.sent = -math.inf
         self.attempts = 0
         self.not_before = -math.inf
@@ -62,7 +90,7 @@ class _Lane:
 
     def stamped(self, report: Report) -> Report:
         self.seq += 1
-        return {**report, "seq": self.seq, "event_id": str(uuid.uuid4())}
+        return {"event_id": str(uuid.uuid4()), **report, "seq": self.seq}
 
     def due(self) -> float:
         """When the next report may go out."""
@@ -80,22 +108,28 @@ class _Lane:
 
 
 class Outbox:
-    """Made on the event loop, where one task sends. ``delivered`` and ``given_up`` count reports."""
+    """Made on the event loop, where one task sends."""
 
     def __init__(
         self,
         webhook: Webhook,
         address: Callable[[], Awaitable[LocalAddress]],
         store: FinalStore,
+        known: asyncio.Event,
         clock: Clock | None = None,
         jitter: Random = random.random,
     ) -> None:
-        """``address`` raises OSError while there is no way to ogCore."""
-        self.delivered = 0
-        self.given_up = 0
+        """``address`` raises OSError while there is no way to ogCore.
+
+        Nothing is sent before ``known`` is set: until ogCore knows this agent's secret it would refuse for good what
+        the secret has signed.
+        """
+        self._delivered = 0
+        self._refused = 0
         self._webhook = webhook
         self._address = address
         self._store = store
+        self._known = known
         self._clock = clock or MonotonicClock()
         self._jitter = jitter
         self._lanes: dict[str, _Lane] = {}
@@ -112,14 +146,23 @@ class Outbox:
         lane.waiting = lane.stamped(report)
         self._changed.set()
 
-    def final(self, job_id: str, report: Report) -> None:
+    def conclude(self, job_id: str, report: Report) -> Report | None:
         if job_id in self._ended:
-            return
+            return None
         self._end(job_id)
         lane = self._lanes.setdefault(job_id, _Lane())
-        lane.final = lane.stamped(report)
+        lane.concluded = True
+        return lane.stamped(report)
+
+    def final(self, job_id: str, report: Report) -> None:
+        self._take(job_id, report)
         self._make_room()
         self._changed.set()
+
+    def backlog(self) -> Backlog:
+        waiting = [lane.since for lane in self._lanes.values() if lane.final]
+        oldest_s = self._clock.now() - min(waiting, default=self._clock.now())
+        return Backlog(depth=len(waiting), oldest_s=oldest_s, delivered=self._delivered, refused=self._refused)
 
     async def aclose(self, grace_s: float) -> None:
         self._closing = True
@@ -127,17 +170,18 @@ class Outbox:
             lane.not_before = -math.inf  # a last attempt, at once
         self._changed.set()
         try:
-            await asyncio.wait({self._task}, timeout=grace_s)
+            await asyncio.wait({self._task}, timeout=grace_s if self._known.is_set() else 0)
         finally:
             self._task.cancel()
         await asyncio.wait({self._task})
         for job_id, _ in self._open_lanes():
-            _log.error("stopped before ogCore took the final report", extra={"job_id": job_id})
+            _log.error("stopped before ogCore took the final report; the next start sends it", extra={"job_id": job_id})
 
     # --- the task -------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         await self._take_up()
+        await self._known.wait()
         while (lanes := self._open_lanes()) or not self._closing:
             self._changed.clear()
             if not lanes:
@@ -152,14 +196,22 @@ class Outbox:
 
     def _open_lanes(self) -> list[tuple[str, _Lane]]:
         """Those with something to say; at the end only final reports count."""
-        return [(job_id, lane) for job_id, lane in self._lanes.items() if lane.final or not self._closing]
+        return [
+            (job_id, lane)
+            for job_id, lane in self._lanes.items()
+            if lane.final or not (lane.concluded or self._closing)
+        ]
 
     async def _take_up(self) -> None:
         """Final reports that an earlier agent left."""
         for job_id, report in await self._store.pending():
-            self._end(job_id)
-            lane = self._lanes.setdefault(job_id, _Lane())
-            lane.final, lane.stored = report, True
+            if job_id not in self._ended:
+                self._end(job_id)
+                self._take(job_id, report)
+
+    def _take(self, job_id: str, report: Report) -> None:
+        lane = self._lanes.setdefault(job_id, _Lane())
+        lane.concluded, lane.final, lane.since = True, report, self._clock.now()
 
     async def _send(self, job_id: str, lane: _Lane) -> None:
         report = lane.next()
@@ -172,17 +224,21 @@ class Outbox:
         self._count(job_id, lane, report, outcome)
         if report is lane.final:
             self._lanes.pop(job_id, None)
-            await self._store.remove(job_id)
+            await self._settle(job_id, outcome)
         elif report is lane.waiting:
             lane.waiting = None
+
+    async def _settle(self, job_id: str, outcome: Delivered | Refused) -> None:
+        if isinstance(outcome, Delivered):
+            await self._store.delivered(job_id)
+        else:
+            await self._store.refused(job_id, outcome.reason)
 
     async def _outcome(self, job_id: str, lane: _Lane, report: Report) -> Outcome:
         try:
             if report is not lane.final:
+                await self._store.sending(job_id, report["seq"], report["progress"])
                 return await self._webhook.post(report["event_id"], report)
-            if not lane.stored:
-                await self._store.add(job_id, report)
-                lane.stored = True
             whole = {**report, **msgspec.structs.asdict(await self._address())}
             return await self._webhook.post(report["event_id"], whole)
         except OSError as error:
@@ -200,9 +256,9 @@ class Outbox:
 
     def _count(self, job_id: str, lane: _Lane, report: Report, outcome: Delivered | Refused) -> None:
         if isinstance(outcome, Delivered):
-            self.delivered += 1
+            self._delivered += 1
             return
-        self.given_up += 1
+        self._refused += 1
         # Who refuses one progress report refuses them all: that is worth one line, not one a second.
         level = logging.DEBUG if lane.refused and report is not lane.final else logging.ERROR
         lane.refused = True

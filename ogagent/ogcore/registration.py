@@ -19,6 +19,15 @@ from ogagent.ogcore.webhook import Again, Delivered, Outcome, Refused, Report, W
 
 _log: Final = logging.getLogger(__name__)
 
+BOOT_S: Final = 300.0
+"""An agent that starts so soon after its machine is one of a room that has just been switched on."""
+_SPREAD_S: Final = 5.0
+
+
+def spread_s(uptime_s: float, jitter: Random = random.random) -> float:
+    """How long to wait before the first registration, so that a room which boots together does not call together."""
+    return jitter() * _SPREAD_S if uptime_s < BOOT_S else 0.0
+
 
 class Registration:
     def __init__(
@@ -28,6 +37,7 @@ class Registration:
         address: Callable[[], Awaitable[LocalAddress]],
         secret: str,
         fingerprint: str,
+        spread_s: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Random = random.random,
     ) -> None:
@@ -36,11 +46,14 @@ class Registration:
         self._stopped = stopped
         self._address = address
         self._credentials = {"secret": secret, "fingerprint": fingerprint}
+        self._spread_s = spread_s
         self._sleep = sleep
         self._jitter = jitter
 
     async def start(self) -> None:
         """Returns when ogCore has accepted or refused; until then it is asked again and again."""
+        if self._spread_s:
+            await self._sleep(self._spread_s)
         event_id = str(uuid.uuid4())
         attempt = 1
         while isinstance(outcome := await self._say(self._started, event_id, self._credentials), Again):

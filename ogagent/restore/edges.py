@@ -18,6 +18,8 @@ from ogagent.model.units import MIB
 
 EDGE: Final = MIB
 _PAGE: Final = 4096
+_SECTOR: Final = 512
+"""The smallest piece that a disk writes whole or not at all."""
 _BTRFS_PAGE: Final = 16 * _PAGE
 """btrfs keeps its superblock at 64 KiB; the other file systems that blkid knows, in the first page or in the last."""
 
@@ -33,7 +35,7 @@ class Edges:
         self._device = device
         self._parts = [_Part(0, head), _Part(self.inner.stop, size)]
         last = max(size - _PAGE, 0)
-        self._superblocks = [(page, min(page + _PAGE, size)) for page in (_BTRFS_PAGE, last, 0) if page < size]
+        self._superblocks = [(page, min(page + _PAGE, size)) for page in (last, _BTRFS_PAGE, 0) if page < size]
 
     def wipe(self, *, read_back: bool) -> None:
         """One superblock after the other, each before the next: at no moment mounts what has lost something else.
@@ -66,12 +68,31 @@ class Edges:
                 into[shared.start - offset : shared.stop - offset] = part.at(shared)
 
     def write(self) -> None:
-        for ranges in (self._others(), self._superblocks):
+        """Each superblock when everything before it is on the medium."""
+        for ranges in (list(self._others()), *([superblock] for superblock in self._superblocks)):
             for start, stop in ranges:
                 content = page_aligned(stop - start)
                 self.give(start, content)
                 self._device.write(start, content)
             self._device.flush()
+
+    @property
+    def content(self) -> bytes:
+        """All that they shall hold."""
+        return b"".join(part.content for part in self._parts)
+
+    def settle(self, content: bytes) -> bool:
+        """Whether the medium holds ``content``, which an agent that has died wanted to write.
+
+        When it has arrived in part, all is wiped. What is neither empty nor as it was meant is somebody else's by now,
+        and is left alone.
+        """
+        found = b"".join(bytes(self._read(part.start, part.stop)) for part in self._parts)
+        if found == content:
+            return True
+        if len(found) == len(content) and _partial(found, content):
+            self.wipe(read_back=False)
+        return False
 
     def compare(self) -> None:
         """Raises ReadBackDiffers when the medium does not hold what was written."""
@@ -81,10 +102,14 @@ class Edges:
     def _expect(self, start: int, content: memoryview) -> None:
         if not content:
             return
-        found = page_aligned(len(content))
-        self._device.read_back(start, found)
-        if found != content:
+        if self._read(start, start + len(content)) != content:
             raise differs(start, start + len(content))
+
+    def _read(self, start: int, stop: int) -> memoryview:
+        found = page_aligned(stop - start)
+        if found:
+            self._device.read_back(start, found)
+        return found
 
     def _others(self) -> Iterator[tuple[int, int]]:
         """All of the edges but the superblocks."""
@@ -109,6 +134,12 @@ class _Part:
 
     def at(self, place: range) -> memoryview:
         return self.content[place.start - self.start : place.stop - self.start]
+
+
+def _partial(found: bytes, meant: bytes) -> bool:
+    """Whether each sector is still empty or already as it was meant."""
+    sectors = (slice(start, start + _SECTOR) for start in range(0, len(meant), _SECTOR))
+    return all(found[sector] == meant[sector] or not any(found[sector]) for sector in sectors)
 
 
 def page_aligned(size: int) -> memoryview:

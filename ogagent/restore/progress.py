@@ -5,11 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from ogagent.model.job import Bottleneck, ByteCounts, Phase, Timings
 
 _SMOOTHING_S: Final = 3.0
+
+
+class Books(Protocol):
+    """Where a restore's points of no return are written down. Called in a worker thread, each at most once, in order.
+
+    What ``touching`` and ``committing`` raise keeps the disk as it is.
+    """
+
+    def touching(self) -> None:
+        """The first write comes next."""
+
+    def committing(self, edges: bytes) -> None:
+        """All is proven but the partition's edges, which are written next and will be these."""
+
+    def committed(self) -> None:
+        """The disk holds the image. Raises nothing: no book can make that untrue."""
+
+
+class NoBooks:
+    """For a restore that nobody asks about afterwards."""
+
+    def touching(self) -> None: ...
+
+    def committing(self, edges: bytes) -> None: ...
+
+    def committed(self) -> None: ...
 
 
 @dataclass
@@ -26,10 +52,11 @@ class Progress:
     read_back: int = 0
     retries: int = 0
     bottleneck: Bottleneck | None = None
-    on_touch: Callable[[], None] = lambda: None
-    """Called once, in a worker thread, before the first write; what it raises keeps the partition as it is."""
+    books: Books = field(default_factory=NoBooks)
     touched: bool = False
     """From here on the partition is either whole or INCOMPLETE."""
+    committed: bool = False
+    """The disk holds the image, whatever else may happen."""
     warnings: list[str] = field(default_factory=list)
     _seconds: dict[Phase, float] = field(default_factory=dict)
     _entered: float = 0.0
@@ -47,8 +74,12 @@ class Progress:
 
     def touch(self) -> None:
         if not self.touched:
-            self.on_touch()
+            self.books.touching()
             self.touched = True
+
+    def commit(self) -> None:
+        self.committed = True
+        self.books.committed()
 
     @property
     def counts(self) -> ByteCounts:

@@ -95,6 +95,7 @@ class PartitionWriter:
 
     def commit(self, *, read_back: bool) -> None:
         """The edges. When that fails, they are wiped again, for a superblock may have arrived."""
+        self._progress.books.committing(self._edges.content)
         try:
             self._edges.write()
             if read_back:
@@ -103,6 +104,7 @@ class PartitionWriter:
             with suppress(WriteFailed):  # the first error is the one to tell
                 self._edges.wipe(read_back=False)
             raise
+        self._progress.commit()
 
 
 def _stretches(data: memoryview) -> Iterator[tuple[int, int, bool]]:

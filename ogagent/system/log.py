@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -25,12 +26,22 @@ def set_up(
     level: str, form: Literal["text", "json"], environment: Mapping[str, str], stream: TextIO | None = None
 ) -> None:
     """Replaces what was set up before."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    output = stream or sys.stderr
+    handler = logging.StreamHandler(output)
     formatter = JsonLine() if form == "json" else TextLine()
-    handler.setFormatter(JournalLine(formatter) if environment.get("JOURNAL_STREAM") else formatter)
+    handler.setFormatter(JournalLine(formatter) if _is_journal(output, environment) else formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def _is_journal(output: TextIO, environment: Mapping[str, str]) -> bool:
+    """JOURNAL_STREAM is inherited, also by those whose output goes elsewhere: systemd.exec(5)."""
+    try:
+        status = os.fstat(output.fileno())
+    except OSError:
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 class TextLine(logging.Formatter):

@@ -70,7 +70,7 @@ class FaultyDevice:
         match fault.what:
             case "readonly":
                 raise self._write_failure(offset, errno.EROFS)
-            case "full" if end > self._place(fault):
+            case "full" if self._hits(fault, end, covered):
                 raise self._write_failure(offset, errno.ENOSPC)
             case "eio" if self._hits(fault, end, covered):
                 raise self._write_failure(offset, errno.EIO)

@@ -9,7 +9,7 @@ import ssl
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestServer
 from msgspec import Struct
 
 from ogagent.disk import blkid
-from ogagent.disk.machine import Device, Machine
+from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
 from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import restore_request
@@ -138,48 +138,6 @@ def target_of(disk: Path) -> Target:
 def plan_for(disk: Path, source: str) -> RestorePlan:
     call = {"dsk": "1", "par": "2", "idi": "1", "nci": "x", "ipr": "127.0.0.1", "cpt": "83"}
     return RestorePlan(request=restore_request(call), target=target_of(disk), source=source)
-
-
-class Steps:
-    """A machine that calls ``before`` with the number of each operation on its device, reading back included."""
-
-    def __init__(self, machine: Machine, before: Callable[[int], None]) -> None:
-        self._machine = machine
-        self._before = before
-        self.inventory = machine.inventory
-
-    @contextmanager
-    def open_target(self, target: Target) -> Iterator[Device]:
-        with self._machine.open_target(target) as device:
-            yield _Stepping(device, self._before)
-
-
-class _Stepping:
-    def __init__(self, device: Device, before: Callable[[int], None]) -> None:
-        self._device = device
-        self._before = before
-        self._count = 0
-        self.size = device.size
-
-    def _step(self) -> None:
-        self._before(self._count)
-        self._count += 1
-
-    def write(self, offset: int, data: memoryview) -> None:
-        self._step()
-        self._device.write(offset, data)
-
-    def zero(self, offset: int, length: int) -> None:
-        self._step()
-        self._device.zero(offset, length)
-
-    def flush(self) -> None:
-        self._step()
-        self._device.flush()
-
-    def read_back(self, offset: int, into: memoryview) -> None:
-        self._step()
-        self._device.read_back(offset, into)
 
 
 class Bench:

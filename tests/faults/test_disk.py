@@ -15,14 +15,16 @@ EDGES: Final = {"superblock": 1080, "head": 500_000, "btrfs": 65600, "tail": SIZ
 
 # What the disk does, at which places, and the number that the job must end with. N=1 strikes at the wipe, 2 at commit.
 FAILS: Final = (
-    ("full@P", BODY | EDGES, 14),
-    ("eio@P", BODY | EDGES, 14),
+    ("full@P", EDGES, 14),
+    ("full@P=1", BODY, 14),
+    ("eio@P", EDGES, 14),
     ("eio@P=1", BODY | EDGES, 14),
     ("eio@P=2", EDGES, 14),
-    ("gone@P", BODY | EDGES, 14),
+    ("gone@P", EDGES, 14),
+    ("gone@P=1", BODY, 14),
     ("gone@P=2", EDGES, 14),
     ("readonly", {"": 0}, 14),
-    *((f"flush={number}", {"": 0}, 14) for number in range(1, 6)),
+    *((f"flush={number}", {"": 0}, 14) for number in range(1, 10)),
 )
 LIES: Final = (
     ("flip@P", BODY | EDGES, 91),

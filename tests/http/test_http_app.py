@@ -19,6 +19,7 @@ from ogagent.model.job import ByteCounts, Job, JobTarget, Phase, State
 from ogagent.model.plan import ImageHeader, Preview, RestorePlan, Target
 from ogagent.model.request import RestoreRequest
 from ogagent.settings import AccessSettings
+from ogagent.system.metrics import Metrics
 
 SECRET = "0123456789abcdef0123456789abcdef"
 CALL = (
@@ -87,6 +88,9 @@ class FakeJobs:
             raise JobNotFound(f"there is no job {job_id}", job_id=job_id)
         return self.known[job_id]
 
+    async def changed(self, job_id: str, seen: Job | None) -> Job:
+        raise AssertionError(f"nobody follows {job_id} here, nor has seen {seen}")
+
     async def cancel(self, job_id: str) -> Job:
         if self.job(job_id).final:
             raise JobFinished(f"job {job_id} has finished", job_id=job_id)
@@ -112,13 +116,13 @@ def jobs() -> FakeJobs:
 
 @pytest.fixture
 async def agent(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> TestClient[Any, Any]:
-    app = make_app(jobs, Headers(), SecretAccess(SECRET))
+    app = make_app(jobs, Headers(), SecretAccess(SECRET), Metrics())
     return await aiohttp_client(app, headers={"Authorization": SECRET})
 
 
 @pytest.fixture
 async def stranger(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> TestClient[Any, Any]:
-    return await aiohttp_client(make_app(jobs, Headers(), SecretAccess(SECRET)))
+    return await aiohttp_client(make_app(jobs, Headers(), SecretAccess(SECRET), Metrics()))
 
 
 async def said(client: TestClient[Any, Any], method: str, path: str, **options: Any) -> tuple[int, Any]:
@@ -298,7 +302,7 @@ async def test_who_guesses_is_told_to_wait_but_status_still_answers(stranger: Te
 
 async def test_an_address_that_is_not_allowed(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> None:
     networks = AccessSettings(mode="address", allow=("192.0.2.0/24",)).networks
-    client = await aiohttp_client(make_app(jobs, Headers(), AddressAccess(networks)))
+    client = await aiohttp_client(make_app(jobs, Headers(), AddressAccess(networks), Metrics()))
     status, problem = await said(client, "GET", "/jobs")
     assert (status, problem["code"]) == (403, "caller-not-allowed")
     assert (await said(client, "GET", "/healthz"))[0] == 200
@@ -306,5 +310,16 @@ async def test_an_address_that_is_not_allowed(aiohttp_client: AiohttpClient, job
 
 async def test_an_address_that_is_allowed(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> None:
     networks = AccessSettings(mode="address", allow=("127.0.0.0/8",)).networks
-    client = await aiohttp_client(make_app(jobs, Headers(), AddressAccess(networks)))
+    client = await aiohttp_client(make_app(jobs, Headers(), AddressAccess(networks), Metrics()))
     assert (await deploy(client))[0] == 200
+
+
+async def test_metrics_count_what_was_refused(agent: TestClient[Any, Any]) -> None:
+    await said(agent, "GET", "/jobs/RestaurarImagen-ffffffff")
+    await said(agent, "GET", "/nothing")
+    await said(agent, "GET", "/jobs", headers={"Authorization": "wrong"})
+    async with agent.get("/metrics") as response:
+        text = await response.text()
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    for code in ("job-not-found", "unknown-path", "credential-wrong"):
+        assert f'ogagent_refused_calls_total{{code="{code}"}} 1.0' in text

@@ -1,51 +1,262 @@
-"""The journal on a real file: what was marked is there after the process that marked it has gone."""
+"""The journal on a real file: what was written is there after the process that wrote it has gone."""
 
 from __future__ import annotations
 
 import logging
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from ogagent.jobs.journal import Journal
+from ogagent.jobs.journal import MOST_JOBS, OLDEST, Journal
+from ogagent.jobs.steps import IllegalStep, Step
+from ogagent.model.job import ByteCounts, Job, JobTarget, State
+from ogagent.model.plan import Target
 
-PLACE = ("wwn:0x5000c500a1b2c3d4;size:500107862016", 2)
-
-
-def test_a_mark_survives_the_process(tmp_path: Path) -> None:
-    script = (
-        "import os, pathlib, sys; from ogagent.jobs.journal import Journal;"
-        f"Journal.open(pathlib.Path(sys.argv[1])).mark_incomplete({PLACE!r}); os.kill(os.getpid(), 9)"
-    )
-    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False).returncode == -9
-    journal = Journal.open(tmp_path)
-    assert journal.incomplete() == {PLACE}
-    journal.mark_complete(PLACE)
-    journal.close()
-    again = Journal.open(tmp_path)
-    assert again.incomplete() == frozenset()
-    again.close()
+IDENTITY = "wwn:0x5000c500a1b2c3d4;size:500107862016"
+TARGET = Target(
+    disk=1, partition=2, device="/dev/sda2", disk_device="/dev/sda", identity=IDENTITY,
+    start=1 << 20, size=1 << 30, sector_size=512,
+)  # fmt: skip
+PLACE = (IDENTITY, 2)
+REPORT = {"res": "1", "seq": 7, "event_id": "e"}
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def test_marking_twice_is_marking_once() -> None:
+def job(number: int, state: State = State.RUNNING, finished: str | None = None) -> Job:
+    return Job(
+        job_id=f"RestaurarImagen-{number:08x}", function="RestaurarImagen", state=state, phase=None, progress=0,
+        bytes=ByteCounts(), rate=0, eta_s=None, retries=0, request={"ids": "7"},
+        target=JobTarget(disk=1, partition=2, device="/dev/sda2", identity=IDENTITY),
+        created="2026-11-24T10:00:00.000Z", finished=finished,
+    )  # fmt: skip
+
+
+def ended(number: int, state: State = State.FAILED, finished: str = "2026-11-24T10:00:01.000Z") -> Job:
+    return job(number, state, finished)
+
+
+@pytest.fixture
+def journal() -> Iterator[Journal]:
     journal = Journal.in_memory()
-    journal.mark_incomplete(PLACE)
-    journal.mark_incomplete(PLACE)
-    journal.mark_incomplete((PLACE[0], 3))
-    assert journal.incomplete() == {PLACE, (PLACE[0], 3)}
-    journal.mark_complete(PLACE)
-    assert journal.incomplete() == {(PLACE[0], 3)}
+    yield journal
     journal.close()
 
 
-def test_a_damaged_journal_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "journal.sqlite").write_bytes(b"no database " * 1000)
+def reach(journal: Journal, number: int, *steps: Step) -> str:
+    journal.accept(job(number), TARGET)
+    job_id = job(number).job_id
+    for step in steps:
+        journal.advance(job_id, step, b"edges" if step is Step.COMMITTING else None)
+    return job_id
+
+
+def steps_of(journal: Journal, job_id: str) -> list[str]:
+    query = "SELECT steps.step FROM steps JOIN jobs USING (number) WHERE job_id = ?"
+    return [step for (step,) in journal._rows(query, (job_id,))]
+
+
+# --- surviving ----------------------------------------------------------------------------------------------------
+
+
+def test_every_step_survives_the_process(tmp_path: Path) -> None:
+    script = """
+import os, pathlib, sys
+from ogagent.jobs.steps import Step
+sys.path.insert(0, sys.argv[2])
+from test_journal import Journal, REPORT, State, ended, reach
+journal = Journal.open(pathlib.Path(sys.argv[1]))
+reach(journal, 1)
+reach(journal, 2, Step.TOUCHED)
+reach(journal, 3, Step.TOUCHED, Step.COMMITTING)
+reach(journal, 4, Step.TOUCHED, Step.COMMITTING, Step.COMMITTED)
+journal.sending(reach(journal, 5), 17, 41)
+journal.advance(reach(journal, 6), Step.TOUCHED)
+journal.end(ended(6, State.FAILED), REPORT)
+os.kill(os.getpid(), 9)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)]
+    assert subprocess.run(command, check=False).returncode == -9
+    journal = Journal.open(tmp_path)
+    left = journal.unended()
+    assert [each.step for each in left] == ["accepted", "touched", "committing", "committed", "accepted"]
+    assert [each.edges for each in left] == [None, None, b"edges", None, None]
+    assert [(each.seq, each.progress) for each in left] == [(0, 0)] * 4 + [(17, 41)]
+    assert {each.target for each in left} == {TARGET}
+    assert left[0].job == job(1)
+    assert journal.history() == [ended(6)]
+    assert journal.undelivered() == [(ended(6).job_id, REPORT)]
+    assert journal.incomplete() == {PLACE}
+    journal.close()
+
+
+def test_the_end_and_its_report_are_written_together_or_not_at_all(journal: Journal) -> None:
+    reach(journal, 1)
+    with pytest.raises(TypeError):
+        journal.end(ended(1), {"res": object()})
+    assert [each.step for each in journal.unended()] == ["accepted"]
+    assert journal.history() == []
+    journal.end(ended(1), REPORT)
+    assert journal.undelivered() == [(ended(1).job_id, REPORT)]
+
+
+# --- steps --------------------------------------------------------------------------------------------------------
+
+
+def test_a_partition_is_incomplete_from_the_first_write_to_the_commit(journal: Journal) -> None:
+    job_id = reach(journal, 1)
+    assert journal.incomplete() == frozenset()
+    journal.advance(job_id, Step.TOUCHED)
+    assert journal.incomplete() == {PLACE}
+    journal.advance(job_id, Step.COMMITTING, b"edges")
+    assert journal.incomplete() == {PLACE}
+    journal.advance(job_id, Step.COMMITTED)
+    assert journal.incomplete() == frozenset()
+    journal.end(ended(1, State.SUCCEEDED), REPORT)
+    assert steps_of(journal, job_id) == ["accepted", "committed", "committing", "succeeded", "touched"]
+
+
+def test_a_success_after_a_lost_commit_completes_the_partition_too(journal: Journal) -> None:
+    reach(journal, 1, Step.TOUCHED, Step.COMMITTING)
+    journal.end(ended(1, State.SUCCEEDED), REPORT)
+    assert journal.incomplete() == frozenset()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda journal, job_id: journal.advance(job_id, Step.ACCEPTED),
+        lambda journal, job_id: journal.advance(job_id, Step.COMMITTING, b""),
+        lambda journal, job_id: journal.advance(job_id, Step.COMMITTED),
+        lambda journal, _: journal.end(ended(1, State.SUCCEEDED), REPORT),
+        lambda journal, _: journal.advance("RestaurarImagen-ffffffff", Step.TOUCHED),
+    ],
+)
+def test_an_illegal_step_changes_nothing(journal: Journal, act: Callable[[Journal, str], None]) -> None:
+    job_id = reach(journal, 1)
+    with pytest.raises(IllegalStep):
+        act(journal, job_id)
+    assert [each.step for each in journal.unended()] == ["accepted"]
+    assert journal.incomplete() == frozenset()
+
+
+# --- reports ------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_waits_until_it_is_taken_or_refused(journal: Journal) -> None:
+    for number in (1, 2, 3, 4):
+        reach(journal, number)
+        journal.end(ended(number), None if number == 4 else {**REPORT, "seq": number})
+    assert [report["seq"] for _, report in journal.undelivered()] == [1, 2, 3]
+    journal.delivered(ended(2).job_id)
+    journal.refused(ended(1).job_id, "404 'no'")
+    assert [report["seq"] for _, report in journal.undelivered()] == [3]
+    ((kept, reason),) = journal._rows("SELECT report, refusal FROM jobs WHERE refusal IS NOT NULL")
+    assert (b'"seq":1' in kept, reason) == (True, "404 'no'")
+
+
+# --- bounds -------------------------------------------------------------------------------------------------------
+
+
+def test_the_history_is_bounded(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    reach(journal, 0)
+    for number in range(1, MOST_JOBS + 10):
+        reach(journal, number)
+        journal.end(ended(number), REPORT if number == 2 else None)
+    assert journal.unended()[0].job == job(0), "what runs is never forgotten"
+    assert [each.job_id for each in journal.history()] == [ended(n).job_id for n in range(10, MOST_JOBS + 10)]
+    (lost,) = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
+    assert getattr(lost, "job_id", "") == ended(2).job_id
+    assert journal._rows("SELECT count(*) FROM steps") == [(2 * MOST_JOBS + 1,)]
+
+
+def test_what_is_old_is_forgotten_unless_its_report_waits() -> None:
+    journal = Journal(":memory:", now=lambda: NOW)
+    for number, age in enumerate((OLDEST + timedelta(seconds=1), OLDEST - timedelta(seconds=1), 50 * OLDEST)):
+        reach(journal, number)
+        finished = (NOW - age).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        journal.end(ended(number, finished=finished), REPORT if number == 2 else None)
+    reach(journal, 3)
+    assert [each.job_id for each in journal.history()] == [ended(1).job_id, ended(2).job_id]
+    journal.delivered(ended(2).job_id)
+    reach(journal, 4)
+    assert [each.job_id for each in journal.history()] == [ended(1).job_id]
+    journal.close()
+
+
+# --- other files than ours ----------------------------------------------------------------------------------------
+
+
+def test_a_journal_of_the_first_version_is_migrated(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
+    old.execute("PRAGMA journal_mode = WAL")
+    old.execute(
+        "CREATE TABLE incomplete (identity TEXT NOT NULL, partition INTEGER NOT NULL, "
+        "PRIMARY KEY (identity, partition)) WITHOUT ROWID"
+    )
+    old.execute("PRAGMA user_version = 1")
+    old.execute("INSERT INTO incomplete VALUES (?, ?)", PLACE)
+    old.close()
+    for _ in range(2):
+        journal = Journal.open(tmp_path)
+        assert journal.incomplete() == {PLACE}
+        assert journal._rows("PRAGMA user_version") == [(2,)]
+        journal.close()
+    assert not (tmp_path / "journal.damaged").exists()
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(b"no database " * 1000)
+
+
+def damaged_pages(file: Path) -> None:
+    journal = Journal(str(file))
+    for number in range(100):
+        reach(journal, number)
+        journal.end(ended(number), REPORT)
+    journal.close()
+    pages = bytearray(file.read_bytes())
+    pages[8192:40960] = bytes(32768)
+    file.write_bytes(pages)
+
+
+def of_the_future(file: Path) -> None:
+    Journal(str(file)).close()
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA user_version = 3")
+    connection.close()
+
+
+def with_a_job_of_another_shape(file: Path) -> None:
+    journal = Journal(str(file))
+    reach(journal, 1)
+    journal._connection.execute("UPDATE jobs SET job = ?", (b'{"job_id": 5}',))
+    journal.close()
+
+
+@pytest.mark.parametrize("damage", [garbage, damaged_pages, of_the_future, with_a_job_of_another_shape])
+def test_a_journal_that_cannot_be_read_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
+) -> None:
+    file = tmp_path / "journal.sqlite"
+    damage(file)
+    before = file.read_bytes()
     with caplog.at_level(logging.WARNING):
         journal = Journal.open(tmp_path)
     assert "set aside" in caplog.text
-    assert (tmp_path / "journal.damaged").read_bytes().startswith(b"no database")
-    journal.mark_incomplete(PLACE)
+    assert (tmp_path / "journal.damaged").read_bytes() == before
+    reach(journal, 1, Step.TOUCHED)
     assert journal.incomplete() == {PLACE}
+    assert len(journal.unended()) == 1
     journal.close()
+
+
+def test_a_job_keeps_its_values(journal: Journal) -> None:
+    whole = replace(job(1), bytes=ByteCounts(image=5, received=4, total=None), created="x")
+    journal.accept(whole, TARGET)
+    assert journal.unended()[0].job == whole

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from ogagent.disk.machine import Device
 from ogagent.errors import (
     DiskBusy,
     ImageCorrupt,
+    InternalError,
     JobFinished,
     JobNotFound,
     PartitionNotFound,
     Stopping,
     ToolFailed,
 )
-from ogagent.jobs.manager import JobManager
+from ogagent.jobs.journal import Journal
+from ogagent.jobs.manager import JobManager, Restore
+from ogagent.jobs.running import now
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import Job, Phase, State
 from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import RestoreRequest
+from ogagent.ogcore.outbox import Backlog
 from ogagent.restore.plan import Rules
 from ogagent.restore.progress import Progress
+from ogagent.system.metrics import Metrics
 
 GIB = 1 << 30
 RULES = Rules(repository_url="http://{ipr}/{nci}.img", repository_networks=(), cache_required=False)
@@ -83,11 +90,18 @@ class Restores:
         return self.running[device][0]
 
     def end(self, device: str, error: Exception | None = None) -> None:
-        _, word = self.running[device]
+        progress, word = self.running[device]
         if error:
             word.set_exception(error)
         else:
+            commit(progress)
             word.set_result(None)
+
+
+def commit(progress: Progress) -> None:
+    progress.touch()
+    progress.books.committing(b"edges")
+    progress.commit()
 
 
 class Recorder:
@@ -99,8 +113,15 @@ class Recorder:
         assert job_id not in self.finals, "nothing comes after the final report"
         self.reports.append((job_id, report))
 
+    def conclude(self, job_id: str, report: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert job_id not in self.finals
+        return {**report, "seq": 1 + len(self.reports)}
+
     def final(self, job_id: str, report: Mapping[str, Any]) -> None:
         self.finals.setdefault(job_id, []).append(report)
+
+    def backlog(self) -> Backlog:
+        return Backlog()
 
     async def aclose(self, grace_s: float) -> None: ...
 
@@ -121,11 +142,30 @@ def told() -> Recorder:
 
 
 @pytest.fixture
-async def jobs(machine: TwoDisks, restores: Restores, told: Recorder) -> AsyncIterator[JobManager]:
-    manager = JobManager(machine=machine, rules=RULES, restore=restores, reporter=told)
-    yield manager
+def journal() -> Iterator[Journal]:
+    journal = Journal.in_memory()
+    yield journal
+    journal.close()
+
+
+def manager(
+    machine: TwoDisks, restore: Restore, told: Recorder, journal: Journal, now: Callable[[], datetime] = now
+) -> JobManager:
+    return JobManager(
+        machine=machine, rules=RULES, restore=restore, reporter=told, journal=journal, metrics=Metrics(), now=now
+    )
+
+
+@pytest.fixture
+async def jobs(machine: TwoDisks, restores: Restores, told: Recorder, journal: Journal) -> AsyncIterator[JobManager]:
+    jobs = manager(machine, restores, told, journal)
+    yield jobs
     restores.tidy.set()
-    await manager.aclose()
+    await jobs.aclose()
+
+
+def cannot_be_written(journal: Journal) -> None:
+    journal._connection.execute("PRAGMA query_only = ON")
 
 
 def request(dsk: int = 1, par: int = 1) -> RestoreRequest:
@@ -285,13 +325,116 @@ async def test_cancelled(jobs: JobManager, restores: Restores, told: Recorder) -
     assert (report["res"], report["der"]) == ("2", "000-Cancelled")
 
 
-async def test_cancelled_before_its_first_step(jobs: JobManager, restores: Restores, told: Recorder) -> None:
-    job = await jobs.start(request())
-    assert not restores.running
-    assert (await jobs.cancel(job.job_id)).state is State.CANCELLED
+async def test_a_stop_while_a_job_is_being_accepted(machine: TwoDisks, restores: Restores, told: Recorder) -> None:
+    class SlowJournal(Journal):
+        gate = threading.Event()
+
+        def accept(self, job: Job, target: Target) -> None:
+            assert self.gate.wait(20)
+            super().accept(job, target)
+
+    journal = SlowJournal(":memory:")
+    jobs = manager(machine, restores, told, journal)
+    starting = asyncio.create_task(jobs.start(request()))
+    await until(lambda: jobs.busy)
+    closing = asyncio.create_task(jobs.aclose())
+    await asyncio.sleep(0)
+    journal.gate.set()
+    job = await starting
+    await closing
+    assert jobs.job(job.job_id).state is State.CANCELLED
     assert not restores.left
     assert not jobs.busy
     assert len(told.finals[job.job_id]) == 1
+    journal.close()
+
+
+async def test_without_a_journal_nothing_is_accepted(
+    jobs: JobManager, restores: Restores, told: Recorder, journal: Journal
+) -> None:
+    cannot_be_written(journal)
+    with pytest.raises(InternalError, match="journal cannot be written: attempt to write a readonly database"):
+        await jobs.start(request())
+    assert not jobs.busy
+    assert not jobs.jobs()
+    assert not restores.running
+    assert not told.finals
+
+
+async def test_an_end_that_cannot_be_written_is_said_all_the_same(
+    machine: TwoDisks, told: Recorder, journal: Journal
+) -> None:
+    async def restore(plan: RestorePlan, progress: Progress) -> None:
+        progress.touch()
+        progress.books.committing(b"edges")
+        cannot_be_written(journal)
+        progress.commit()
+
+    jobs = manager(machine, restore, told, journal)
+    job = await ended(jobs, await jobs.start(request()))
+    assert job.state is State.SUCCEEDED
+    await until(lambda: not jobs.busy)
+    assert [report["res"] for report in told.finals[job.job_id]] == ["1"]
+
+
+@pytest.mark.parametrize("late", [OSError("closing failed"), None])
+async def test_what_comes_after_the_commit_does_not_change_the_truth(
+    machine: TwoDisks, told: Recorder, journal: Journal, late: Exception | None
+) -> None:
+    """The disk holds the image: an error, or a cancel, while the device is closed is no failure of the restore."""
+    closing = asyncio.Event()
+
+    async def restore(plan: RestorePlan, progress: Progress) -> None:
+        commit(progress)
+        closing.set()
+        if late:
+            raise late
+        await asyncio.Event().wait()
+
+    jobs = manager(machine, restore, told, journal)
+    job = await jobs.start(request())
+    await closing.wait()
+    if late is None:
+        await jobs.cancel(job.job_id)
+    done = await ended(jobs, job)
+    assert (done.state, done.progress, done.error) == (State.SUCCEEDED, 100, None)
+    assert [report["res"] for report in told.finals[job.job_id]] == ["1"]
+    assert await incomplete(jobs) == []
+
+
+async def test_a_restore_that_returns_without_a_commit_has_failed(
+    machine: TwoDisks, told: Recorder, journal: Journal
+) -> None:
+    async def restore(plan: RestorePlan, progress: Progress) -> None: ...
+
+    jobs = manager(machine, restore, told, journal)
+    done = await ended(jobs, await jobs.start(request()))
+    assert done.state is State.FAILED
+    assert done.error is not None
+    assert done.error.number == 40
+
+
+async def test_a_clock_that_jumps_back(machine: TwoDisks, restores: Restores, told: Recorder, journal: Journal) -> None:
+    year = 2026
+
+    def clock() -> datetime:
+        nonlocal year
+        year -= 1
+        return datetime(year, 1, 1, tzinfo=UTC)
+
+    jobs = manager(machine, restores, told, journal, now=clock)
+    made = []
+    for _ in range(3):
+        job = await started(jobs, restores)
+        restores.progress("/dev/sda1").enter(Phase.FETCHING)
+        restores.end("/dev/sda1")
+        done = await ended(jobs, job)
+        assert min(value for value in msgspec.to_builtins(done.timings).values() if value is not None) >= 0
+        made.append(job.job_id)
+        await until(lambda: not jobs.busy)
+    assert [job.job_id for job in jobs.jobs()] == made[::-1]
+    assert [job.job_id for job in journal.history()] == made
+    assert [job_id for job_id, _ in journal.undelivered()] == made
 
 
 async def test_cancelled_twice_at_once(jobs: JobManager, restores: Restores, told: Recorder) -> None:
@@ -413,17 +556,19 @@ async def test_progress_only_rises_and_100_is_success(jobs: JobManager, restores
     assert {report["ids"] for _, report in told.reports} == {"7"}
 
 
-async def test_the_history_is_bounded(machine: TwoDisks, told: Recorder) -> None:
-    async def instant(plan: RestorePlan, progress: Progress) -> None: ...
+async def test_the_history_is_bounded(machine: TwoDisks, told: Recorder, journal: Journal) -> None:
+    async def instant(plan: RestorePlan, progress: Progress) -> None:
+        commit(progress)
 
-    jobs = JobManager(machine=machine, rules=RULES, restore=instant, reporter=told)
+    jobs = manager(machine, instant, told, journal)
     made = []
     for _ in range(1005):
         made.append((await jobs.start(request())).job_id)
         async with asyncio.timeout(20):
             while jobs.busy:  # noqa: ASYNC110 - as in until, without its pause
                 await asyncio.sleep(0)
-    assert {job.job_id for job in jobs.jobs()} == set(made[5:])
+    assert [job.job_id for job in jobs.jobs()] == made[:4:-1]
+    assert [job.job_id for job in journal.history()] == made[5:]
     with pytest.raises(JobNotFound):
         jobs.job(made[0])
     await jobs.aclose()

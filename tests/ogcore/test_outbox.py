@@ -6,17 +6,22 @@ import asyncio
 import json
 import logging
 import math
+import re
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, ClientTimeout, web
 from pytest_aiohttp.plugin import AiohttpServer
 
+from ogagent.jobs.finals import FinalsInJournal
+from ogagent.jobs.journal import Journal
+from ogagent.model.job import ByteCounts, Job, JobTarget, State
+from ogagent.model.plan import Target
 from ogagent.ogcore.address import LocalAddress
-from ogagent.ogcore.finals import MAX_PENDING, FinalsInMemory
-from ogagent.ogcore.outbox import NoOutbox, Outbox, Reporter
-from ogagent.ogcore.retry import MonotonicClock, delay_s
+from ogagent.ogcore.outbox import MAX_PENDING, Backlog, NoOutbox, Outbox, Reporter
+from ogagent.ogcore.retry import LAST_DELAY_S, MonotonicClock, delay_s
 from ogagent.ogcore.webhook import Report, Webhook
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -81,6 +86,28 @@ class OgCore:
         return [report["progress"] for report in self.seen if report["job_id"] == job_id]
 
 
+class Store:
+    """Implements ``ogagent.ogcore.finals.FinalStore``: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.left: list[tuple[str, Report]] = []
+        self.sent: list[tuple[str, int, int]] = []
+        self.taken: list[str] = []
+        self.turned_down: list[tuple[str, str]] = []
+
+    async def pending(self) -> list[tuple[str, Report]]:
+        return self.left
+
+    async def sending(self, job_id: str, seq: int, progress: int) -> None:
+        self.sent.append((job_id, seq, progress))
+
+    async def delivered(self, job_id: str) -> None:
+        self.taken.append(job_id)
+
+    async def refused(self, job_id: str, reason: str) -> None:
+        self.turned_down.append((job_id, reason))
+
+
 @pytest.fixture
 def clock() -> StoppedClock:
     return StoppedClock()
@@ -92,8 +119,8 @@ async def ogcore() -> OgCore:
 
 
 @pytest.fixture
-def store() -> FinalsInMemory:
-    return FinalsInMemory()
+def store() -> Store:
+    return Store()
 
 
 async def here() -> LocalAddress:
@@ -110,14 +137,32 @@ async def webhook(ogcore: OgCore, aiohttp_server: AiohttpServer) -> AsyncIterato
 
 
 @pytest.fixture
-async def outbox(webhook: Webhook, store: FinalsInMemory, clock: StoppedClock) -> AsyncIterator[Outbox]:
-    outbox = Outbox(webhook, here, store, clock, jitter=lambda: 1.0)
+async def outbox(webhook: Webhook, store: Store, clock: StoppedClock) -> AsyncIterator[Outbox]:
+    outbox = Outbox(webhook, here, store, known(), clock, jitter=lambda: 1.0)
     yield outbox
     await outbox.aclose(0)
 
 
 def report(progress: int, job_id: str = JOB) -> Report:
     return {"job_id": job_id, "progress": progress}
+
+
+def end(outbox: Outbox, report: Report) -> None:
+    job_id = report["job_id"]
+    if final := outbox.conclude(job_id, {**report, "event_id": f"end-of-{job_id}"}):
+        outbox.final(job_id, final)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - nobody announces the change
+            await asyncio.sleep(0)
+
+
+def known() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 async def test_the_first_progress_goes_out_at_once(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
@@ -151,17 +196,17 @@ async def test_the_final_one_does_not_wait_and_ends_it(outbox: Outbox, ogcore: O
     outbox.progress(JOB, report(1))
     await clock.rest()
     outbox.progress(JOB, report(2))
-    outbox.final(JOB, report(100))
+    end(outbox, report(100))
     outbox.progress(JOB, report(3))
     await clock.rest()
     outbox.progress(JOB, report(4))
-    outbox.final(JOB, report(5))
+    end(outbox, report(5))
     await clock.advance(100)
     assert ogcore.said() == [1, 100]
     assert ogcore.seen[1]["ip"] == "192.168.2.3"
     assert ogcore.seen[1]["mac"] == "08:00:27:0b:88:be"
     assert ogcore.seen[1]["seq"] > ogcore.seen[0]["seq"]
-    assert outbox.delivered == 2
+    assert outbox.backlog().delivered == 2
 
 
 async def test_the_final_one_comes_after_the_progress_that_is_under_way(
@@ -171,7 +216,7 @@ async def test_the_final_one_comes_after_the_progress_that_is_under_way(
     outbox.progress(JOB, report(1))
     await asyncio.wait_for(ogcore.arrived.wait(), 30)
     outbox.progress(JOB, report(2))
-    outbox.final(JOB, report(100))
+    end(outbox, report(100))
     await asyncio.sleep(0)
     assert ogcore.said() == [1]
     ogcore.open.set()
@@ -190,24 +235,24 @@ async def test_progress_that_changed_under_way_is_sent_too(outbox: Outbox, ogcor
 
 
 async def test_a_final_one_is_tried_until_it_is_taken(
-    outbox: Outbox, ogcore: OgCore, clock: StoppedClock, store: FinalsInMemory
+    outbox: Outbox, ogcore: OgCore, clock: StoppedClock, store: Store
 ) -> None:
     ogcore.answers = [web.Response(status=status) for status in (503, 500, 408, 425, 429, 502, 500, 500, 500, 500)]
-    outbox.final(JOB, report(100))
+    end(outbox, report(100))
     await clock.rest()
-    assert [job_id for job_id, _ in await store.pending()] == [JOB]
+    assert not store.taken
     waits = [await clock.next_attempt() for _ in range(10)]
     assert waits == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert len(ogcore.seen) == 11
     assert len(set(ogcore.events)) == 1
     assert all(sent == ogcore.seen[0] for sent in ogcore.seen)
-    assert await store.pending() == []
-    assert outbox.delivered == 1
+    assert store.taken == [JOB]
+    assert outbox.backlog() == Backlog(delivered=1)
 
 
 async def test_retry_after_is_honoured(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
     ogcore.answers = [web.Response(status=503, headers={"Retry-After": "100"})]
-    outbox.final(JOB, report(100))
+    end(outbox, report(100))
     assert await clock.next_attempt() == pytest.approx(110)
     assert ogcore.said() == [100, 100]
 
@@ -235,18 +280,20 @@ async def test_success_starts_the_delays_anew(outbox: Outbox, ogcore: OgCore, cl
 
 
 async def test_refused_is_given_up_and_logged_once(
-    outbox: Outbox, ogcore: OgCore, clock: StoppedClock, caplog: pytest.LogCaptureFixture, store: FinalsInMemory
+    outbox: Outbox, ogcore: OgCore, clock: StoppedClock, caplog: pytest.LogCaptureFixture, store: Store
 ) -> None:
     ogcore.answers = [web.Response(status=404), web.Response(status=404), web.Response(status=404)]
     outbox.progress(JOB, report(1))
     await clock.rest()
     outbox.progress(JOB, report(2))
     await clock.advance(1)
-    outbox.final(JOB, report(100))
+    end(outbox, report(100))
     await clock.advance(1000)
     assert ogcore.said() == [1, 2, 100]
-    assert outbox.given_up == 3
-    assert await store.pending() == []
+    assert outbox.backlog() == Backlog(refused=3)
+    ((job_id, reason),) = store.turned_down
+    assert (job_id, store.taken) == (JOB, [])
+    assert reason.startswith("404")
     errors = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
     assert [getattr(entry, "job_id", "") for entry in errors] == [JOB, JOB]
     assert ogcore.events[2] in errors[1].getMessage()
@@ -256,9 +303,9 @@ async def test_one_job_that_ogcore_cannot_take_does_not_stop_another(
     outbox: Outbox, ogcore: OgCore, clock: StoppedClock
 ) -> None:
     ogcore.answers = [web.Response(status=500)]
-    outbox.final(JOB, report(100))
+    end(outbox, report(100))
     await clock.rest()
-    outbox.final(OTHER, report(100, OTHER))
+    end(outbox, report(100, OTHER))
     await clock.rest()
     assert (ogcore.said(JOB), ogcore.said(OTHER)) == ([100], [100])
     await clock.next_attempt()
@@ -275,8 +322,8 @@ async def test_without_a_way_to_ogcore_it_is_tried_again(
             raise failures.pop(0)
         return await here()
 
-    outbox = Outbox(webhook, nowhere_yet, FinalsInMemory(), clock)
-    outbox.final(JOB, report(100))
+    outbox = Outbox(webhook, nowhere_yet, Store(), known(), clock)
+    end(outbox, report(100))
     await clock.next_attempt()
     await clock.next_attempt()
     await outbox.aclose(30)
@@ -285,14 +332,14 @@ async def test_without_a_way_to_ogcore_it_is_tried_again(
 
 
 async def test_what_an_earlier_agent_left_is_sent(
-    webhook: Webhook, ogcore: OgCore, clock: StoppedClock, store: FinalsInMemory
+    webhook: Webhook, ogcore: OgCore, clock: StoppedClock, store: Store
 ) -> None:
-    await store.add(JOB, {**report(100), "seq": 9, "event_id": "of-old"})
-    outbox = Outbox(webhook, here, store, clock)
+    store.left = [(JOB, {**report(100), "seq": 9, "event_id": "of-old"})]
+    outbox = Outbox(webhook, here, store, known(), clock)
     await clock.rest()
     assert ogcore.events == ["of-old"]
     assert ogcore.seen[0]["seq"] == 9
-    assert await store.pending() == []
+    assert store.taken == [JOB]
     await outbox.aclose(0)
 
 
@@ -300,8 +347,8 @@ async def test_closing_makes_a_last_attempt_for_final_reports(
     webhook: Webhook, ogcore: OgCore, clock: StoppedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     ogcore.answers = [web.Response(status=503, headers={"Retry-After": "1000"})]
-    outbox = Outbox(webhook, here, FinalsInMemory(), clock)
-    outbox.final(JOB, report(100))
+    outbox = Outbox(webhook, here, Store(), known(), clock)
+    end(outbox, report(100))
     await clock.rest()
     outbox.progress(OTHER, report(1, OTHER))
     await clock.rest()
@@ -316,8 +363,8 @@ async def test_closing_does_not_wait_for_ever(
     webhook: Webhook, ogcore: OgCore, clock: StoppedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     ogcore.open.clear()
-    outbox = Outbox(webhook, here, FinalsInMemory(), clock)
-    outbox.final(JOB, report(100))
+    outbox = Outbox(webhook, here, Store(), known(), clock)
+    end(outbox, report(100))
     await asyncio.wait_for(ogcore.arrived.wait(), 30)
     await outbox.aclose(0.01)
     ogcore.open.set()
@@ -328,20 +375,194 @@ async def test_closing_does_not_wait_for_ever(
 
 async def test_memory_is_bounded(webhook: Webhook, ogcore: OgCore, clock: StoppedClock) -> None:
     ogcore.open.clear()
-    store = FinalsInMemory()
-    outbox = Outbox(webhook, here, store, clock)
+    outbox = Outbox(webhook, here, Store(), known(), clock)
     for number in range(3 * MAX_PENDING):
-        outbox.final(f"RestaurarImagen-{number:08x}", report(100))
-        await store.add(str(number), report(100))
+        end(outbox, report(100, f"RestaurarImagen-{number:08x}"))
     assert len(outbox._lanes) == MAX_PENDING
-    assert len(await store.pending()) == MAX_PENDING
+    assert outbox.backlog().depth == MAX_PENDING
     ogcore.open.set()
     await outbox.aclose(0)
+
+
+async def test_progress_is_written_down_before_it_is_sent(
+    outbox: Outbox, ogcore: OgCore, clock: StoppedClock, store: Store
+) -> None:
+    outbox.progress(JOB, report(41))
+    await clock.rest()
+    assert store.sent == [(JOB, ogcore.seen[0]["seq"], 41)]
+    outbox.progress(JOB, report(42))
+    end(outbox, report(100))
+    await clock.rest()
+    assert store.sent == [(JOB, 1, 41)]
+    assert ogcore.seen[1]["seq"] > 1
+
+
+async def test_nothing_but_the_final_one_after_the_conclusion(
+    outbox: Outbox, ogcore: OgCore, clock: StoppedClock
+) -> None:
+    outbox.progress(JOB, report(1))
+    await clock.rest()
+    final = outbox.conclude(JOB, report(100))
+    assert final is not None
+    outbox.progress(JOB, report(2))
+    await clock.advance(100)
+    assert ogcore.said() == [1]
+    outbox.final(JOB, final)
+    await clock.rest()
+    assert ogcore.said() == [1, 100]
+    assert ogcore.seen[1]["seq"] == final["seq"]
+
+
+async def test_nothing_is_sent_before_ogcore_knows_the_secret(
+    webhook: Webhook, ogcore: OgCore, clock: StoppedClock, store: Store
+) -> None:
+    store.left = [(OTHER, {**report(100, OTHER), "seq": 9, "event_id": "of-old"})]
+    registered = asyncio.Event()
+    outbox = Outbox(webhook, here, store, registered, clock)
+    end(outbox, report(100))
+    await until(lambda: outbox.backlog().depth == 2)
+    for _ in range(5):  # what the outbox had sent would have arrived with these
+        await webhook.post("probe", report(0, "probe"))
+    assert {seen["job_id"] for seen in ogcore.seen} == {"probe"}
+    registered.set()
+    await clock.rest()
+    assert {seen["job_id"] for seen in ogcore.seen} == {"probe", JOB, OTHER}
+    await outbox.aclose(0)
+
+
+async def test_a_stop_before_ogcore_knows_the_secret_keeps_the_reports(
+    webhook: Webhook, ogcore: OgCore, clock: StoppedClock, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(webhook, here, store, asyncio.Event(), clock)
+    end(outbox, report(100))
+    await outbox.aclose(30)
+    assert (ogcore.seen, store.taken, store.turned_down) == ([], [], [])
+    assert "the next start sends it" in caplog.text
+
+
+async def test_the_age_of_the_oldest_is_told(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
+    ogcore.answers = [web.Response(status=503, headers={"Retry-After": "3600"}) for _ in range(2)]
+    end(outbox, report(100))
+    await clock.advance(60)
+    end(outbox, report(100, OTHER))
+    await clock.advance(60)
+    assert (outbox.backlog().depth, outbox.backlog().oldest_s) == (2, 120)
+
+
+# --- ogCore is away, for hours of the test's clock, and the reports are in a journal on the disk ------------------
+
+
+class RudeOgCore:
+    """Says ``answer`` to each call, whatever it is, and hangs up; says nothing when that is None."""
+
+    def __init__(self) -> None:
+        self.answer: bytes | None = b""
+        self.bodies: list[dict[str, Any]] = []
+        self._server: asyncio.Server
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = int(re.search(r"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]
+        self.bodies.append(json.loads(await reader.readexactly(length)))
+        if self.answer is None:
+            await reader.read()  # until the agent hangs up
+        else:
+            writer.write(self.answer)
+        writer.close()
+
+
+AWAY = {
+    "refusing for now": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    "hanging up": b"",
+    "speaking garbage": b"\x00\xff garbage\r\n\r\n",
+    "hanging up within the headers": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "hanging up within the body": b"HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\nhalf",
+    "silent": None,
+}
+TAKEN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("way", AWAY)
+async def test_reports_outlast_hours_without_ogcore_and_the_death_of_the_agent(
+    tmp_path: Path, clock: StoppedClock, way: str
+) -> None:
+    hours = 0.2 if way == "silent" else 8  # each try of a silent one takes a little of the real time
+    ogcore = RudeOgCore()
+    ogcore.answer = AWAY[way]
+    journal = Journal.open(tmp_path)
+    async with ogcore as url, ClientSession(timeout=ClientTimeout(total=0.2 if way == "silent" else 10)) as session:
+        hook = Webhook(session, url, SECRET)
+        outbox = Outbox(hook, here, FinalsInJournal(journal), known(), clock)
+        for job_id in (JOB, OTHER):
+            accept(journal, job_id)
+            outbox.progress(job_id, report(41, job_id))
+        await clock.next_attempt()
+        final = outbox.conclude(JOB, {**report(41), "event_id": "the end"})
+        assert final is not None
+        journal.end(job(JOB, State.CANCELLED), final)
+        outbox.final(JOB, final)
+        while clock.time < hours * 3600:
+            assert await clock.next_attempt() <= LAST_DELAY_S
+        assert outbox.backlog().depth == 1
+        assert outbox.backlog().delivered == outbox.backlog().refused == 0
+        await outbox.aclose(0)
+        journal.close()
+
+        journal = Journal.open(tmp_path)
+        ogcore.answer = TAKEN
+        tries = len(ogcore.bodies)
+        outbox = Outbox(hook, here, FinalsInJournal(journal), known(), clock)
+        await clock.rest()
+        ends = [body for body in ogcore.bodies if body["event_id"] == "the end"]
+        assert len(ogcore.bodies) == tries + 1
+        assert len(ends) > hours * 3600 / LAST_DELAY_S / 2
+        assert all(body == ends[0] for body in ends)
+        assert journal.undelivered() == []
+        await outbox.aclose(0)
+    journal.close()
+
+
+async def test_success_counts_whatever_the_body_says(tmp_path: Path, clock: StoppedClock) -> None:
+    """2xx: delivered. A body that breaks off, or is no JSON, does not make it undone."""
+    ogcore = RudeOgCore()
+    ogcore.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n<html>"
+    journal = Journal.open(tmp_path)
+    async with ogcore as url, ClientSession() as session:
+        outbox = Outbox(Webhook(session, url, SECRET), here, FinalsInJournal(journal), known(), clock)
+        end(outbox, report(100))
+        await clock.advance(3600)
+        assert (len(ogcore.bodies), outbox.backlog()) == (1, Backlog(delivered=1))
+        await outbox.aclose(0)
+    journal.close()
+
+
+def job(job_id: str, state: State = State.RUNNING) -> Job:
+    return Job(
+        job_id=job_id, function="RestaurarImagen", state=state, phase=None, progress=0, bytes=ByteCounts(), rate=0,
+        eta_s=None, retries=0, request={}, target=JobTarget(disk=1, partition=1, device="/dev/sda1", identity="i"),
+        created="2026-11-24T10:00:00.000Z", finished=None if state is State.RUNNING else "2026-11-24T10:00:01.000Z",
+    )  # fmt: skip
+
+
+def accept(journal: Journal, job_id: str) -> None:
+    target = Target(
+        disk=1, partition=1, device="/dev/sda1", disk_device="/dev/sda", identity="i", start=0, size=1, sector_size=512
+    )
+    journal.accept(job(job_id), target)
 
 
 async def test_without_ogcore_nothing_happens() -> None:
     reporter: Reporter = NoOutbox()
     reporter.progress(JOB, report(1))
+    assert reporter.conclude(JOB, report(100)) is None
+    assert reporter.backlog() == Backlog()
     reporter.final(JOB, report(100))
     await reporter.aclose(1)
 

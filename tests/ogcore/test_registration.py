@@ -17,7 +17,7 @@ from pytest_aiohttp.plugin import AiohttpServer
 
 from ogagent import __version__
 from ogagent.ogcore.address import LocalAddress, local_address
-from ogagent.ogcore.registration import Registration, os_version
+from ogagent.ogcore.registration import BOOT_S, Registration, os_version, spread_s
 from ogagent.ogcore.webhook import Webhook
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -64,7 +64,7 @@ def registration(hooks: tuple[Webhook, Webhook], waits: list[float]) -> Registra
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    return Registration(*hooks, here, SECRET, FINGERPRINT, sleep, jitter=lambda: 1.0)
+    return Registration(*hooks, here, SECRET, FINGERPRINT, sleep=sleep, jitter=lambda: 1.0)
 
 
 async def test_start(registration: Registration, ogcore: OgCore) -> None:
@@ -111,8 +111,26 @@ async def test_start_waits_for_the_network(hooks: tuple[Webhook, Webhook], ogcor
             raise OSError("Network is unreachable")
         return await here()
 
-    await Registration(*hooks, address, SECRET, FINGERPRINT, sleep).start()
+    await Registration(*hooks, address, SECRET, FINGERPRINT, sleep=sleep).start()
     assert (len(waits), len(ogcore.seen)) == (3, 1)
+
+
+async def test_a_room_that_boots_together_spreads_itself(
+    hooks: tuple[Webhook, Webhook], ogcore: OgCore, waits: list[float]
+) -> None:
+    async def sleep(seconds: float) -> None:
+        assert not ogcore.seen
+        waits.append(seconds)
+
+    await Registration(*hooks, here, SECRET, FINGERPRINT, spread_s=3.5, sleep=sleep).start()
+    assert (waits, len(ogcore.seen)) == ([3.5], 1)
+
+
+def test_only_a_machine_that_has_just_booted_waits() -> None:
+    assert spread_s(BOOT_S - 1, lambda: 1.0) == 5.0
+    assert spread_s(20, lambda: 0.25) == 1.25
+    assert spread_s(BOOT_S, lambda: 1.0) == 0.0
+    assert 0 <= spread_s(0) <= 5
 
 
 async def test_stop_is_said_once_without_the_secret(

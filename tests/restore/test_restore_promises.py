@@ -169,17 +169,43 @@ def plan_for(image: Path, *, cpt: str = "83", size: int = SIZE, sector: int = 51
 POLICY: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=30)
 
 
+class Watched:
+    """Implements ``ogagent.restore.progress.Books``: how many operations the device had seen at each point."""
+
+    def __init__(self, device: RecordingDevice) -> None:
+        self.device = device
+        self.seen: dict[str, int] = {}
+        self.refuses = ""
+        self.edges = b""
+
+    def touching(self) -> None:
+        self._note("touching")
+
+    def committing(self, edges: bytes) -> None:
+        self.edges = edges
+        self._note("committing")
+
+    def committed(self) -> None:
+        self._note("committed")
+
+    def _note(self, point: str) -> None:
+        if point == self.refuses:
+            raise WriteFailed("the journal is full")
+        self.seen[point] = len(self.device.log)
+
+
 class Bench:
     """One restore from a file to a device."""
 
     def __init__(self, folder: Path) -> None:
         self.image = folder / "x.img"
         self.device = RecordingDevice()
+        self.books = Watched(self.device)
         self.progress = Progress()
-        self.touched: list[int] = []
-        self.progress.on_touch = lambda: self.touched.append(len(self.device.log))
 
     async def restore(self, data: bytes, *, cpt: str = "83", sector: int = 512) -> None:
+        self.books.device = self.device
+        self.progress.books = self.books
         self.image.write_bytes(data)
         plan = plan_for(self.image, cpt=cpt, size=self.device.size, sector=sector)
         try:
@@ -215,7 +241,7 @@ def flipped(data: bytes, place: int, bit: int = 0) -> bytes:
 def nothing_written(bench: Bench) -> None:
     assert bench.device.log == []
     assert bytes(bench.device.medium) == BEFORE[: bench.device.size]
-    assert bench.touched == []
+    assert bench.books.seen == {}
     assert not bench.progress.touched
 
 
@@ -284,12 +310,16 @@ async def test_a_raw_image_in_a_container_shows_its_size_only_later(bench: Bench
 
 
 async def test_what_touching_raises_keeps_the_partition_as_it_is(bench: Bench) -> None:
-    def refuse() -> None:
-        raise WriteFailed("the journal is full")
-
-    bench.progress.on_touch = refuse
+    bench.books.refuses = "touching"
     await bench.fails(WriteFailed, IMAGE, 14)
     nothing_written(bench)
+
+
+async def test_what_committing_raises_leaves_the_edges_empty(bench: Bench) -> None:
+    bench.books.refuses = "committing"
+    await bench.fails(WriteFailed, IMAGE, 14)
+    assert bench.device.head == ZEROS
+    assert not bench.progress.committed
 
 
 # --- 2: success means the disk holds the image -------------------------------------------------------------------
@@ -301,7 +331,11 @@ async def test_a_restore(bench: Bench, read_back: bool, container: str) -> None:
     bench.progress.read_back_wanted = read_back
     await bench.restore(igzip.compress(IMAGE) if container == "gzip" else IMAGE)
     assert bytes(bench.device.medium) == RESTORED
-    assert bench.touched == [0]
+    assert bench.books.edges == RESTORED[:MIB] + RESTORED[-MIB:]
+    first, last = bench.books.seen["committing"], bench.books.seen["committed"]
+    assert (bench.books.seen["touching"], last) == (0, len(bench.device.log))
+    assert all(offset < MIB or offset >= SIZE - MIB for _, offset, _ in bench.device.log[first:])
+    assert bench.progress.committed
     assert bench.progress.written == len(USED) * BLOCK
     assert bench.progress.read_back == (len(USED) * BLOCK if read_back else 0)
 
@@ -387,14 +421,14 @@ async def test_a_device_that_loses_a_byte(bench: Bench, place: int) -> None:
 
 
 FLUSH: Final = ("flush", 0, 0)
-SUPERBLOCKS: Final = [("write", offset, BLOCK) for offset in (16 * BLOCK, SIZE - BLOCK, 0)]
+SUPERBLOCKS: Final = [("write", offset, BLOCK) for offset in (SIZE - BLOCK, 16 * BLOCK, 0)]
 OTHERS: Final = [
     ("write", BLOCK, 15 * BLOCK),
     ("write", 17 * BLOCK, MIB - 17 * BLOCK),
     ("write", SIZE - MIB, MIB - BLOCK),
 ]
 WIPE: Final = [step for page in SUPERBLOCKS[::-1] for step in (page, FLUSH)] + [*OTHERS, FLUSH]
-COMMIT: Final = [*OTHERS, FLUSH, *SUPERBLOCKS, FLUSH]
+COMMIT: Final = [*OTHERS, FLUSH] + [step for page in SUPERBLOCKS for step in (page, FLUSH)]
 
 
 def first_of_head(log: list[tuple[str, int, int]]) -> int:

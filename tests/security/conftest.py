@@ -25,6 +25,7 @@ from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
 from ogagent.model.plan import ImageHeader, Preview, RestorePlan, Target
 from ogagent.model.request import RestoreRequest
+from ogagent.system.metrics import Metrics
 from ogagent.system.tls import own_identity, server_context
 
 SECRET = "0123456789abcdef" * 4
@@ -74,6 +75,10 @@ class SomeJobs:
         if job_id != JOB.job_id:
             raise JobNotFound(f"there is no job {job_id}", job_id=job_id)
         return JOB
+
+    async def changed(self, job_id: str, seen: Job | None) -> Job:
+        assert seen is None, "the job has ended"
+        return self.job(job_id)
 
     async def cancel(self, job_id: str) -> Job:
         raise JobFinished(f"job {self.job(job_id).job_id} has ended", job_id=job_id)
@@ -139,7 +144,7 @@ def open_face(tmp_path: Path) -> OpenFace:
     ) -> AsyncIterator[Face]:
         jobs, port = SomeJobs(), free_port()
         tls = server_context(own_identity(tmp_path / "state", ["127.0.0.1"]), client_ca)
-        app = make_app(jobs, jobs, access)
+        app = make_app(jobs, jobs, access, Metrics())
         async with listening(app, address, port, tls, limits or Limits()) as door:
             yield Face(door, "127.0.0.1", port, jobs, tmp_path)
 

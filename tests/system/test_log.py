@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TextIO
 
 import pytest
 
 from ogagent.system.log import JOB_ID, set_up
-
-JOURNAL = {"JOURNAL_STREAM": "8:12345"}
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +27,9 @@ def root_as_before() -> Iterator[None]:
 Form = Literal["text", "json"]
 
 
-def logged(form: Form, environment: dict[str, str] | None = None, level: str = "info") -> io.StringIO:
+def logged(form: Form, level: str = "info") -> io.StringIO:
     stream = io.StringIO()
-    set_up(level, form, environment or {}, stream)
+    set_up(level, form, {}, stream)
     return stream
 
 
@@ -99,17 +99,27 @@ def test_the_job_is_a_member_in_json() -> None:
 
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize(("level", "priority"), [("debug", 7), ("info", 6), ("warning", 4), ("error", 3)])
-def test_the_journal_gets_priorities(form: Form, level: str, priority: int) -> None:
-    stream = logged(form, JOURNAL, "debug")
-    logging.getLogger("x").log(logging.getLevelNamesMapping()[level.upper()], "event")
-    assert stream.getvalue().startswith(f"<{priority}>")
+def test_the_journal_gets_priorities(form: Form, level: str, priority: int, tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w+") as stream:
+        set_up("debug", form, journal_is(stream), stream)
+        logging.getLogger("x").log(logging.getLevelNamesMapping()[level.upper()], "event")
+        stream.seek(0)
+        assert stream.read().startswith(f"<{priority}>")
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_people_do_not_get_priorities(form: Form) -> None:
-    stream = logged(form)
-    logging.getLogger("x").error("event")
-    assert not stream.getvalue().startswith("<")
+def test_others_do_not_get_priorities(form: Form, tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w") as journal, (tmp_path / "file").open("w+") as stream:
+        for environment in ({}, {"JOURNAL_STREAM": "nonsense"}, journal_is(journal)):
+            set_up("info", form, environment, stream)
+            logging.getLogger("x").error("event")
+            stream.seek(0)
+            assert not stream.read().startswith("<")
+
+
+def journal_is(stream: TextIO) -> dict[str, str]:
+    status = os.fstat(stream.fileno())
+    return {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
 
 
 def test_the_level_holds() -> None:

@@ -1,0 +1,45 @@
+"""Final reports in the journal, for ogCore's outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from typing import Final, ParamSpec
+
+from ogagent.jobs.journal import Journal
+from ogagent.ogcore.webhook import Report
+
+_log: Final = logging.getLogger(__name__)
+P = ParamSpec("P")
+
+
+class FinalsInJournal:
+    """Implements ``ogagent.ogcore.finals.FinalStore``."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def pending(self) -> list[tuple[str, Report]]:
+        try:
+            return await asyncio.to_thread(self._journal.undelivered)
+        except sqlite3.Error:
+            _log.exception("the journal cannot be read: reports of an earlier agent stay where they are")
+            return []
+
+    async def sending(self, job_id: str, seq: int, progress: int) -> None:
+        await self._write(self._journal.sending, job_id, seq, progress)
+
+    async def delivered(self, job_id: str) -> None:
+        await self._write(self._journal.delivered, job_id)
+
+    async def refused(self, job_id: str, reason: str) -> None:
+        await self._write(self._journal.refused, job_id, reason)
+
+    async def _write(self, write: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """What it cannot keep is at worst said twice after a restart, and ogCore knows it by its ``event_id``."""
+        try:
+            await asyncio.to_thread(write, *args, **kwargs)
+        except sqlite3.Error as error:
+            _log.error("the journal cannot be written: %s", error)

@@ -1,0 +1,424 @@
+"""Agents that are killed at 200 points of their jobs' lives, and started again each time.
+
+ogCore's simulator, which checks signatures, order and doubles on its own, must hold exactly one final report for each
+job, and that report must be true of the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from msgspec import Struct
+
+from simulator.certificates import Authority
+from simulator.ext4 import fill, make_filesystem, used_blocks
+from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+from simulator.ogcore.app import ogcore_app
+from simulator.ogcore.clients import Client
+from simulator.partclone_writer import UsedBlocks
+from simulator.sample import capture
+from simulator.tree import Node, noise
+
+_TOOLS: Final = ("mke2fs", "debugfs", "dumpe2fs", "e2fsck")
+_MISSING: Final = [tool for tool in _TOOLS if shutil.which(tool) is None]
+pytestmark = pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)}")
+
+MIB: Final = 1 << 20
+KILLS: Final = 200
+ROOMS: Final = 4
+SEED: Final = 20261124
+SECRET: Final = "0123456789abcdef0123456789abcdef"
+OGCORE: Final = "127.0.4.1"
+FILESYSTEM_SIZE: Final = 12 * MIB
+SYSTEM: Final = Entry(number=1, start=MIB, size=FILESYSTEM_SIZE, type=LINUX_FILESYSTEM, name="Linux")
+DATA: Final = Entry(number=2, start=13 * MIB, size=2 * MIB, type=LINUX_FILESYSTEM, name="Datos")
+DISK_SIZE: Final = 16 * MIB
+CALL: Final = {"dsk": "1", "par": "1", "idi": "1", "nci": "image-test", "ipr": "127.0.0.1", "ids": "0"}
+WEBHOOK: Final = "/opengnsys/rest/clients/status/webhook"
+UUID: Final = "5b1d2c0e-7f7a-4a58-9d0c-3f1f0e6c7a02"
+
+
+class Point(Struct, frozen=True):
+    """Where an agent dies. ``kind`` is ``machine`` (then see killable_agent.Deadline), ``report`` or ``time``."""
+
+    kind: str
+    at: int = -1
+    when: str = ""
+    share: float = 0.0
+
+
+def schedule(kills: int, operations: int) -> list[Point]:
+    """Spread evenly over what an agent asks of its machine for one job, over its reports, and over its time."""
+    dice = random.Random(SEED)
+    machine = kills * 7 // 10
+    points = [
+        Point("machine", at=number * operations // machine, when=dice.choice(["before", "middle", "after"]))
+        for number in range(machine)
+    ]
+    reports = ["progress", "final, before it is taken", "final, after it is taken"]
+    points += [Point("report", when=reports[number % 3]) for number in range(kills // 10)]
+    points += [Point("time", share=dice.random()) for _ in range(kills - len(points))]
+    dice.shuffle(points)
+    return points
+
+
+# --- the image and the disks --------------------------------------------------------------------------------------
+
+
+class Image(Struct, frozen=True):
+    folder: Path
+    content: bytes
+    blocks: UsedBlocks
+
+    def is_on(self, partition: bytes) -> bool:
+        size = self.blocks.block_size
+        return all(
+            partition[part.start * size : part.stop * size] == self.content[part.start * size : part.stop * size]
+            for part in self.blocks.ranges
+        )
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    folder = tmp_path_factory.mktemp("image")
+    filesystem = folder / "filesystem"
+    make_filesystem(filesystem, FILESYSTEM_SIZE, uuid=UUID, label="")
+    fill(filesystem, {"/payload": Node(kind="file", content=noise("payload", 6 * MIB))})
+    capture(filesystem, folder / "image-test.img")
+    return Image(folder, filesystem.read_bytes(), used_blocks(filesystem))
+
+
+def make_disk(path: Path, number: int) -> None:
+    """What is no table is noise: a stray write shows, and so does what was never written."""
+    with path.open("wb") as file:
+        file.write(random.Random(number).randbytes(DISK_SIZE))
+        write_table(file, DISK_SIZE, (SYSTEM, DATA))
+
+
+# --- a client -----------------------------------------------------------------------------------------------------
+
+
+class Room:
+    """One client, its present agent, and what ogCore has heard of it."""
+
+    def __init__(self, folder: Path, number: int, server: Server, image: Image) -> None:
+        folder.mkdir()
+        self.address = f"127.0.4.{10 + number}"
+        self.folder = folder
+        self.image = image
+        self.disk = folder / "disk"
+        self.counter = folder / "counter"
+        self.server = server
+        self.finals: dict[str, dict[str, Any]] = {}
+        self.accepted: set[str] = set()
+        self.outcomes: Counter[str] = Counter()
+        self.registered = asyncio.Event()
+        self.heard = asyncio.Event()
+        self.point = Point("none")
+        self.pidfd = -1
+        self.dead = asyncio.Event()
+        self.life_s = 0.0
+        make_disk(self.disk, number)
+
+    @property
+    def partition(self) -> bytes:
+        return self.disk.read_bytes()[SYSTEM.start : SYSTEM.start + SYSTEM.size]
+
+    def others(self) -> str:
+        content = self.disk.read_bytes()
+        return hashlib.sha256(content[: SYSTEM.start] + content[SYSTEM.start + SYSTEM.size :]).hexdigest()
+
+    def configure(self, ogcore: str, ca: Path) -> None:
+        secret = self.folder / "secret"
+        secret.touch(mode=0o600)
+        secret.write_text(SECRET)
+        (self.folder / "agent.toml").write_text(
+            f'[server]\naddress = "{self.address}"\n[access]\nsecret_file = "{secret}"\n'
+            f'[ogcore]\nurl = "{ogcore}"\nca = "{ca}"\n'
+            f'[repository]\nurl = "file://{self.image.folder}/{{nci}}.img"\n'
+            f'[cache]\nrequired = false\n[state]\ndir = "{self.folder / "state"}"\n'
+        )
+
+    async def start(self, point: Point) -> None:
+        """Returns when ogCore knows the agent, or when it has died before."""
+        self.point = point
+        self.registered.clear()
+        self.dead = asyncio.Event()
+        machine = point.kind == "machine"
+        order = {
+            "config": str(self.folder / "agent.toml"), "disk": str(self.disk), "log": str(self.folder / "log"),
+            "counter": str(self.counter), "at": point.at if machine else -1, "when": point.when if machine else "",
+        }  # fmt: skip
+        self.pidfd = await self.server.start(order)
+        asyncio.get_running_loop().add_reader(self.pidfd, self.dead.set)
+        await either(self.registered, self.dead)
+
+    def send(self, number: int) -> None:
+        self.server.kill(self.pidfd, number)
+
+    async def kill(self, number: int = signal.SIGKILL) -> None:
+        self.send(number)
+        async with asyncio.timeout(60):
+            await self.dead.wait()
+        asyncio.get_running_loop().remove_reader(self.pidfd)
+
+    def hear(self, report: dict[str, Any]) -> None:
+        if "res" in report:
+            self.finals[report["job_id"]] = report
+            self.heard.set()
+
+    async def all_reported(self, job_ids: set[str]) -> None:
+        """Every job has its final report; ends early when the agent dies."""
+        while not job_ids <= set(self.finals) and not self.dead.is_set():
+            self.heard.clear()
+            await either(self.heard, self.dead)
+
+
+async def either(one: asyncio.Event, other: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in (one, other)]
+    done, pending = await asyncio.wait(waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    assert done, "nothing happened for a minute"
+
+
+class Server:
+    """Forks the agents, see killable_agent.py."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._lock = asyncio.Lock()
+        self._agents: list[int] = []
+
+    async def start(self, order: dict[str, Any]) -> int:
+        """A descriptor of the process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        async with self._lock:
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            pidfd = os.pidfd_open(int(await self._process.stdout.readline()))
+        self._agents.append(pidfd)
+        return pidfd
+
+    def kill(self, pidfd: int, number: int = signal.SIGKILL) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, number)
+
+    def close(self) -> None:
+        """No agent is left."""
+        for pidfd in self._agents:
+            self.kill(pidfd)
+            os.close(pidfd)
+
+
+@asynccontextmanager
+async def agent_server() -> AsyncIterator[Server]:
+    script = Path(__file__).with_name("killable_agent.py")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, str(script), stdin=pipe, stdout=pipe)
+    server = Server(process)
+    try:
+        yield server
+    finally:
+        server.close()
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
+
+
+# --- ogCore -------------------------------------------------------------------------------------------------------
+
+
+def watching(rooms: dict[str, Room]) -> Middleware:
+    @web.middleware
+    async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
+        room = rooms.get(request.remote or "")
+        if room is None:
+            return await handler(request)
+        report = json.loads(await request.read()) if request.path == WEBHOOK else {}
+        kind = ("final" if "res" in report else "progress") if report else ""
+        point = room.point.when if room.point.kind == "report" else ""
+        if kind and point in {kind, f"{kind}, before it is taken"}:
+            room.send(signal.SIGKILL)
+            if point != "progress":
+                await room.dead.wait()
+                raise web.HTTPServiceUnavailable
+        response = await handler(request)
+        if report and response.status == 200:
+            room.hear(report)
+        if point == f"{kind}, after it is taken":
+            room.send(signal.SIGKILL)
+        if request.path.endswith("/started"):
+            room.registered.set()
+        return response
+
+    return watch
+
+
+@asynccontextmanager
+async def ogcore(rooms: dict[str, Room], authority: Authority) -> AsyncIterator[str]:
+    clients = [Client(name=address, mac="", ip=address) for address in rooms]
+    app = await ogcore_app(clients, repository="https://127.0.4.2")
+    app.middlewares.append(watching(rooms))
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, OGCORE, 0, ssl_context=authority.server_context(OGCORE)).start()
+        yield f"https://{OGCORE}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+# --- the life of a client -----------------------------------------------------------------------------------------
+
+
+class Caller:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def deploy(self, room: Room) -> str:
+        """The job, empty when the agent died before it could answer."""
+        url = f"https://{room.address}:8000/CloningEngine/RestaurarImagen"
+        with suppress(aiohttp.ClientError):
+            async with self._session.post(url, json=CALL) as response:
+                assert response.status == 200, await response.text()
+                return str((await response.json())["job_id"])
+        return ""
+
+    async def jobs(self, room: Room) -> list[dict[str, Any]]:
+        with suppress(aiohttp.ClientError):
+            async with self._session.get(f"https://{room.address}:8000/jobs") as response:
+                return list((await response.json())["jobs"])
+        return []
+
+    async def get(self, url: str) -> Any:
+        async with self._session.get(url) as response:
+            return await response.json()
+
+
+async def one_life(room: Room, point: Point, caller: Caller) -> None:
+    """An agent that dies at ``point``, while it restores or before; and one more, which tells what became of it."""
+    before, others = room.partition, room.others()
+    known = set(room.finals)
+    await room.start(point)
+    late = room.life_s * point.share if point.kind == "time" else 60
+    timer = asyncio.get_running_loop().call_later(late, room.send, signal.SIGKILL)
+    job_id = "" if room.dead.is_set() else await caller.deploy(room)
+    if job_id:
+        room.accepted.add(job_id)
+        await room.all_reported({job_id})
+    timer.cancel()
+    await room.kill()
+
+    await room.start(Point("none"))
+    jobs = await caller.jobs(room)
+    await room.all_reported({job["job_id"] for job in jobs})
+    assert job_id in {"", *(job["job_id"] for job in jobs)}, "an accepted job is forgotten"
+    assert all(job["state"] != "running" for job in jobs)
+    new = set(room.finals) - known
+    assert len(new) <= 1
+    assert room.others() == others
+    check_truth(room, before, room.finals[new.pop()] if new else None, jobs)
+    await room.kill()
+
+
+def check_truth(room: Room, before: bytes, final: dict[str, Any] | None, jobs: list[dict[str, Any]]) -> None:
+    after = room.partition
+    if final is None:
+        assert after == before, "something was written for a job that nobody knows"
+        room.outcomes["never accepted"] += 1
+        return
+    (shown,) = [job for job in jobs if job["job_id"] == final["job_id"]]
+    (row,) = [row for row in final["cfg"] if (row["disk"], row["par"]) == ("1", "1")]
+    if final["res"] == "1":
+        assert room.image.is_on(after), "success is reported, and the disk does not hold the image"
+        assert (shown["state"], row["fsi"]) == ("succeeded", "EXT4")
+    else:
+        assert final["der"].startswith("093-")
+        assert shown["state"] == "interrupted"
+        assert after == before or after[1024:2048] == bytes(1024), "a failure is reported, and the partition mounts"
+        assert after == before or row["fsi"] == "INCOMPLETE"
+    room.outcomes[shown["state"]] += 1
+
+
+async def measured(room: Room, caller: Caller) -> int:
+    """One job that nobody disturbs: what its agent asks of the machine, and how long it takes."""
+    began = asyncio.get_running_loop().time()
+    await room.start(Point("none"))
+    job_id = await caller.deploy(room)
+    accepted = asyncio.get_running_loop().time()
+    await room.all_reported({job_id})
+    room.accepted.add(job_id)
+    room.life_s = asyncio.get_running_loop().time() - accepted
+    assert room.finals[job_id]["res"] == "1"
+    assert room.image.is_on(room.partition)
+    await room.kill(signal.SIGTERM)
+    print(f"one agent and its job: {asyncio.get_running_loop().time() - began:.2f} s, the job {room.life_s:.2f} s")
+    return int(room.counter.read_text())
+
+
+async def test_killed_at_any_point(image: Image, tmp_path: Path, figures: Callable[[str], None]) -> None:
+    authority = Authority(tmp_path / "ca")
+    headers = {"Authorization": SECRET}
+    connector = aiohttp.TCPConnector(ssl=False, force_close=True)
+    async with (
+        agent_server() as server,
+        aiohttp.ClientSession(connector=connector, headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as session,
+    ):
+        rooms = [Room(tmp_path / f"room-{number}", number, server, image) for number in range(ROOMS)]
+        caller = Caller(session)
+        async with ogcore({room.address: room for room in rooms}, authority) as url:
+            for room in rooms:
+                room.configure(url, authority.certificate)
+            operations = [await measured(room, caller) for room in rooms]
+            points = schedule(KILLS, max(operations))
+
+            async def lives(room: Room, own: list[Point]) -> None:
+                for point in own:
+                    await one_life(room, point, caller)
+
+            async with asyncio.TaskGroup() as group:
+                for number, room in enumerate(rooms):
+                    group.create_task(lives(room, points[number::ROOMS]))
+            await check_ogcores_books(url, rooms, caller, figures)
+    for room in rooms:
+        assert "Traceback" not in (room.folder / "log").read_text()
+
+
+async def check_ogcores_books(url: str, rooms: list[Room], caller: Caller, figures: Callable[[str], None]) -> None:
+    """What ogCore has found out by itself."""
+    violations = (await caller.get(f"{url}/violations"))["violations"]
+    traces = (await caller.get(f"{url}/traces"))["traces"]
+    details = [await caller.get(f"{url}/traces/{trace['id']}") for trace in traces]
+    reports = sum(len(each["reports"]) for each in details)
+    again = sum(each["doubles"] for each in details)
+    ends = Counter(each["job_id"] for each in details for report in each["reports"] if "res" in report)
+    accepted = set().union(*(room.accepted for room in rooms))
+    lost = accepted - set(ends)
+    doubled = [job_id for job_id, count in ends.items() if count > 1]
+    outcomes: Counter[str] = sum((room.outcomes for room in rooms), Counter())
+    told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+    figures(
+        f"killed {KILLS} times: {len(ends)} jobs ({told}; and {len(rooms)} undisturbed), {reports} reports, "
+        f"{again} sent again after a kill and known by their event_id, {len(lost)} lost, {len(doubled)} doubled, "
+        f"{len(violations)} breaches of the protocol"
+    )
+    assert violations == []
+    assert (lost, doubled) == (set(), [])
+    assert outcomes.total() == KILLS

@@ -1,0 +1,195 @@
+"""What the next agent says of the jobs that a dead one has left, on a device that holds what the test puts there."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+
+from ogagent.disk.machine import Device
+from ogagent.errors import DeviceBusy, DiskChanged, WriteFailed
+from ogagent.jobs.journal import Journal
+from ogagent.jobs.recovery import settle_unended
+from ogagent.jobs.steps import Step
+from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.model.job import ByteCounts, Job, JobTarget, State
+from ogagent.model.plan import Target
+
+MIB: Final = 1 << 20
+EDGES: Final = random.Random(1).randbytes(2 * MIB)
+EMPTY: Final = bytes(2 * MIB)
+REST: Final = b"rest" * 1024
+SECTORS: Final = len(EDGES) // 512
+TARGET: Final = Target(
+    disk=1, partition=2, device="/dev/sda2", disk_device="/dev/sda", identity="serial:1",
+    start=MIB, size=len(EDGES) + len(REST), sector_size=512,
+)  # fmt: skip
+JOB: Final = Job(
+    job_id="RestaurarImagen-00000001", function="RestaurarImagen", state=State.RUNNING, phase=None, progress=0,
+    bytes=ByteCounts(), rate=0, eta_s=None, retries=0,
+    request={"ids": "7", "idi": "i", "dsk": "1", "par": "2", "ifs": "3"},
+    target=JobTarget(disk=1, partition=2, device="/dev/sda2", identity="serial:1"), created="2026-11-24T10:00:00.000Z",
+)  # fmt: skip
+
+
+class OnePartition:
+    """Implements both ``Machine`` and ``Device``."""
+
+    def __init__(self, edges: bytes) -> None:
+        self.content = bytearray(edges[:MIB] + REST + edges[MIB:])
+        self.size = len(self.content)
+        self.opened: list[Target] = []
+        self.written = False
+        self.refuses: Exception | None = None
+        self.breaks = False
+
+    async def inventory(self) -> Inventory:
+        part = Partition(partition=2, device="/dev/sda2", start=MIB, size=MIB, code="8300", filesystem="ext4")
+        disk = Disk(
+            disk=1, device="/dev/sda", identity="serial:1", model="M", size=1 << 31, sector_size=512, table="gpt",
+            partitions=(part,),
+        )  # fmt: skip
+        return Inventory(disks=(disk,))
+
+    @contextmanager
+    def open_target(self, target: Target) -> Iterator[Device]:
+        self.opened.append(target)
+        if self.refuses:
+            raise self.refuses
+        yield self
+
+    def flush(self) -> None:
+        if self.breaks:
+            raise WriteFailed("flushing failed")
+
+    def read_back(self, offset: int, into: memoryview) -> None:
+        into[:] = self.content[offset : offset + len(into)]
+
+    def zero(self, offset: int, length: int) -> None:
+        raise AssertionError(f"{length} bytes zeroed at {offset}")
+
+    def write(self, offset: int, data: memoryview) -> None:
+        self.written = True
+        self.content[offset : offset + len(data)] = data
+
+    @property
+    def edges(self) -> bytes:
+        return bytes(self.content[:MIB] + self.content[-MIB:])
+
+
+@pytest.fixture
+def journal() -> Iterator[Journal]:
+    journal = Journal.in_memory()
+    yield journal
+    journal.close()
+
+
+def left_at(journal: Journal, last: Step) -> None:
+    journal.accept(JOB, TARGET)
+    for step in (Step.TOUCHED, Step.COMMITTING, Step.COMMITTED):
+        if last is Step.ACCEPTED:
+            break
+        journal.advance(JOB.job_id, step, EDGES if step is Step.COMMITTING else None)
+        if step is last:
+            break
+    journal.sending(JOB.job_id, 17, 41)
+
+
+async def settled(journal: Journal, machine: OnePartition) -> tuple[Job, dict[str, Any]]:
+    (job,) = await settle_unended(journal, machine, report=True, now=lambda: datetime(2026, 11, 25, tzinfo=UTC))
+    assert journal.unended() == []
+    assert journal.history() == [job]
+    ((job_id, report),) = journal.undelivered()
+    assert job_id == JOB.job_id == report["job_id"]
+    assert report["seq"] == 18
+    assert machine.content[MIB:-MIB] == REST
+    return job, dict(report)
+
+
+def fsi(report: dict[str, Any]) -> str:
+    (row,) = [row for row in report["cfg"] if row["par"] == "2"]
+    return str(row["fsi"])
+
+
+@pytest.mark.parametrize(("step", "shown"), [(Step.ACCEPTED, "EXT4"), (Step.TOUCHED, "INCOMPLETE")])
+@pytest.mark.parametrize("edges", [EDGES, EMPTY])
+async def test_before_the_commit_it_is_interrupted_and_the_disk_left_alone(
+    journal: Journal, step: Step, shown: str, edges: bytes
+) -> None:
+    left_at(journal, step)
+    machine = OnePartition(edges)
+    job, report = await settled(journal, machine)
+    assert (job.state, job.progress, job.finished) == (State.INTERRUPTED, 41, "2026-11-25T00:00:00.000Z")
+    assert job.error is not None
+    assert (job.error.number, job.error.code) == (93, "interrupted")
+    assert (report["res"], report["der"], report["progress"], fsi(report)) == ("2", job.error.der, 41, shown)
+    assert job.error.der.startswith("093-")
+    assert machine.opened == []
+
+
+async def test_after_the_commit_it_has_succeeded(journal: Journal) -> None:
+    left_at(journal, Step.COMMITTED)
+    machine = OnePartition(EMPTY)
+    job, report = await settled(journal, machine)
+    assert (job.state, job.progress, job.error) == (State.SUCCEEDED, 100, None)
+    assert (report["res"], report["der"], report["progress"], fsi(report)) == ("1", "", 100, "EXT4")
+    assert machine.opened == []
+
+
+async def test_within_the_commit_whole_edges_are_success(journal: Journal) -> None:
+    left_at(journal, Step.COMMITTING)
+    machine = OnePartition(EDGES)
+    job, report = await settled(journal, machine)
+    assert (job.state, job.progress) == (State.SUCCEEDED, 100)
+    assert (report["res"], fsi(report)) == ("1", "EXT4")
+    assert (machine.opened, machine.written) == ([TARGET], False)
+    assert journal.incomplete() == frozenset()
+
+
+@pytest.mark.parametrize(
+    "arrived",
+    [range(1), range(8, SECTORS), range(1, SECTORS), range(0, SECTORS, 2), range(SECTORS // 2), range(0)],
+)
+async def test_within_the_commit_a_part_of_the_edges_is_wiped(journal: Journal, arrived: range) -> None:
+    left_at(journal, Step.COMMITTING)
+    edges = bytearray(EMPTY)
+    for sector in arrived:
+        edges[sector * 512 : sector * 512 + 512] = EDGES[sector * 512 : sector * 512 + 512]
+    machine = OnePartition(bytes(edges))
+    job, report = await settled(journal, machine)
+    assert job.state is State.INTERRUPTED
+    assert machine.edges == EMPTY
+    assert (report["res"], fsi(report)) == ("2", "INCOMPLETE")
+
+
+@pytest.mark.parametrize("place", [1024, MIB - 512, MIB + 600, 2 * MIB - 6])
+async def test_what_somebody_else_put_there_is_left_alone(journal: Journal, place: int) -> None:
+    left_at(journal, Step.COMMITTING)
+    edges = bytearray(EDGES)
+    edges[place : place + 6] = b"theirs"
+    machine = OnePartition(bytes(edges))
+    job, report = await settled(journal, machine)
+    assert job.state is State.INTERRUPTED
+    assert not machine.written
+    assert (report["res"], fsi(report)) == ("2", "INCOMPLETE")
+
+
+@pytest.mark.parametrize("refusal", [DiskChanged("another disk"), DeviceBusy("mounted"), ValueError("a bug"), None])
+async def test_a_disk_that_cannot_be_looked_at(journal: Journal, refusal: Exception | None) -> None:
+    left_at(journal, Step.COMMITTING)
+    machine = OnePartition(EDGES)
+    machine.refuses, machine.breaks = refusal, refusal is None
+    job, report = await settled(journal, machine)
+    assert (job.state, report["res"], fsi(report)) == (State.INTERRUPTED, "2", "INCOMPLETE")
+    assert not machine.written
+
+
+async def test_without_ogcore_nothing_waits_to_be_sent(journal: Journal) -> None:
+    left_at(journal, Step.TOUCHED)
+    (job,) = await settle_unended(journal, OnePartition(EMPTY), report=False)
+    assert job.state is State.INTERRUPTED
+    assert journal.undelivered() == []
