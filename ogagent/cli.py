@@ -22,8 +22,8 @@ from ogagent.errors import AgentError, MalformedJson, SettingsError
 from ogagent.model.disk import Inventory
 from ogagent.model.request import restore_request
 from ogagent.model.units import format_bytes
-from ogagent.restore.job import read_header
 from ogagent.restore.plan import plan_restore
+from ogagent.restore.preview import Previewer
 from ogagent.settings import Settings, load
 from ogagent.source.source import SourcePolicy
 from ogagent.system import log
@@ -90,8 +90,7 @@ def _plan(options: argparse.Namespace) -> None:
 async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
     inventory = await _machine(settings).inventory()
     plan = plan_restore(restore_request(members), inventory, service.plan_rules(settings))
-    header = await read_header(plan, service.source_policy(settings))
-    print_json({"target": plan.target, "source": plan.source, "image": header})
+    print_json(await Previewer(service.source_policy(settings)).preview(plan))
 
 
 def _restore(options: argparse.Namespace) -> None:

@@ -21,8 +21,10 @@ from aiohttp import web
 from ogagent import __version__
 from ogagent.disk.machine import Machine
 from ogagent.errors import SettingsError
-from ogagent.http.access import agent_secret, make_access
+from ogagent.http.access import make_access
 from ogagent.http.app import make_app
+from ogagent.http.listener import Door, listening
+from ogagent.http.secret import agent_secret
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
@@ -36,18 +38,16 @@ from ogagent.ogcore.registration import Registration, spread_s
 from ogagent.ogcore.webhook import Webhook, open_session
 from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules
+from ogagent.restore.preview import Previewer
 from ogagent.restore.progress import Progress
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
 from ogagent.system.metrics import Metrics
 from ogagent.system.systemd import Notifier
-from ogagent.system.tls import ServerIdentity, client_context, given_identity, own_identity
+from ogagent.system.tls import ServerIdentity, client_context, given_identity, own_identity, server_context
 
 _log: Final = logging.getLogger(__name__)
 _REPORT_GRACE_S: Final = 10.0
-_KEEP_ALIVE_S: Final = 75.0
-_GOODBYE_S: Final = 2.0
-"""So long may calls that are under way when everything has ended go on, those of slow readers above all."""
 _STATUS_EVERY_S: Final = 1.0
 
 
@@ -58,6 +58,7 @@ def source_policy(settings: Settings) -> SourcePolicy:
         stall_timeout_s=settings.restore.stall_timeout_s,
         retry_for_s=settings.restore.retry_for_s,
         max_window=settings.restore.max_window,
+        files_within=settings.repository.directory,
     )
 
 
@@ -72,9 +73,11 @@ def plan_rules(settings: Settings) -> Rules:
 async def run(settings: Settings, machine: Machine) -> None:
     """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to."""
     notifier = Notifier.from_environment(os.environ)
-    stop = asyncio.Event()
+    stop, hangup = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+        loop.add_signal_handler(signal_number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     async with AsyncExitStack() as stack:
         identity = await asyncio.to_thread(_identity, settings)
         secret = await asyncio.to_thread(agent_secret, settings.access)
@@ -88,11 +91,12 @@ async def run(settings: Settings, machine: Machine) -> None:
         metrics = Metrics()
         jobs = await _job_manager(settings, machine, policy, reporter, journal, metrics)
         metrics.watch(lambda: len(jobs.running), reporter.backlog)
-        app = make_app(jobs, make_access(settings.access, secret), metrics)
-        await stack.enter_async_context(_listening(app, settings, identity))
+        app = make_app(jobs, Previewer(policy), make_access(settings.access, secret), metrics)
+        door = await stack.enter_async_context(_listening(app, settings, identity))
         notifier.ready()
         async with _beside(notifier.keep_alive()):
-            async with _beside(_register(registration, known)), _beside(_tell_status(jobs, notifier)):
+            renewal = _renew_client_ca(hangup, door, settings, identity)
+            async with _beside(_register(registration, known)), _beside(_tell_status(jobs, notifier)), _beside(renewal):
                 await stop.wait()
             _log.info("stopping")
             notifier.stopping()
@@ -207,23 +211,36 @@ async def _ogcore(
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, settings: Settings, identity: ServerIdentity) -> AsyncIterator[None]:
+async def _listening(app: web.Application, settings: Settings, identity: ServerIdentity) -> AsyncIterator[Door]:
     server = settings.server
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEP_ALIVE_S, shutdown_timeout=_GOODBYE_S)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, server.address, server.port, ssl_context=identity.context)
+    tls = await asyncio.to_thread(server_context, identity, _client_ca(settings))
+    async with AsyncExitStack() as stack:
         try:
-            await site.start()
+            door = await stack.enter_async_context(listening(app, server.address, server.port, tls))
         except OSError as error:
             raise SettingsError(f"cannot listen on {server.address} port {server.port}: {error.strerror}") from error
         _log.info(
             "ogagent %s listens on %s port %d, certificate SHA-256 %s",
             __version__, server.address, server.port, identity.fingerprint,
         )  # fmt: skip
-        yield
-    finally:
-        await runner.cleanup()
+        yield door
+
+
+def _client_ca(settings: Settings) -> str:
+    return settings.access.client_ca if settings.access.mode == "certificate" else ""
+
+
+async def _renew_client_ca(hangup: asyncio.Event, door: Door, settings: Settings, identity: ServerIdentity) -> None:
+    """After each SIGHUP. A file that cannot be used changes nothing."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        try:
+            door.tls = await asyncio.to_thread(server_context, identity, _client_ca(settings))
+        except (SettingsError, OSError) as error:
+            _log.warning("SIGHUP: access.client_ca stays as it was: %s", error)
+        else:
+            _log.info("SIGHUP: access.client_ca was read again")
 
 
 @asynccontextmanager

@@ -69,6 +69,11 @@ class RepositorySettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     public_keys: tuple[FilePath, ...] = ()
 
     @property
+    def directory(self) -> str:
+        """Where all images are when ``url`` is one of files: what stands before the first placeholder."""
+        return str(Path(urlsplit(self.url.partition("{")[0] + "_").path).parent) if self.url.startswith("file:") else ""
+
+    @property
     def networks(self) -> tuple[Network, ...]:
         return tuple(ip_network(network) for network in self.allow)
 
@@ -189,8 +194,8 @@ def _server_mistakes(server: ServerSettings) -> Iterator[tuple[str, str]]:
 
 def _access_mistakes(access: AccessSettings) -> Iterator[tuple[str, str]]:
     yield from _network_mistakes("access.allow", access.allow)
-    if access.mode == "certificate":
-        yield "access.mode", "certificate (mutual TLS) is not supported by this version; use secret or address"
+    if access.mode == "certificate" and not access.client_ca:
+        yield "access.client_ca", "missing: mode certificate needs the CA that signs the callers' certificates"
     if access.mode == "address" and not access.allow:
         yield "access.allow", "empty: in mode address nobody could call this agent"
 

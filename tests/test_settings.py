@@ -12,7 +12,7 @@ import pytest
 
 from ogagent.errors import SettingsError
 from ogagent.service import source_policy
-from ogagent.settings import Settings, load
+from ogagent.settings import RepositorySettings, Settings, load
 
 # The configuration of the interface description, keys and defaults to the letter.
 EVERY_KEY = """
@@ -110,7 +110,7 @@ def test_the_packaged_file_explains_every_key() -> None:
         ("[server]\ncertificate = '/c.pem'", "server.key", "missing"),
         ("[server]\nkey = '/k.pem'", "server.certificate", "missing"),
         ("[access]\nmode = 'none'", "access.mode", "'none'"),
-        ("[access]\nmode = 'certificate'", "access.mode", "not supported by this version; use secret or address"),
+        ("[access]\nmode = 'certificate'", "access.client_ca", "missing"),
         ("[access]\nmode = 'address'", "access.allow", "empty"),
         ("[access]\nallow = ['10.0.0.0/33']", "access.allow", "10.0.0.0/33"),
         ("[access]\nallow = ['10.0.0.1/8']", "access.allow", "host bits"),
@@ -217,3 +217,16 @@ def test_networks_are_parsed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["file:///srv/images/{nci}.img", "http://{ipr}:8080/{nci}.img", "https://repo/{nci}"])
 def test_repository_urls_that_are_fine(tmp_path: Path, url: str) -> None:
     assert loaded(tmp_path, f"[repository]\nurl = '{url}'").repository.url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "directory"),
+    [
+        ("file:///srv/images/{nci}.img", "/srv/images"),
+        ("file:///srv/{ipr}/{nci}.img", "/srv"),
+        ("file:///srv/images/room-{nci}", "/srv/images"),
+        ("https://{ipr}/{nci}.img", ""),
+    ],
+)
+def test_the_directory_of_a_repository_of_files(url: str, directory: str) -> None:
+    assert Settings(repository=RepositorySettings(url=url)).repository.directory == directory

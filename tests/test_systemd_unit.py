@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,7 @@ UNIT = Path(__file__).parents[1] / "systemd" / "ogagent.service"
 
 @pytest.fixture(scope="module")
 def service() -> dict[str, str]:
-    parser = ConfigParser(interpolation=None)
+    parser = ConfigParser(interpolation=None, strict=False)  # a list may take several lines
     parser.optionxform = str  # type: ignore[method-assign, assignment]
     parser.read(UNIT)
     return dict(parser["Service"])
@@ -51,7 +53,36 @@ def test_the_state_directory_is_the_default_of_the_settings(service: dict[str, s
     assert service["StateDirectoryMode"] == "0700"
 
 
-def test_the_agent_stays_in_the_mount_namespace_of_the_machine(service: dict[str, str]) -> None:
-    namespaced = ("Private", "Protect", "ReadOnly", "ReadWrite", "Inaccessible")
-    private = [name for name in service if name.startswith(namespaced)]
-    assert private == []
+def test_no_directory_is_hidden_from_the_agent(service: dict[str, str]) -> None:
+    """What is mounted in a hidden one would not be seen, and a mounted partition must be."""
+    hiding = [name for name in service if name in ("PrivateTmp", "InaccessiblePaths", "TemporaryFileSystem")]
+    assert hiding == []
+    assert service["ProtectHome"] == "read-only"
+
+
+def test_what_the_agent_can_write_to(service: dict[str, str]) -> None:
+    assert service["ProtectSystem"] == "strict"
+    assert service["ReadWritePaths"] == f"-{Settings().cache.mount_point}"
+    assert (service["DevicePolicy"], service["DeviceAllow"]) == ("closed", "block-* rw")
+
+
+def test_the_agent_has_no_capability_and_gets_none(service: dict[str, str]) -> None:
+    assert (service["CapabilityBoundingSet"], service["AmbientCapabilities"]) == ("", "")
+    assert service["NoNewPrivileges"] == "yes"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed (package systemd)")
+def test_exposure_is_low_and_what_is_left_has_its_reason() -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
+    whole = subprocess.run([*command, str(UNIT)], capture_output=True, text=True, timeout=60, check=True).stdout
+    exposure = re.search(r"Overall exposure level for ogagent.service: ([0-9.]+)", whole)
+    assert exposure is not None
+    assert float(exposure[1]) <= 3.0
+    asked = subprocess.run(
+        [*command, "--json=short", str(UNIT)], capture_output=True, text=True, timeout=60, check=True
+    )
+    left = [point["name"] for point in json.loads(asked.stdout) if point["exposure"]]
+    reasons = UNIT.read_text().partition("# What systemd-analyze security still counts")[2]
+    words = {point: re.findall(r"(?:AF_[A-Z0-9]+|(?<![A-Z])INET6?|[A-Z][A-Za-z]+=(?!~))", point) for point in left}
+    assert words
+    assert [point for point, found in words.items() if not any(word in reasons for word in found)] == []

@@ -1,68 +1,107 @@
-"""Who may call: a secret in the Authorization header, or an address in a network that is trusted."""
+"""Who may call: a secret in the Authorization header, a certificate of a trusted CA, or an address that is trusted."""
 
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
-import stat
+import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
-from pathlib import Path
+from collections.abc import Callable, Container
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Final, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from msgspec import Struct
 
-from ogagent.errors import CallerNotAllowed, CredentialMissing, CredentialWrong, SettingsError, TooManyRequests
+from ogagent.errors import CallerNotAllowed, CredentialMissing, CredentialWrong, TooManyRequests
 from ogagent.settings import AccessSettings, Network
 
-OPEN_PATHS: Final = frozenset({"/healthz", "/opengnsys/status"})
+_log: Final = logging.getLogger(__name__)
+
 WINDOW_S: Final = 60
 REFUSALS: Final = 20
 """So many refused credentials in WINDOW_S seconds are borne from one address."""
 
 _ADDRESSES: Final = 4096
-_SECRET_LENGTH: Final = 32
-_SECRET_FILE_SIZE: Final = 4096
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """``address`` is an IP address, IPv4 also where the socket says it in IPv6; ``authorization`` the header or empty.
+
+    ``certified``: the handshake has shown a certificate of ``access.client_ca``.
+    """
+
+    address: str
+    authorization: str = ""
+    certified: bool = False
 
 
 class Access(Protocol):
-    def check(self, remote: str, authorization: str) -> None:
-        """``remote`` is the caller's IP address, ``authorization`` the header or empty. Raises AccessDenied."""
+    def check(self, caller: Caller) -> None:
+        """Raises AccessDenied."""
 
 
 def make_access(settings: AccessSettings, secret: str) -> Access:
-    return AddressAccess(settings.networks) if settings.mode == "address" else SecretAccess(secret)
+    if settings.mode == "address":
+        _log.warning(
+            "access.mode is address: whoever takes or fakes an address in %s can overwrite the disks of this machine",
+            ", ".join(settings.allow),
+        )
+        return AddressAccess(settings.networks)
+    return CertificateAccess() if settings.mode == "certificate" else SecretAccess(secret)
 
 
-def guard(access: Access) -> Middleware:
+def guard(access: Access, open_paths: Container[str]) -> Middleware:
     """Asks before anything is said, also about which paths exist."""
 
     @web.middleware
     async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in OPEN_PATHS:
-            access.check(request.remote or "", request.headers.get("Authorization", ""))
+        if request.path not in open_paths:
+            access.check(caller_of(request))
         return await handler(request)
 
     return checked
+
+
+def caller_of(request: web.Request) -> Caller:
+    return Caller(
+        address=plain_address(request.remote or ""),
+        authorization=request.headers.get("Authorization", ""),
+        certified=bool(request.get_extra_info("peercert")),
+    )
+
+
+def plain_address(remote: str) -> str:
+    """A mapped address (``::ffff:192.168.2.1``) is the IPv4 address in it; empty for what is no address."""
+    with suppress(ValueError):
+        address = ip_address(remote)
+        return str(getattr(address, "ipv4_mapped", None) or address)
+    return ""
 
 
 class AddressAccess:
     def __init__(self, networks: tuple[Network, ...]) -> None:
         self._networks = networks
 
-    def check(self, remote: str, authorization: str) -> None:  # noqa: ARG002 - no credential in this mode
-        try:
-            address = ip_address(remote)
-        except ValueError as error:
-            raise CallerNotAllowed("the caller has no IP address") from error
-        if isinstance(address, IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
+    def check(self, caller: Caller) -> None:
+        if not caller.address:
+            raise CallerNotAllowed("the caller has no IP address")
+        address = ip_address(caller.address)
         if not any(address in network for network in self._networks):
             raise CallerNotAllowed(f"{address} may not call this agent", hint="add its network to access.allow")
+
+
+class CertificateAccess:
+    """The handshake has refused every wrong certificate, see ``system.tls.server_context``."""
+
+    def check(self, caller: Caller) -> None:
+        if not caller.certified:
+            raise CredentialMissing(
+                "this call needs a client certificate",
+                hint="present one that access.client_ca of the agent vouches for",
+            )
 
 
 class SecretAccess:
@@ -72,23 +111,23 @@ class SecretAccess:
         self._secret = secret.encode()
         self._refusals = Refusals(clock)
 
-    def check(self, remote: str, authorization: str) -> None:
-        if self._refusals.too_many(remote):
-            raise _too_many(remote)
-        scheme, _, token = authorization.strip().partition(" ")
-        credential = token.strip() if scheme.lower() == "bearer" else authorization.strip()
+    def check(self, caller: Caller) -> None:
+        if self._refusals.too_many(caller.address):
+            raise _too_many(caller.address)
+        scheme, _, token = caller.authorization.strip().partition(" ")
+        credential = token.strip() if scheme.lower() == "bearer" else caller.authorization.strip()
         if not credential:
             raise CredentialMissing("the Authorization header is missing", hint="send Authorization: <secret>")
         if hmac.compare_digest(credential.encode(errors="surrogateescape"), self._secret):
             return
-        self._refusals.add(remote)
-        if self._refusals.too_many(remote):
-            raise _too_many(remote)
+        self._refusals.add(caller.address)
+        if self._refusals.too_many(caller.address):
+            raise _too_many(caller.address)
         raise CredentialWrong("the credential is not the secret of this agent")
 
 
-def _too_many(remote: str) -> TooManyRequests:
-    return TooManyRequests(f"more than {REFUSALS} refused credentials a minute from {remote}")
+def _too_many(address: str) -> TooManyRequests:
+    return TooManyRequests(f"more than {REFUSALS} refused credentials a minute from {address}")
 
 
 class Refusals:
@@ -111,29 +150,3 @@ class Refusals:
     def too_many(self, remote: str) -> bool:
         times = self._times.get(remote)
         return times is not None and len(times) > REFUSALS and self._clock() - times[0] < WINDOW_S
-
-
-# --- the secret ---------------------------------------------------------------------------------------------------
-
-
-def agent_secret(settings: AccessSettings) -> str:
-    """The fixed one, or a fresh one. Reports to ogCore are signed with it in every mode. Raises SettingsError."""
-    return _read_secret(Path(settings.secret_file)) if settings.secret_file else secrets.token_urlsafe(32)
-
-
-def _read_secret(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            exposed = stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077
-            secret = stream.read(_SECRET_FILE_SIZE).decode("ascii").strip()
-    except OSError as error:
-        raise SettingsError(f"access.secret_file: {file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"access.secret_file: {file} holds something that is not ASCII") from error
-    if exposed:
-        raise SettingsError(f"access.secret_file: {file} can be read by others", hint=f"chmod 600 {file}")
-    if len(secret) < _SECRET_LENGTH:
-        raise SettingsError(f"access.secret_file: the secret in {file} is shorter than {_SECRET_LENGTH} characters")
-    if not secret.isprintable() or " " in secret:
-        raise SettingsError(f"access.secret_file: {file} holds more than one word, a header could not carry it")
-    return secret

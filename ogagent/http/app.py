@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from aiohttp import web
 
-from ogagent.http import handlers
-from ogagent.http.access import Access, guard
+from ogagent.http.access import Access, CertificateAccess, guard
 from ogagent.http.body import MAX_BODY
-from ogagent.http.events import EVENTS, JobEvents, follow_job
-from ogagent.http.handlers import JOBS, Jobs
-from ogagent.http.metrics import METRICS, count_refusals, show_metrics
+from ogagent.http.calls import CALLS, OPEN_PATHS
+from ogagent.http.events import EVENTS, JobEvents
+from ogagent.http.handlers import INTERFACE, JOBS, PREVIEWS, Jobs, Previews
+from ogagent.http.listener import one_call_each, room
+from ogagent.http.metrics import METRICS, count_refusals
+from ogagent.http.openapi import openapi_document
 from ogagent.http.problems import problems
 from ogagent.system.metrics import Metrics
 
-# One line a call.
-ROUTES: Final = (
-    web.post("/CloningEngine/RestaurarImagen", handlers.restore_image),
-    web.post("/CloningEngine/KillJob", handlers.kill_job),
-    web.get("/jobs", handlers.show_jobs),
-    web.get("/jobs/{job_id}", handlers.show_job),
-    web.delete("/jobs/{job_id}", handlers.delete_job),
-    web.get("/jobs/{job_id}/events", follow_job, allow_head=False),
-    web.get("/disks", handlers.show_disks),
-    web.get("/metrics", show_metrics),
-    # Without a credential, see access.OPEN_PATHS:
-    web.get("/opengnsys/status", handlers.show_status),
-    web.get("/healthz", handlers.show_health),
-)
 
-
-def make_app(jobs: Jobs, access: Access, metrics: Metrics) -> web.Application:
-    app = web.Application(middlewares=[count_refusals, problems, guard(access)], client_max_size=MAX_BODY)
+def make_app(jobs: Jobs, previews: Previews, access: Access, metrics: Metrics) -> web.Application:
+    # In a certificate's name speaks only a connection whose handshake has shown it to the CA of today.
+    first = [one_call_each] if isinstance(access, CertificateAccess) else []
+    before = [*first, count_refusals, problems, room, guard(access, OPEN_PATHS)]
+    app = web.Application(middlewares=before, client_max_size=MAX_BODY)
     app[JOBS] = jobs
+    app[PREVIEWS] = previews
+    app[INTERFACE] = openapi_document(CALLS)
     app[METRICS] = metrics
     app[EVENTS] = JobEvents()
-    app.add_routes(ROUTES)
+    app.add_routes([call.route() for call in CALLS])
     return app

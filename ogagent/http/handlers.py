@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
 from aiohttp import web
 
+from ogagent.http.answers import Accepted, Ended, Health, JobList, Status
 from ogagent.http.body import json_object, text_member
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job
+from ogagent.model.plan import Preview, RestorePlan
 from ogagent.model.request import RestoreRequest, restore_request
 
 
@@ -18,6 +21,9 @@ class Jobs(Protocol):
 
     @property
     def busy(self) -> bool: ...
+
+    async def plan(self, request: RestoreRequest) -> RestorePlan:
+        """What ``start`` would do. Raises Refusal."""
 
     async def start(self, request: RestoreRequest) -> Job:
         """Raises Refusal."""
@@ -37,27 +43,40 @@ class Jobs(Protocol):
     async def inventory(self) -> Inventory: ...
 
 
+class Previews(Protocol):
+    async def preview(self, plan: RestorePlan) -> Preview:
+        """Reads the image's header, in bounded time. Raises SourceError or ImageError."""
+
+
+INTERFACE: Final[web.AppKey[Mapping[str, Any]]] = web.AppKey("interface")
+"""The OpenAPI document."""
 JOBS: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
+PREVIEWS: Final[web.AppKey[Previews]] = web.AppKey("previews")
 
 
 async def restore_image(request: web.Request) -> web.Response:
     job = await request.app[JOBS].start(restore_request(await json_object(request)))
-    return _json({"job_id": job.job_id})
+    return _json(Accepted(job.job_id))
+
+
+async def show_plan(request: web.Request) -> web.Response:
+    plan = await request.app[JOBS].plan(restore_request(await json_object(request)))
+    return _json(await request.app[PREVIEWS].preview(plan))
 
 
 async def kill_job(request: web.Request) -> web.Response:
     job_id = text_member(await json_object(request), "job_id")
     job = await request.app[JOBS].cancel(job_id)
-    return _json({"job_id": job.job_id, "state": job.state})
+    return _json(Ended(job.job_id, job.state))
 
 
 async def delete_job(request: web.Request) -> web.Response:
     job = await request.app[JOBS].cancel(request.match_info["job_id"])
-    return _json({"job_id": job.job_id, "state": job.state})
+    return _json(Ended(job.job_id, job.state))
 
 
 async def show_jobs(request: web.Request) -> web.Response:
-    return _json({"jobs": request.app[JOBS].jobs()})
+    return _json(JobList(request.app[JOBS].jobs()))
 
 
 async def show_job(request: web.Request) -> web.Response:
@@ -69,12 +88,15 @@ async def show_disks(request: web.Request) -> web.Response:
 
 
 async def show_status(request: web.Request) -> web.Response:
-    status = "busy" if request.app[JOBS].busy else "oglive"
-    return _json({"status": status, "loggedin": False})
+    return _json(Status("busy" if request.app[JOBS].busy else "oglive", loggedin=False))
 
 
 async def show_health(_request: web.Request) -> web.Response:
-    return _json({"ok": True})
+    return _json(Health(ok=True))
+
+
+async def show_interface(request: web.Request) -> web.Response:
+    return _json(request.app[INTERFACE])
 
 
 def _json(value: Any) -> web.Response:

@@ -15,12 +15,22 @@ from aiohttp.typedefs import Handler
 from ogagent import errors
 from ogagent.errors import AgentError
 from ogagent.http.access import WINDOW_S
+from ogagent.http.answers import Problem
 from ogagent.http.metrics import CODE
+
+PROBLEM: Final = "application/problem+json"
 
 _log: Final = logging.getLogger(__name__)
 
 _KINDS: Final[Mapping[int, tuple[type[AgentError], ...]]] = {
-    400: (errors.Refusal, errors.BadCall, errors.MalformedJson, errors.MissingField, errors.InvalidField),
+    400: (
+        errors.Refusal,
+        errors.BadCall,
+        errors.MalformedHttp,
+        errors.MalformedJson,
+        errors.MissingField,
+        errors.InvalidField,
+    ),
     401: (errors.CredentialMissing, errors.CredentialWrong),
     403: (errors.AccessDenied, errors.CallerNotAllowed),
     404: (
@@ -37,12 +47,19 @@ _KINDS: Final[Mapping[int, tuple[type[AgentError], ...]]] = {
     422: (
         *(errors.Impossible, errors.DiskNotPartitioned, errors.TooFewPartitions, errors.CacheMissing),
         *(errors.MethodNotSupported, errors.RepositoryNotAllowed),
+        # What a job would fail with; said by /plan alone.
+        *(errors.SourceError, errors.RepositoryUnreachable, errors.ImageNotFound, errors.ImageLocked),
+        *(errors.ImageChanged, errors.ImageError, errors.UnknownImage, errors.ImageCorrupt),
+        *(errors.ImageTooLarge, errors.FilesystemMismatch),
     ),
     429: (errors.TooManyRequests,),
-    503: (errors.Stopping,),
+    503: (errors.Stopping, errors.TooManyConnections),
 }
-STATUS: Final = {kind: status for status, kinds in _KINDS.items() for kind in kinds}
+STATUS: Final[Mapping[type[AgentError], int]] = {kind: status for status, kinds in _KINDS.items() for kind in kinds}
 """The HTTP status of each refusal. Any other error is the agent's own, 500."""
+
+_LAST_WORDS: Final = (errors.MalformedHttp, errors.TooManyConnections)
+"""After these the connection is closed."""
 
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Bearer realm="ogagent"'},
@@ -56,51 +73,64 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except AgentError as error:
-        return _answer(request, error)
+        return answer(request, error)
     except web.HTTPNotFound:
-        return _answer(request, errors.UnknownPath(f"there is no {request.path}"))
+        return answer(request, errors.UnknownPath(f"there is no {request.path}"))
     except web.HTTPMethodNotAllowed as error:
         refusal = errors.MethodNotAllowed(f"{request.path} does not take {request.method}")
-        return _answer(request, refusal, {"Allow": error.headers["Allow"]})
+        return answer(request, refusal, {"Allow": error.headers["Allow"]})
     except web.HTTPRequestEntityTooLarge:
-        return _answer(request, errors.BodyTooLarge(f"the body is larger than {request.client_max_size} bytes"))
+        return answer(request, errors.BodyTooLarge(f"the body is larger than {request.client_max_size} bytes"))
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - the last net: a bug is answered, and logged in full
         return _bug(request, error)
 
 
-def _answer(request: web.Request, error: AgentError, headers: Mapping[str, str] | None = None) -> web.Response:
+def answer(request: web.BaseRequest, error: AgentError, headers: Mapping[str, str] | None = None) -> web.Response:
     status = STATUS.get(type(error))
     if status is None:
         return _bug(request, error)
     _log.info("%s %s from %s refused: %s", request.method, request.path, request.remote, error.message)
-    return _problem(error, status, {}, {**_HEADERS.get(status, {}), **(headers or {})})
+    response = _problem(error, status, {**_HEADERS.get(status, {}), **(headers or {})})
+    if isinstance(error, _LAST_WORDS):
+        response.force_close()
+    return response
 
 
-def _bug(request: web.Request, error: Exception) -> web.Response:
+def _bug(request: web.BaseRequest, error: Exception) -> web.Response:
     """An AgentError that is no refusal has a message for people; of anything else only the log may tell more."""
     incident = uuid.uuid4().urn
     _log.error("%s %s failed, %s", request.method, request.path, incident, exc_info=error)
     told = error if isinstance(error, AgentError) else errors.InternalError("internal error")
     hint = told.hint or f"the agent's log has the details under {incident}"
-    return _problem(told, 500, {"instance": incident, "hint": hint}, {})
+    return _problem(told, 500, {}, hint, incident)
 
 
-def _problem(error: AgentError, status: int, extra: Mapping[str, str], headers: Mapping[str, str]) -> web.Response:
-    """``error`` repeats ``detail`` because that is what ogCore shows; ``instance`` ties an answer to the log."""
-    members: dict[str, str | int] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-    members |= {"detail": error.message, "error": error.message, "code": error.code, "number": error.number}
-    optional = {"hint": error.hint, **extra}
-    if isinstance(error, errors.Refusal):
-        optional |= {"field": error.field, "job_id": error.job_id}
-    members |= {name: value for name, value in optional.items() if value}
-    body = msgspec.json.encode({name: _encodable(value) for name, value in members.items()})
-    response = web.Response(status=status, headers=headers, body=body, content_type="application/problem+json")
+def _problem(
+    error: AgentError, status: int, headers: Mapping[str, str], hint: str = "", instance: str = ""
+) -> web.Response:
+    told = _encodable(error.message)
+    refusal = error if isinstance(error, errors.Refusal) else errors.Refusal("")
+    problem = Problem(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=told,
+        error=told,
+        code=error.code,
+        number=error.number,
+        hint=_encodable(hint or error.hint),
+        field=_encodable(refusal.field),
+        job_id=_encodable(refusal.job_id),
+        instance=instance,
+    )
+    body = msgspec.json.encode(problem)
+    response = web.Response(status=status, headers=headers, body=body, content_type=PROBLEM)
     response[CODE] = error.code
     return response
 
 
-def _encodable(value: str | int) -> str | int:
+def _encodable(value: str) -> str:
     """JSON may hold lone surrogates, and a message may quote them; UTF-8 cannot."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+    return value.encode(errors="backslashreplace").decode()

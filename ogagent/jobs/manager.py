@@ -77,14 +77,19 @@ class JobManager:
     async def inventory(self) -> Inventory:
         return await self._disks.inventory()
 
-    async def start(self, request: RestoreRequest) -> Job:
-        """Raises Refusal, and InternalError when the journal cannot be written. When it returns, the job runs."""
+    async def plan(self, request: RestoreRequest) -> RestorePlan:
+        """What ``start`` would do. Raises Refusal."""
         self._refuse_when_stopping()
         self._refuse_claimed(request.dsk)
         plan = plan_restore(request, await self.inventory(), self._rules)
-        # Meanwhile another call may have come; from here to the claim nothing waits.
+        # Meanwhile another call may have come; from here to the claim in ``start`` nothing waits.
         self._refuse_when_stopping()
         self._refuse_claimed(request.dsk)
+        return plan
+
+    async def start(self, request: RestoreRequest) -> Job:
+        """Raises Refusal, and InternalError when the journal cannot be written. When it returns, the job runs."""
+        plan = await self.plan(request)
         job = new_job(plan, self._new_id(), self._now())
         books = JournalBooks(self._journal, job.job_id)
         running = Running(job, plan, Progress(read_back_wanted=self._read_back, books=books))

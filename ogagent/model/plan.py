@@ -42,3 +42,11 @@ class RestorePlan(Struct, frozen=True, kw_only=True):
     target: Target
     source: str
     """URL of the image."""
+
+
+class Preview(Struct, frozen=True, kw_only=True):
+    """A plan, and the image as it is found in the repository."""
+
+    target: Target
+    source: str
+    image: ImageHeader

@@ -14,10 +14,49 @@ FUNCTION: Final = "RestaurarImagen"
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}")
 _CODE: Final = re.compile(r"[0-9A-Fa-f]{1,4}")
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?")
+# No part begins with a dot, no two dots follow each other: nothing leads out of the repository.
+_PART: Final = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?"
+_NAME: Final = re.compile(f"{_PART}(/{_PART})?")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})|[0-9A-Fa-f:.]{2,45}")
 _ECHOED_LENGTH: Final = 200
 _NAME_LENGTH: Final = 200
+
+
+def _schema(
+    what: str,
+    pattern: re.Pattern[str] | None = None,
+    *,
+    required: bool = False,
+    integers: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    text: dict[str, Any] = {"type": "string", "minLength": int(required), "maxLength": _ECHOED_LENGTH}
+    number: dict[str, Any] = {"type": "integer"}
+    if pattern:
+        text["pattern"] = f"^({pattern.pattern})$"
+    if integers:
+        number |= {"minimum": integers[0], "maximum": integers[1]}
+    return {"description": what, "anyOf": [text, number] if required else [text, number, {"type": "null"}]}
+
+
+RESTORE_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "description": "As ogCore sends it. An integer counts as its digits; other members are ignored.",
+    "required": ["dsk", "par", "idi", "nci", "ipr"],
+    "properties": {
+        "nfn": {"description": "function name", "enum": [FUNCTION, None]},
+        "dsk": _schema("disk number, from 1", _NUMBER, required=True, integers=(1, 999)),
+        "par": _schema("partition number, from 1", _NUMBER, required=True, integers=(1, 999)),
+        "cpt": _schema("partition code of the image", re.compile(f"({_CODE.pattern})?"), integers=(0, 9999)),
+        "ifs": _schema("software profile id"),
+        "idi": _schema("image id", required=True),
+        "nci": _schema("the image's canonical name, without extension", _NAME, required=True, integers=(0, 10**15)),
+        "ipr": _schema("repository, an IP address or a host name", _HOST, required=True, integers=(0, 10**15)),
+        "method": _schema("unicast, multicast, p2p or torrent; options after a space", re.compile(r".*\S.*")),
+        "ptc": _schema("the same as method, which counts when both are there", re.compile(r".*\S.*")),
+        "ids": _schema("id of the trace in ogCore; 0: it keeps none"),
+    },
+}
+"""JSON schema of the call's body."""
 
 
 class RestoreRequest(Struct, frozen=True, kw_only=True):
@@ -111,7 +150,4 @@ def _number(members: Mapping[str, Any], field: str) -> int:
 
 
 def _image_name(members: Mapping[str, Any]) -> str:
-    name = _matching(members, "nci", _NAME, "letters, digits, '.', '_', '-', and at most one '/'")
-    if ".." in name or name.startswith(".") or "/." in name:
-        raise InvalidField(f"nci is {name!r}, expected a name inside the repository", field="nci")
-    return name
+    return _matching(members, "nci", _NAME, "letters, digits, '.', '_', '-', at most one '/', and no '..'")

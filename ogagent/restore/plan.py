@@ -88,7 +88,7 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
 
 
 def check_repository(host: str, rules: Rules) -> None:
-    """A host name passes here; the address that it stands for is checked when it is known."""
+    """A host name passes here; the address that it stands for is checked when it is known, see ``source.resolver``."""
     try:
         address = ip_address(host)
     except ValueError:

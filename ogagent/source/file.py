@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final, Self
 
 from ogagent.errors import ImageChanged, ImageNotFound, RepositoryUnreachable
@@ -17,17 +18,19 @@ _SIDECAR_LIMIT: Final = 4096
 
 
 class FileSource:
-    def __init__(self, path: str, fd: int, size: int) -> None:
+    def __init__(self, path: str, within: str, fd: int, size: int) -> None:
         self._path = path
+        self._within = within
         self._fd = fd
         self.size = size
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: str) -> AsyncIterator[Self]:
-        fd = await asyncio.to_thread(_open, path)
+    async def open(cls, path: str, within: str = "") -> AsyncIterator[Self]:
+        """``within`` is the directory that the file must lie in when all links are followed; empty: anywhere."""
+        fd = await asyncio.to_thread(_open, path, within)
         try:
-            yield cls(path, fd, os.fstat(fd).st_size)
+            yield cls(path, within, fd, os.fstat(fd).st_size)
         finally:
             os.close(fd)
 
@@ -44,12 +47,13 @@ class FileSource:
             yield chunk
 
     async def sidecar(self, suffix: str) -> bytes | None:
-        return await asyncio.to_thread(_read_small, f"{self._path}{suffix}")
+        return await asyncio.to_thread(_read_small, f"{self._path}{suffix}", self._within)
 
 
-def _read_small(path: str) -> bytes | None:
+def _read_small(path: str, within: str) -> bytes | None:
     try:
         with open(path, "rb") as file:
+            _refuse_outside(path, within, file.fileno())
             return file.read(_SIDECAR_LIMIT)
     except FileNotFoundError:
         return None
@@ -57,7 +61,7 @@ def _read_small(path: str) -> bytes | None:
         raise RepositoryUnreachable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _open(path: str) -> int:
+def _open(path: str, within: str) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as error:
@@ -67,4 +71,15 @@ def _open(path: str) -> int:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise ImageNotFound(f"{path} is not a file")
+    try:
+        _refuse_outside(path, within, fd)
+    except ImageNotFound:
+        os.close(fd)
+        raise
     return fd
+
+
+def _refuse_outside(path: str, within: str, fd: int) -> None:
+    """Looks at what has been opened, not at what the path may mean by now."""
+    if within and not Path(f"/proc/self/fd/{fd}").readlink().is_relative_to(os.path.realpath(within)):
+        raise ImageNotFound(f"{path} leads out of {within}", hint="check the links in the repository")

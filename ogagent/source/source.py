@@ -37,6 +37,7 @@ class SourcePolicy(Struct, frozen=True, kw_only=True):
     """How far a source may be trusted, and how long it is waited for (seconds).
 
     ``networks`` None: from anywhere. ``max_window``: how much memory, in bytes, an image may ask for to be decoded.
+    ``files_within``: the directory that files must lie in; empty: any.
     """
 
     tls: SSLContext
@@ -44,6 +45,7 @@ class SourcePolicy(Struct, frozen=True, kw_only=True):
     stall_timeout_s: float
     retry_for_s: float
     max_window: int = MAX_WINDOW
+    files_within: str = ""
 
 
 @asynccontextmanager
@@ -51,7 +53,7 @@ async def open_source(url: str, policy: SourcePolicy, on_retry: Callable[[], Non
     """Raises ImageNotFound, RepositoryUnreachable, or another SourceError; ``on_retry`` hears of each new attempt."""
     location = URL(url)
     if location.scheme == "file":
-        async with FileSource.open(location.path) as file:
+        async with FileSource.open(location.path, policy.files_within) as file:
             yield file
     elif location.scheme in ("http", "https"):
         async with open_http(

@@ -32,10 +32,15 @@ _CLOCK_SLACK: Final = timedelta(days=2)
 _LEAST_REMAINING: Final = timedelta(days=30)
 
 
+# TLS 1.2 with forward secrecy and authenticated encryption only; TLS 1.3 has nothing else.
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
 class ServerIdentity(Struct, frozen=True):
     """``fingerprint`` is the SHA-256 of the DER certificate, in hexadecimal: what a caller may pin."""
 
-    context: ssl.SSLContext
+    certificate: Path
+    key: Path
     fingerprint: str
 
 
@@ -51,18 +56,39 @@ def given_identity(certificate: Path, key: Path) -> ServerIdentity:
 
 
 def own_identity(state_dir: Path, addresses: Iterable[str]) -> ServerIdentity:
-    """The self-signed certificate in ``state_dir``, made anew when absent, unreadable, exposed or about to expire.
+    """The self-signed certificate in ``state_dir``, which names this host and ``addresses``.
 
-    A new one names this host and ``addresses``. Raises SettingsError when ``state_dir`` cannot be written.
+    Made anew when absent, unreadable, exposed, about to expire, or without one of the names. Raises SettingsError when
+    ``state_dir`` cannot be written.
     """
     file = state_dir / _FILE_NAME
     try:
-        if not _usable(file):
+        names = _names(addresses)
+        if not _usable(file, names):
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _replace(file, _self_signed(addresses))
+            _replace(file, _self_signed(names))
         return _identity(file, file)
     except OSError as error:
         raise SettingsError(f"state.dir {state_dir} cannot hold the agent's certificate: {error}") from error
+
+
+def server_context(identity: ServerIdentity, client_ca: str = "") -> ssl.SSLContext:
+    """With a ``client_ca``, a caller's certificate that it does not vouch for ends the handshake.
+
+    Expired, self-signed, or not for clients by its extended key usage: OpenSSL refuses them all. A caller without any
+    certificate gets through, for the two calls that need no credential; the others are refused by ``http.access``.
+    Raises SettingsError.
+    """
+    context = _context(identity.certificate, identity.key)
+    if client_ca:
+        try:
+            context.load_verify_locations(cafile=client_ca)
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"access.client_ca: {client_ca} cannot be used as a CA bundle: {error}", hint="give a PEM file"
+            ) from error
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
 
 
 def client_context(ca: str, key: str) -> ssl.SSLContext:
@@ -76,25 +102,34 @@ def client_context(ca: str, key: str) -> ssl.SSLContext:
         raise SettingsError(f"{key}: {ca} cannot be used as a CA bundle: {error}", hint="give a PEM file") from error
 
 
-def _identity(certificate: Path, key: Path) -> ServerIdentity:
+def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
     # An empty passphrase instead of none: OpenSSL would ask for one on the terminal, and wait.
     context.load_cert_chain(certificate, key, password="")
+    return context
+
+
+def _identity(certificate: Path, key: Path) -> ServerIdentity:
+    _context(certificate, key)
     der = x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
-    return ServerIdentity(context, hashlib.sha256(der).hexdigest())
+    return ServerIdentity(certificate, key, hashlib.sha256(der).hexdigest())
 
 
-def _usable(file: Path) -> bool:
+def _usable(file: Path, names: Iterable[x509.GeneralName]) -> bool:
     try:
         _identity(file, file)
         certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         exposed = file.stat().st_mode & 0o077
-    except (OSError, ValueError):
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return False
+    if exposed or not set(names) <= set(named):
         return False
     now = datetime.now(UTC)
     remaining = certificate.not_valid_after_utc - now
-    return not exposed and certificate.not_valid_before_utc <= now and remaining > _LEAST_REMAINING
+    return certificate.not_valid_before_utc <= now and remaining > _LEAST_REMAINING
 
 
 def _replace(file: Path, content: bytes) -> None:
@@ -109,7 +144,7 @@ def _replace(file: Path, content: bytes) -> None:
     fresh.replace(file)
 
 
-def _self_signed(addresses: Iterable[str]) -> bytes:
+def _self_signed(names: list[x509.GeneralName]) -> bytes:
     """Key and certificate, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ogagent")])
@@ -135,7 +170,7 @@ def _self_signed(addresses: Iterable[str]) -> bytes:
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.SubjectAlternativeName(_names(addresses)), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
     )
     certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate

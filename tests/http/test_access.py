@@ -14,7 +14,16 @@ from ogagent.errors import (
     SettingsError,
     TooManyRequests,
 )
-from ogagent.http.access import AddressAccess, Refusals, SecretAccess, agent_secret, make_access
+from ogagent.http.access import (
+    AddressAccess,
+    Caller,
+    CertificateAccess,
+    Refusals,
+    SecretAccess,
+    make_access,
+    plain_address,
+)
+from ogagent.http.secret import agent_secret
 from ogagent.settings import AccessSettings
 
 SECRET = "s3cret-s3cret-s3cret-s3cret-s3cret"
@@ -31,13 +40,13 @@ class Clock:
 
 def refused(access: SecretAccess, remote: str, authorization: str = "wrong") -> type[AccessDenied]:
     with pytest.raises(AccessDenied) as caught:
-        access.check(remote, authorization)
+        access.check(Caller(address=remote, authorization=authorization))
     return caught.type
 
 
 @pytest.mark.parametrize("header", [SECRET, f"Bearer {SECRET}", f"bearer  {SECRET} ", f" {SECRET} "])
 def test_the_secret_opens(header: str) -> None:
-    SecretAccess(SECRET).check(HERE, header)
+    SecretAccess(SECRET).check(Caller(address=HERE, authorization=header))
 
 
 @pytest.mark.parametrize("header", ["", " ", "Bearer", "Bearer  "])
@@ -55,10 +64,10 @@ def test_a_wrong_credential(header: str) -> None:
 def test_twenty_wrong_ones_are_borne_and_the_next_is_too_many() -> None:
     access = SecretAccess(SECRET, Clock())
     assert [refused(access, HERE) for _ in range(20)] == [CredentialWrong] * 20
-    access.check(HERE, SECRET)
+    access.check(Caller(address=HERE, authorization=SECRET))
     assert refused(access, HERE) is TooManyRequests
     assert refused(access, HERE, SECRET) is TooManyRequests
-    access.check(THERE, SECRET)
+    access.check(Caller(address=THERE, authorization=SECRET))
 
 
 def test_a_minute_later_the_address_is_heard_again() -> None:
@@ -69,7 +78,7 @@ def test_a_minute_later_the_address_is_heard_again() -> None:
     clock.now += 59.9
     assert refused(access, HERE, SECRET) is TooManyRequests
     clock.now += 0.1
-    access.check(HERE, SECRET)
+    access.check(Caller(address=HERE, authorization=SECRET))
 
 
 def test_wrong_ones_spread_over_time_are_borne() -> None:
@@ -110,16 +119,40 @@ def test_memory_is_bounded_and_keeps_the_latest() -> None:
 )
 def test_addresses(remote: str, *, allowed: bool) -> None:
     access = make_access(AccessSettings(mode="address", allow=("192.168.2.0/24", "fe80::/10")), SECRET)
+    caller = Caller(address=plain_address(remote), authorization=SECRET, certified=True)
     if allowed:
-        access.check(remote, "")
+        access.check(caller)
     else:
         with pytest.raises(CallerNotAllowed):
-            access.check(remote, SECRET)
+            access.check(caller)
 
 
 def test_the_mode_chooses() -> None:
     assert isinstance(make_access(AccessSettings(mode="secret"), SECRET), SecretAccess)
     assert isinstance(make_access(AccessSettings(mode="address", allow=("::1/128",)), SECRET), AddressAccess)
+    assert isinstance(make_access(AccessSettings(mode="certificate", client_ca="/ca.pem"), SECRET), CertificateAccess)
+
+
+def test_only_a_certificate_counts_in_mode_certificate() -> None:
+    CertificateAccess().check(Caller(address=HERE, certified=True))
+    with pytest.raises(CredentialMissing):
+        CertificateAccess().check(Caller(address=HERE, authorization=SECRET))
+
+
+def test_trust_in_addresses_is_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    make_access(AccessSettings(mode="address", allow=("10.0.0.0/8",)), SECRET)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "10.0.0.0/8" in record.getMessage()
+
+
+@pytest.mark.parametrize(("secret", "weak"), [("0123456789abcdef" * 2, True), ("0123456789abcdef" * 4, False)])
+def test_a_secret_that_can_be_guessed_is_complained_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, secret: str, *, weak: bool
+) -> None:
+    agent_secret(secret_file(tmp_path, secret.encode()))
+    assert ("at most 128 bits" in caplog.text) is weak
+    assert secret not in caplog.text
 
 
 def test_a_fresh_secret_each_time() -> None:

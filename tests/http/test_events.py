@@ -21,6 +21,7 @@ from ogagent.http.events import EVENTS, READERS, JobEvents
 from ogagent.jobs.board import Board
 from ogagent.model.disk import Inventory
 from ogagent.model.job import ByteCounts, Job, JobTarget, State
+from ogagent.model.plan import Preview, RestorePlan
 from ogagent.model.request import RestoreRequest
 from ogagent.system.metrics import Metrics
 
@@ -49,6 +50,12 @@ class ShownJobs:
     async def changed(self, job_id: str, seen: Job | None) -> Job:
         return await self.board.changed(job_id, seen)
 
+    async def plan(self, request: RestoreRequest) -> RestorePlan:
+        raise NotImplementedError(request)
+
+    async def preview(self, plan: RestorePlan) -> Preview:
+        raise NotImplementedError(plan)
+
     async def start(self, request: RestoreRequest) -> Job:
         raise NotImplementedError(request)
 
@@ -74,7 +81,7 @@ def events() -> JobEvents:
 
 @pytest.fixture
 async def agent(aiohttp_client: AiohttpClient, jobs: ShownJobs, events: JobEvents) -> TestClient[Any, Any]:
-    app = make_app(jobs, SecretAccess(SECRET), Metrics())
+    app = make_app(jobs, jobs, SecretAccess(SECRET), Metrics())
     app[EVENTS] = events
     return await aiohttp_client(app, headers={"Authorization": SECRET})
 

@@ -10,11 +10,13 @@ import pytest
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
-from ogagent.errors import DiskBusy, JobFinished, JobNotFound
+from ogagent.errors import DiskBusy, ImageTooLarge, JobFinished, JobNotFound
 from ogagent.http.access import AddressAccess, SecretAccess
-from ogagent.http.app import ROUTES, make_app
+from ogagent.http.app import make_app
+from ogagent.http.calls import CALLS
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobTarget, Phase, State
+from ogagent.model.plan import ImageHeader, Preview, RestorePlan, Target
 from ogagent.model.request import RestoreRequest
 from ogagent.settings import AccessSettings
 from ogagent.system.metrics import Metrics
@@ -29,6 +31,14 @@ DISK = Disk(
     disk=1, device="/dev/sda", identity="wwn-1", model="M", size=1 << 31, sector_size=512, table="gpt",
     partitions=(PARTITION,),
 )  # fmt: skip
+
+TARGET = Target(
+    disk=1, partition=2, device="/dev/sda2", disk_device="/dev/sda", identity="wwn-1", start=1 << 20, size=1 << 30,
+    sector_size=512,
+)  # fmt: skip
+HEADER = ImageHeader(
+    container="zstd", format="partclone 0002", filesystem="EXTFS", block_size=4096, device_size=1, used_bytes=1
+)
 
 
 def make_job(job_id: str, request: dict[str, str]) -> Job:
@@ -56,6 +66,11 @@ class FakeJobs:
     @property
     def busy(self) -> bool:
         return any(not job.final for job in self.known.values())
+
+    async def plan(self, request: RestoreRequest) -> RestorePlan:
+        if self.busy:
+            raise DiskBusy("disk 1 is held", job_id=next(iter(self.known)))
+        return RestorePlan(request=request, target=TARGET, source=f"https://repository/{request.nci}.img")
 
     async def start(self, request: RestoreRequest) -> Job:
         self.asked.append(request)
@@ -87,6 +102,13 @@ class FakeJobs:
         return Inventory(disks=(DISK,))
 
 
+class Headers:
+    async def preview(self, plan: RestorePlan) -> Preview:
+        if plan.request.nci == "too-large":
+            raise ImageTooLarge("The image needs 2 bytes", hint="a larger partition")
+        return Preview(target=plan.target, source=plan.source, image=HEADER)
+
+
 @pytest.fixture
 def jobs() -> FakeJobs:
     return FakeJobs()
@@ -94,13 +116,13 @@ def jobs() -> FakeJobs:
 
 @pytest.fixture
 async def agent(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> TestClient[Any, Any]:
-    app = make_app(jobs, SecretAccess(SECRET), Metrics())
+    app = make_app(jobs, Headers(), SecretAccess(SECRET), Metrics())
     return await aiohttp_client(app, headers={"Authorization": SECRET})
 
 
 @pytest.fixture
 async def stranger(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> TestClient[Any, Any]:
-    return await aiohttp_client(make_app(jobs, SecretAccess(SECRET), Metrics()))
+    return await aiohttp_client(make_app(jobs, Headers(), SecretAccess(SECRET), Metrics()))
 
 
 async def said(client: TestClient[Any, Any], method: str, path: str, **options: Any) -> tuple[int, Any]:
@@ -123,6 +145,29 @@ async def test_a_refused_call_names_what_stands_in_the_way(agent: TestClient[Any
     await deploy(agent)
     status, problem = await deploy(agent)
     assert (status, problem["code"], problem["job_id"]) == (409, "disk-busy", "RestaurarImagen-00000000")
+
+
+async def plan(client: TestClient[Any, Any], call: str = CALL) -> tuple[int, Any]:
+    return await said(client, "POST", "/plan", data=call)
+
+
+async def test_a_plan_shows_target_source_and_image_and_starts_nothing(
+    agent: TestClient[Any, Any], jobs: FakeJobs
+) -> None:
+    status, preview = await plan(agent)
+    assert (status, list(preview)) == (200, ["target", "source", "image"])
+    assert (preview["target"]["device"], preview["image"]["device_size"]) == ("/dev/sda2", 1)
+    assert preview["source"] == "https://repository/image-test.img"
+    assert (jobs.asked, jobs.known) == ([], {})
+
+
+async def test_a_plan_is_refused_as_the_call_would_be(agent: TestClient[Any, Any]) -> None:
+    assert (await plan(agent, CALL.replace('"2"', '"two"')))[1]["field"] == "par"
+    status, problem = await plan(agent, CALL.replace("image-test", "too-large"))
+    assert (status, problem["code"], problem["number"]) == (422, "image-too-large", 30)
+    await deploy(agent)
+    status, problem = await plan(agent)
+    assert (status, problem["code"]) == (409, "disk-busy")
 
 
 async def test_a_wrong_member_is_named(agent: TestClient[Any, Any], jobs: FakeJobs) -> None:
@@ -226,7 +271,7 @@ async def test_a_method_that_a_path_does_not_take(agent: TestClient[Any, Any]) -
         assert response.headers["Allow"] == "DELETE,GET,HEAD"
 
 
-EVERYTHING = [(route.method, route.path) for route in ROUTES] + [("GET", "/nothing"), ("PUT", "/jobs")]
+EVERYTHING = [(call.method, call.path) for call in CALLS] + [("GET", "/nothing"), ("PUT", "/jobs")]
 
 
 @pytest.mark.parametrize(("method", "path"), EVERYTHING)
@@ -257,7 +302,7 @@ async def test_who_guesses_is_told_to_wait_but_status_still_answers(stranger: Te
 
 async def test_an_address_that_is_not_allowed(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> None:
     networks = AccessSettings(mode="address", allow=("192.0.2.0/24",)).networks
-    client = await aiohttp_client(make_app(jobs, AddressAccess(networks), Metrics()))
+    client = await aiohttp_client(make_app(jobs, Headers(), AddressAccess(networks), Metrics()))
     status, problem = await said(client, "GET", "/jobs")
     assert (status, problem["code"]) == (403, "caller-not-allowed")
     assert (await said(client, "GET", "/healthz"))[0] == 200
@@ -265,7 +310,7 @@ async def test_an_address_that_is_not_allowed(aiohttp_client: AiohttpClient, job
 
 async def test_an_address_that_is_allowed(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> None:
     networks = AccessSettings(mode="address", allow=("127.0.0.0/8",)).networks
-    client = await aiohttp_client(make_app(jobs, AddressAccess(networks), Metrics()))
+    client = await aiohttp_client(make_app(jobs, Headers(), AddressAccess(networks), Metrics()))
     assert (await deploy(client))[0] == 200
 
 

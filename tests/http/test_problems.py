@@ -15,7 +15,7 @@ from ogagent.http.problems import STATUS, problems
 
 # HTTP status and code, as the interface description lists them.
 CONTRACT = {
-    400: {"malformed-json", "missing-field", "invalid-field"},
+    400: {"malformed-http", "malformed-json", "missing-field", "invalid-field"},
     401: {"credential-missing", "credential-wrong"},
     403: {"caller-not-allowed"},
     404: {"unknown-path", "disk-not-found", "partition-not-found", "job-not-found"},
@@ -26,9 +26,12 @@ CONTRACT = {
     422: {
         *("disk-not-partitioned", "too-few-partitions", "cache-missing"),
         *("method-not-supported", "repository-not-allowed"),
+        # of /plan:
+        *("repository-unreachable", "image-not-found", "image-locked", "image-changed"),
+        *("image-unknown-format", "image-corrupt", "image-too-large", "filesystem-mismatch"),
     },
     429: {"too-many-requests"},
-    503: {"stopping"},
+    503: {"stopping", "too-many-connections"},
 }
 
 
@@ -39,7 +42,8 @@ def family(kind: type[AgentError]) -> Iterator[type[AgentError]]:
 
 
 def test_every_refusal_has_a_row_and_nothing_else() -> None:
-    assert set(STATUS) == set(family(Refusal))
+    foreseen = {*family(errors.SourceError), *family(errors.ImageError)}
+    assert set(STATUS) == set(family(Refusal)) | foreseen
 
 
 def test_the_rows_are_those_of_the_interface() -> None:
@@ -63,8 +67,9 @@ async def told(aiohttp_client: AiohttpClient, error: Exception) -> tuple[int, we
 
 
 @pytest.mark.parametrize("kind", list(STATUS))
-async def test_a_refusal_is_told_in_full(aiohttp_client: AiohttpClient, kind: type[Refusal]) -> None:
-    error = kind("disk 1 is held", hint="wait", field="dsk", job_id="RestaurarImagen-dfa42888")
+async def test_a_refusal_is_told_in_full(aiohttp_client: AiohttpClient, kind: type[AgentError]) -> None:
+    names = {"field": "dsk", "job_id": "RestaurarImagen-dfa42888"} if issubclass(kind, Refusal) else {}
+    error = kind("disk 1 is held", hint="wait", **names)
     status, members = await told(aiohttp_client, error)
     assert status == STATUS[kind]
     assert isinstance(members, dict)
@@ -79,8 +84,7 @@ async def test_a_refusal_is_told_in_full(aiohttp_client: AiohttpClient, kind: ty
         "code": kind.code,
         "number": kind.number,
         "hint": "wait",
-        "field": "dsk",
-        "job_id": "RestaurarImagen-dfa42888",
+        **names,
     }
     assert ("WWW-Authenticate" in headers) == (status == 401)
     assert ("Retry-After" in headers) == (status == 429)

@@ -19,7 +19,7 @@ from pytest_aiohttp.plugin import AiohttpServer
 
 from ogagent import __version__
 from ogagent.ogcore.webhook import Again, Delivered, Outcome, Refused, Webhook, open_session, retry_after
-from ogagent.system.tls import client_context, own_identity
+from ogagent.system.tls import client_context, own_identity, server_context
 
 SECRET = "0123456789abcdef0123456789abcdef"
 REPORT = {"job_id": "RestaurarImagen-dfa42888", "progress": 41, "phase": "fetching", "der": "030-größer"}
@@ -203,7 +203,7 @@ async def test_ogcore_is_verified(
 
     app = web.Application()
     app.router.add_post("/", take)
-    server = await aiohttp_server(app, ssl=own_identity(tmp_path, ["127.0.0.1"]).context)
+    server = await aiohttp_server(app, ssl=server_context(own_identity(tmp_path, ["127.0.0.1"])))
     ca = str(tmp_path / "certificate.pem") if trusted else ""
     async with open_session(client_context(ca, "ogcore.ca"), "") as session:
         outcome = await Webhook(session, str(server.make_url("/")), SECRET).post(EVENT, REPORT)

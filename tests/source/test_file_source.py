@@ -25,6 +25,28 @@ async def test_a_whole_file(tmp_path: Path) -> None:
         assert b"".join([chunk async for chunk in source.chunks()]) == IMAGE
 
 
+async def test_links_lead_out_of_no_repository(tmp_path: Path) -> None:
+    """Neither the file's own, nor that of a directory on the way, nor a sidecar's; others are followed."""
+    inside = tmp_path / "images"
+    (inside / "sub").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    for file in (tmp_path / "outside/secret.img", inside / "sub/good.img", tmp_path / "images2"):
+        file.write_bytes(b"content")
+    (inside / "file.img").symlink_to(tmp_path / "outside/secret.img")
+    (inside / "way").symlink_to(tmp_path / "outside")
+    (inside / "neighbour.img").symlink_to(tmp_path / "images2")
+    (inside / "link.img").symlink_to("sub/good.img")
+    (inside / "link.img.lock").symlink_to(tmp_path / "outside/secret.img")
+    for name in ("file.img", "way/secret.img", "neighbour.img", "../outside/secret.img"):
+        with pytest.raises(ImageNotFound, match="leads out of"):
+            async with FileSource.open(f"{inside}/{name}", str(inside)):
+                pass
+    async with FileSource.open(f"{inside}/link.img", str(inside)) as source:
+        assert source.size == 7
+        with pytest.raises(ImageNotFound, match="leads out of"):
+            await source.sidecar(".lock")
+
+
 async def test_an_empty_file(tmp_path: Path) -> None:
     image = tmp_path / "image-test.img"
     image.touch()

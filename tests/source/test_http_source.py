@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Final
 
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 from pytest_aiohttp.plugin import AiohttpServer
 from yarl import URL
@@ -26,8 +28,8 @@ from ogagent.errors import (
     RepositoryUnreachable,
 )
 from ogagent.source.http import open_http
-from ogagent.source.resolver import Networks
-from ogagent.system.tls import client_context, own_identity
+from ogagent.source.resolver import AllowedResolver, Networks
+from ogagent.system.tls import client_context, own_identity, server_context
 
 IMAGE: Final = random.Random(1).randbytes(1_000_003)
 SIZE: Final = len(IMAGE)
@@ -351,7 +353,7 @@ async def test_a_redirect_that_leads_outside(aiohttp_server: AiohttpServer, plac
 async def test_from_https_to_http_is_no_way(aiohttp_server: AiohttpServer, tmp_path: Path) -> None:
     plain = await aiohttp_server(redirecting([]))
     app = redirecting([str(plain.make_url("/image"))])
-    server = await aiohttp_server(app, ssl=own_identity(tmp_path, ["127.0.0.1"]).context)
+    server = await aiohttp_server(app, ssl=server_context(own_identity(tmp_path, ["127.0.0.1"])))
     failure = await failure_of(server.make_url("/0"), ca=str(tmp_path / "certificate.pem"))
     assert isinstance(failure, RepositoryUnreachable)
     assert "not followed" in failure.message
@@ -364,6 +366,41 @@ async def test_a_literal_address_outside_the_networks(aiohttp_server: AiohttpSer
     assert "repository.allow" in failure.hint
 
 
+@pytest.mark.parametrize("host", ["2130706433", "127.1", "0177.0.0.1", "0x7f.1", "0x7f000001", "127.0.0.1."])
+async def test_a_number_that_is_no_address(host: str) -> None:
+    """The system would take each for 127.0.0.1 and ask no resolver."""
+    failure = await failure_of(f"http://{host}:9/image", networks=LOOPBACK)
+    assert isinstance(failure, RepositoryUnreachable)
+    assert "neither a host name nor an address" in failure.message
+
+
+class Rebinding(AbstractResolver):
+    """Answers each question with the next address."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = list(addresses)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        address = self._addresses.pop(0)
+        return [ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)]
+
+    async def close(self) -> None: ...
+
+
+async def test_a_name_keeps_its_first_address() -> None:
+    resolver = AllowedResolver(LOOPBACK, Rebinding("127.0.0.1", "192.0.2.1", "127.0.0.2"))
+    found = [(await resolver.resolve("repository", 80))[0]["host"] for _ in range(3)]
+    assert found == ["127.0.0.1"] * 3
+
+
+async def test_of_a_name_with_many_addresses_only_those_inside_count() -> None:
+    resolver = AllowedResolver(LOOPBACK, Rebinding("192.0.2.1"))
+    with pytest.raises(RepositoryNotAllowed):
+        await resolver.resolve("repository", 80)
+
+
 async def test_a_name_whose_address_is_outside_the_networks(aiohttp_server: AiohttpServer) -> None:
     url = (await aiohttp_server(statuses())).make_url("/image-test.img").with_host("localhost")
     failure = await failure_of(url, networks=ELSEWHERE)
@@ -373,7 +410,7 @@ async def test_a_name_whose_address_is_outside_the_networks(aiohttp_server: Aioh
 
 
 async def test_a_certificate_that_nobody_vouches_for(aiohttp_server: AiohttpServer, tmp_path: Path) -> None:
-    context: ssl.SSLContext = own_identity(tmp_path, ["127.0.0.1"]).context
+    context: ssl.SSLContext = server_context(own_identity(tmp_path, ["127.0.0.1"]))
     url = (await aiohttp_server(statuses(), ssl=context)).make_url("/image-test.img")
     failure = await failure_of(url)
     assert isinstance(failure, RepositoryUnreachable)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ogagent.errors import SettingsError
-from ogagent.system.tls import ServerIdentity, client_context, given_identity, own_identity
+from ogagent.system.tls import ServerIdentity, client_context, given_identity, own_identity, server_context
 
 
 async def peer_certificate(identity: ServerIdentity, client: ssl.SSLContext, host: str = "127.0.0.1") -> bytes:
@@ -24,7 +24,7 @@ async def peer_certificate(identity: ServerIdentity, client: ssl.SSLContext, hos
     async def goodbye(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    server = await asyncio.start_server(goodbye, "127.0.0.1", 0, ssl=identity.context)
+    server = await asyncio.start_server(goodbye, "127.0.0.1", 0, ssl=server_context(identity))
     async with server:
         port = server.sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname=host)
@@ -63,7 +63,7 @@ async def test_a_client_refuses_another_host(tmp_path: Path) -> None:
 
 def test_nothing_below_tls_1_2_is_spoken(tmp_path: Path) -> None:
     identity = own_identity(tmp_path, ["127.0.0.1"])
-    assert identity.context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert server_context(identity).minimum_version is ssl.TLSVersion.TLSv1_2
     assert client_context("", "ogcore.ca").minimum_version is ssl.TLSVersion.TLSv1_2
 
 
@@ -74,7 +74,13 @@ def test_nobody_else_may_read_the_key(tmp_path: Path) -> None:
 
 
 def test_the_certificate_stays_over_restarts(tmp_path: Path) -> None:
-    assert own_identity(tmp_path, []).fingerprint == own_identity(tmp_path, ["127.0.0.9"]).fingerprint
+    first = own_identity(tmp_path, ["127.0.0.8", "127.0.0.9"]).fingerprint
+    assert own_identity(tmp_path, ["127.0.0.9", "0.0.0.0"]).fingerprint == first
+
+
+def test_an_address_that_it_does_not_name_is_a_reason_for_a_new_one(tmp_path: Path) -> None:
+    first = own_identity(tmp_path, ["127.0.0.8"]).fingerprint
+    assert own_identity(tmp_path, ["127.0.0.8", "127.0.0.9"]).fingerprint != first
 
 
 @pytest.mark.parametrize("damage", ["empty", "garbage", "cut", "other key", "exposed", "left over"])
@@ -169,5 +175,6 @@ def made_certificate(key: ec.EllipticCurvePrivateKey, start: int, end: int) -> x
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now + timedelta(days=start))
         .not_valid_after(now + timedelta(days=end))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(socket.gethostname())]), critical=False)
         .sign(key, hashes.SHA256())
     )

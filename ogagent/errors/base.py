@@ -1,0 +1,42 @@
+"""What all errors have in common, and those that belong to no call and no restore."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AgentError(Exception):
+    code: ClassVar[str] = "internal"
+    number: ClassVar[int] = 40
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def der(self) -> str:
+        """The error as OpenGnsys reports it: number, dash, text (``030-The image needs …``)."""
+        return f"{self.number:03d}-{self.message}"
+
+
+class SettingsError(AgentError):
+    code = "settings"
+    number = 1
+
+
+class Interrupted(AgentError):
+    code = "interrupted"
+    number = 93
+
+
+class ToolMissing(AgentError):
+    code = "tool-missing"
+
+
+class ToolFailed(AgentError):
+    code = "tool-failed"
+
+
+class InternalError(AgentError):
+    code = "internal"

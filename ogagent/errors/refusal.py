@@ -1,0 +1,155 @@
+"""A call is turned down; nothing was touched."""
+
+from __future__ import annotations
+
+from ogagent.errors.base import AgentError
+
+
+class Refusal(AgentError):
+    """``field`` names the member of the request, ``job_id`` the job, that stands in the way."""
+
+    code = "refused"
+    number = 1
+
+    def __init__(self, message: str, *, hint: str = "", field: str = "", job_id: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+        self.job_id = job_id
+
+
+class BadCall(Refusal):
+    code = "invalid-field"
+
+
+class MalformedHttp(BadCall):
+    code = "malformed-http"
+
+
+class MalformedJson(BadCall):
+    code = "malformed-json"
+
+
+class MissingField(BadCall):
+    code = "missing-field"
+
+
+class InvalidField(BadCall):
+    code = "invalid-field"
+
+
+class NotJson(BadCall):
+    code = "not-json"
+
+
+class BodyTooLarge(BadCall):
+    code = "body-too-large"
+
+
+class MethodNotAllowed(BadCall):
+    code = "method-not-allowed"
+
+
+class AccessDenied(Refusal):
+    code = "caller-not-allowed"
+
+
+class CredentialMissing(AccessDenied):
+    code = "credential-missing"
+
+
+class CredentialWrong(AccessDenied):
+    code = "credential-wrong"
+
+
+class CallerNotAllowed(AccessDenied):
+    code = "caller-not-allowed"
+
+
+class TooManyRequests(AccessDenied):
+    code = "too-many-requests"
+
+
+class NotFound(Refusal):
+    code = "unknown-path"
+    number = 2
+
+
+class UnknownPath(NotFound):
+    code = "unknown-path"
+
+
+class DiskNotFound(NotFound):
+    code = "disk-not-found"
+
+
+class PartitionNotFound(NotFound):
+    code = "partition-not-found"
+
+
+class JobNotFound(NotFound):
+    code = "job-not-found"
+
+
+class InTheWay(Refusal):
+    code = "disk-busy"
+
+
+class DiskBusy(InTheWay):
+    code = "disk-busy"
+    number = 4
+
+
+class PartitionInUse(InTheWay):
+    code = "partition-in-use"
+    number = 3
+
+
+class TargetIsCache(InTheWay):
+    code = "target-is-cache"
+    number = 3
+
+
+class TargetIsSystem(InTheWay):
+    code = "target-is-system"
+    number = 3
+
+
+class JobFinished(InTheWay):
+    code = "job-finished"
+
+
+class Impossible(Refusal):
+    code = "disk-not-partitioned"
+
+
+class DiskNotPartitioned(Impossible):
+    code = "disk-not-partitioned"
+    number = 2
+
+
+class TooFewPartitions(Impossible):
+    code = "too-few-partitions"
+    number = 2
+
+
+class CacheMissing(Impossible):
+    code = "cache-missing"
+    number = 15
+
+
+class MethodNotSupported(Impossible):
+    code = "method-not-supported"
+
+
+class RepositoryNotAllowed(Impossible):
+    code = "repository-not-allowed"
+    number = 23
+
+
+class TooManyConnections(Refusal):
+    code = "too-many-connections"
+
+
+class Stopping(Refusal):
+    code = "stopping"
+    number = 4

@@ -1,0 +1,92 @@
+"""A job that was accepted fails."""
+
+from __future__ import annotations
+
+from ogagent.errors.base import AgentError
+
+
+class RestoreError(AgentError):
+    code = "restore-failed"
+    number = 5
+
+
+class SourceError(RestoreError):
+    code = "repository-unreachable"
+    number = 23
+
+
+class RepositoryUnreachable(SourceError):
+    """Also for a repository that answers, but refuses (401, 403) or fails to speak HTTP properly."""
+
+    code = "repository-unreachable"
+
+
+class ImageNotFound(SourceError):
+    code = "image-not-found"
+    number = 2
+
+
+class ImageLocked(SourceError):
+    code = "image-locked"
+    number = 4
+
+
+class ImageChanged(SourceError):
+    """The repository holds another file now than the one the job began with."""
+
+    code = "image-changed"
+    number = 33
+
+
+class ImageError(RestoreError):
+    code = "image-corrupt"
+    number = 33
+
+
+class UnknownImage(ImageError):
+    code = "image-unknown-format"
+
+
+class ImageCorrupt(ImageError):
+    code = "image-corrupt"
+
+
+class ImageTooLarge(ImageError):
+    code = "image-too-large"
+    number = 30
+
+
+class FilesystemMismatch(ImageError):
+    code = "filesystem-mismatch"
+    number = 20
+
+
+class SignatureRefused(ImageError):
+    code = "signature-refused"
+    number = 90
+
+
+class DeviceError(RestoreError):
+    code = "write-failed"
+    number = 14
+
+
+class WriteFailed(DeviceError):
+    code = "write-failed"
+
+
+class ReadBackDiffers(DeviceError):
+    code = "read-back-differs"
+    number = 91
+
+
+class DiskChanged(DeviceError):
+    code = "disk-changed"
+    number = 92
+
+
+class DeviceBusy(DeviceError):
+    """Somebody else holds the partition now; it was free when the job was accepted."""
+
+    code = "partition-in-use"
+    number = 3

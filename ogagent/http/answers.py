@@ -1,0 +1,51 @@
+"""The answers that are no values of the model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from ogagent.model.job import Job, State
+
+
+class Accepted(Struct, frozen=True):
+    job_id: str
+
+
+class Ended(Struct, frozen=True):
+    job_id: str
+    state: State
+
+
+class JobList(Struct, frozen=True):
+    jobs: list[Job]
+
+
+class Status(Struct, frozen=True):
+    status: Literal["oglive", "busy"]
+    loggedin: bool
+
+
+class Health(Struct, frozen=True):
+    ok: bool
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 9457, with members of our own.
+
+    ``error`` repeats ``detail`` because that is what ogCore shows; ``number`` is the one that OpenGnsys users know;
+    ``instance`` ties the answer to the log.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    error: str
+    code: str
+    number: int
+    hint: str = ""
+    field: str = ""
+    job_id: str = ""
+    instance: str = ""

@@ -1,0 +1,179 @@
+"""Every call of the agent, with all that it may be refused with. What is not in here does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from msgspec import Struct
+
+from ogagent import errors
+from ogagent.errors import AgentError, InternalError
+from ogagent.http import handlers
+from ogagent.http.answers import Accepted, Ended, Health, JobList, Status
+from ogagent.http.events import follow_job
+from ogagent.http.metrics import show_metrics
+from ogagent.model.disk import Inventory
+from ogagent.model.job import Job
+from ogagent.model.plan import Preview
+from ogagent.model.request import RESTORE_SCHEMA
+
+EVENT_STREAM: Final = "text/event-stream"
+
+Refusals = tuple[type[AgentError], ...]
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """``answer`` is what 200 holds: a type for JSON, otherwise a media type. ``body`` is the JSON schema of the body.
+
+    ``refusals`` are those of the call itself, beside what every call may be refused with.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answer: Any
+    body: Mapping[str, Any] | None = None
+    refusals: Refusals = ()
+    open: bool = False
+    """Needs no credential."""
+
+    def route(self) -> web.RouteDef:
+        if self.method == "GET":  # nobody asks for the headers alone of something without end
+            return web.get(self.path, self._answer, allow_head=self.answer != EVENT_STREAM)
+        return web.route(self.method, self.path, self._answer)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self.handler(request)
+        except AgentError as error:
+            if type(error) in self.refusals or not isinstance(error, errors.Refusal | errors.RestoreError):
+                raise
+            raise InternalError(f"{self.method} {self.path} does not say that it may answer {error.code}") from error
+
+
+FROM_ANYONE: Final[Refusals] = (errors.MalformedHttp, errors.TooManyConnections)
+WITHOUT_CREDENTIAL: Final[Refusals] = (
+    *(errors.CredentialMissing, errors.CredentialWrong),
+    *(errors.CallerNotAllowed, errors.TooManyRequests),
+)
+OFF_THE_MAP: Final[Refusals] = (errors.UnknownPath, errors.MethodNotAllowed)
+"""Of what is no call at all."""
+
+_BODY: Final[Refusals] = (
+    *(errors.MalformedJson, errors.NotJson, errors.BodyTooLarge),
+    *(errors.MissingField, errors.InvalidField),
+)
+_PLAN: Final[Refusals] = (
+    *_BODY,
+    *(errors.DiskNotFound, errors.PartitionNotFound, errors.DiskBusy, errors.PartitionInUse),
+    *(errors.TargetIsCache, errors.TargetIsSystem, errors.DiskNotPartitioned, errors.TooFewPartitions),
+    *(errors.CacheMissing, errors.MethodNotSupported, errors.RepositoryNotAllowed, errors.Stopping),
+)
+_FORESEEN: Final[Refusals] = (
+    *(errors.RepositoryUnreachable, errors.ImageNotFound, errors.ImageLocked, errors.ImageChanged),
+    *(errors.UnknownImage, errors.ImageCorrupt, errors.ImageTooLarge, errors.FilesystemMismatch),
+)
+_CANCEL: Final[Refusals] = (errors.JobNotFound, errors.JobFinished)
+
+_JOB_ID: Final = {
+    "type": "object",
+    "required": ["job_id"],
+    "properties": {"job_id": {"type": "string", "minLength": 1, "maxLength": 200}},
+}
+
+CALLS: Final = (
+    Call(
+        method="POST",
+        path="/CloningEngine/RestaurarImagen",
+        handler=handlers.restore_image,
+        summary="Restore an image onto a partition; the job goes on in the background",
+        body=RESTORE_SCHEMA,
+        answer=Accepted,
+        refusals=_PLAN,
+    ),
+    Call(
+        method="POST",
+        path="/CloningEngine/KillJob",
+        handler=handlers.kill_job,
+        summary="Cancel a job; the answer comes when nothing of it is left",
+        body=_JOB_ID,
+        answer=Ended,
+        refusals=(*_BODY, *_CANCEL),
+    ),
+    Call(
+        method="POST",
+        path="/plan",
+        handler=handlers.show_plan,
+        summary="What RestaurarImagen would do with this body, or why not; nothing is written",
+        body=RESTORE_SCHEMA,
+        answer=Preview,
+        refusals=(*_PLAN, *_FORESEEN),
+    ),
+    Call(method="GET", path="/jobs", handler=handlers.show_jobs, summary="All jobs, newest first", answer=JobList),
+    Call(
+        method="GET",
+        path="/jobs/{job_id}",
+        handler=handlers.show_job,
+        summary="One job",
+        answer=Job,
+        refusals=(errors.JobNotFound,),
+    ),
+    Call(
+        method="DELETE",
+        path="/jobs/{job_id}",
+        handler=handlers.delete_job,
+        summary="Cancel a job, as KillJob does",
+        answer=Ended,
+        refusals=_CANCEL,
+    ),
+    Call(
+        method="GET",
+        path="/jobs/{job_id}/events",
+        handler=follow_job,
+        summary="One job as Server-Sent Events: a data line with the job as JSON at each change, the final one last",
+        answer=EVENT_STREAM,
+        refusals=(errors.JobNotFound, errors.TooManyRequests),
+    ),
+    Call(
+        method="GET",
+        path="/metrics",
+        handler=show_metrics,
+        summary="Counters for Prometheus",
+        answer="text/plain",
+    ),
+    Call(
+        method="GET",
+        path="/disks",
+        handler=handlers.show_disks,
+        summary="The disks and partitions of this machine",
+        answer=Inventory,
+    ),
+    Call(
+        method="GET",
+        path="/openapi.json",
+        handler=handlers.show_interface,
+        summary="This description",
+        answer=dict[str, Any],
+    ),
+    Call(
+        method="GET",
+        path="/opengnsys/status",
+        handler=handlers.show_status,
+        summary="Whether a job runs",
+        answer=Status,
+        open=True,
+    ),
+    Call(
+        method="GET",
+        path="/healthz",
+        handler=handlers.show_health,
+        summary="Whether the agent answers",
+        answer=Health,
+        open=True,
+    ),
+)
+OPEN_PATHS: Final = frozenset(call.path for call in CALLS if call.open)

@@ -1,0 +1,105 @@
+"""What the agent says of itself: complete, and true."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from aiohttp import web
+from jsonschema_rs import validator_for
+from pytest_aiohttp.plugin import AiohttpClient
+
+from ogagent import errors
+from ogagent.http.answers import Health
+from ogagent.http.calls import CALLS, Call
+from ogagent.http.openapi import openapi_document
+from ogagent.http.problems import STATUS, problems
+from ogagent.model.request import RESTORE_SCHEMA, restore_request
+
+DOCUMENT = openapi_document(CALLS)
+
+
+def responses() -> list[tuple[str, dict[str, Any]]]:
+    operations = [operation for path in DOCUMENT["paths"].values() for operation in path.values()]
+    return [pair for operation in operations for pair in operation["responses"].items()]
+
+
+def test_it_is_json_and_every_reference_leads_somewhere() -> None:
+    text = json.dumps(DOCUMENT)
+    names = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert names <= set(DOCUMENT["components"]["schemas"])
+
+
+def test_every_refusal_appears_with_its_status() -> None:
+    off_the_map = list(DOCUMENT["components"]["responses"].items())
+    told = json.dumps([responses(), off_the_map])
+    missing = [kind.code for kind in STATUS if not kind.__subclasses__() and f'"{kind.code}"' not in told]
+    assert missing == []
+    for status, answer in responses():
+        for kind in STATUS:
+            schema = answer["content"].get("application/problem+json", {}).get("schema", {})
+            codes = schema.get("allOf", [{}, {"properties": {"code": {"enum": []}}}])[1]["properties"]["code"]["enum"]
+            if kind.code in codes and not kind.__subclasses__():
+                assert status == str(STATUS[kind])
+
+
+def test_only_the_open_calls_need_no_credential() -> None:
+    free = [
+        path for path, calls in DOCUMENT["paths"].items() if any(each.get("security") == [] for each in calls.values())
+    ]
+    assert sorted(free) == ["/healthz", "/opengnsys/status"]
+
+
+async def test_a_refusal_that_a_call_does_not_name_is_a_bug(aiohttp_client: AiohttpClient) -> None:
+    async def unruly(request: web.Request) -> web.Response:
+        raise errors.DiskBusy("disk 1 is held")
+
+    call = Call(method="GET", path="/", handler=unruly, summary="", answer=Health)
+    app = web.Application(middlewares=[problems])
+    app.add_routes([call.route()])
+    client = await aiohttp_client(app)
+    async with client.get("/") as response:
+        assert (response.status, (await response.json(content_type=None))["code"]) == (500, "internal")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"dsk": 0},
+        {"dsk": "01"},
+        {"dsk": "1000"},
+        {"par": "x"},
+        {"par": None},
+        {"idi": ""},
+        {"nci": "a/b/c"},
+        {"nci": "../x"},
+        {"nci": "a/.b"},
+        {"nci": "a..b"},
+        {"nci": "x" * 201},
+        {"ipr": "http://x"},
+        {"cpt": "12345"},
+        {"nfn": "KillJob"},
+        {"ids": []},
+        {"ifs": True},
+        {"cpt": ""},
+        {"nci": "dir/image-test.v2."},
+        {"ipr": "::1"},
+        {"method": "UNICAST-DIRECT x"},
+        {"more": [1]},
+        {"ids": None},
+        {"dsk": -1},
+        {"cpt": 83},
+        {"cpt": 83000},
+    ],
+)
+def test_the_schema_of_the_call_and_its_check_agree(members: dict[str, Any]) -> None:
+    body = {"dsk": 1, "par": "2", "idi": 7, "nci": "image-test", "ipr": "192.168.68.55", **members}
+    try:
+        restore_request(body)
+    except errors.BadCall:
+        accepted = False
+    else:
+        accepted = True
+    assert validator_for(dict(RESTORE_SCHEMA)).is_valid(body) is accepted
