@@ -50,7 +50,7 @@ _KINDS: Final[Mapping[int, tuple[type[AgentError], ...]]] = {
         # What a job would fail with; said by /plan alone.
         *(errors.SourceError, errors.RepositoryUnreachable, errors.ImageNotFound, errors.ImageLocked),
         *(errors.ImageChanged, errors.ImageError, errors.UnknownImage, errors.ImageCorrupt),
-        *(errors.ImageTooLarge, errors.FilesystemMismatch),
+        *(errors.ImageTooLarge, errors.FilesystemMismatch, errors.SignatureRefused),
     ),
     429: (errors.TooManyRequests,),
     503: (errors.Stopping, errors.TooManyConnections),
