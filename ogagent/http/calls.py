@@ -76,6 +76,7 @@ _PLAN: Final[Refusals] = (
 _FORESEEN: Final[Refusals] = (
     *(errors.RepositoryUnreachable, errors.ImageNotFound, errors.ImageLocked, errors.ImageChanged),
     *(errors.UnknownImage, errors.ImageCorrupt, errors.ImageTooLarge, errors.FilesystemMismatch),
+    errors.SignatureRefused,
 )
 _CANCEL: Final[Refusals] = (errors.JobNotFound, errors.JobFinished)
 

@@ -28,7 +28,7 @@ CONTRACT = {
         *("method-not-supported", "repository-not-allowed"),
         # of /plan:
         *("repository-unreachable", "image-not-found", "image-locked", "image-changed"),
-        *("image-unknown-format", "image-corrupt", "image-too-large", "filesystem-mismatch"),
+        *("image-unknown-format", "image-corrupt", "image-too-large", "filesystem-mismatch", "signature-refused"),
     },
     429: {"too-many-requests"},
     503: {"stopping", "too-many-connections"},
