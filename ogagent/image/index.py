@@ -95,7 +95,7 @@ def decode(data: bytes) -> ImageIndex:
     """Raises ImageCorrupt for what is not an index, or one that contradicts itself."""
     try:
         index = msgspec.msgpack.decode(unpack_frame(data, LARGEST_INDEX), type=ImageIndex)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ImageCorrupt(f"the image's index cannot be read: {error}") from error
     except ImageCorrupt as error:
         raise ImageCorrupt(f"the image's index cannot be read: {error.message}") from error

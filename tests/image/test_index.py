@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ogagent.errors import ImageCorrupt, SettingsError, SignatureRefused
@@ -83,6 +83,8 @@ def test_an_impossible_index(change: dict[str, Any]) -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=300))
+@example(b"\x81\xa5\0\0\0\0\x80")  # a name that is no UTF-8
+@example(b"\x81\xa1x" + b"\x91" * 100_000)  # lists in lists
 def test_arbitrary_bytes(data: bytes) -> None:
     for encoded in (data, pack_frame(data, 1)):
         with pytest.raises(ImageCorrupt):
