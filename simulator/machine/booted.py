@@ -22,7 +22,7 @@ from msgspec import Struct
 from simulator import __version__
 from simulator.errors import LabError
 from simulator.ext4 import read_file
-from simulator.machine.gpt import read_table
+from simulator.machine.table import read_disk
 from simulator.tree import MIB
 
 _OS_RELEASE: Final = "/usr/lib/os-release"
@@ -46,14 +46,13 @@ class Booted(Struct, frozen=True, kw_only=True):
 def installed_system(disk: Path, partition: int) -> str:
     """The name of the system that would boot. Raises LabError when none would."""
     with disk.open("rb") as file:
-        table = read_table(file.fileno())
-        entries = [entry for entry in table.entries if entry.number == partition] if table else []
-        if not entries:
+        row = read_disk(file.fileno()).row(partition)
+        if row is None:
             raise LabError(f"{disk} has no partition {partition}")
-        file.seek(entries[0].start)
+        file.seek(row.start)
         if not any(file.read(MIB)):
             raise LabError(f"partition {partition} of {disk} does not boot: its first MiB is empty")
-    text = read_file(disk, _OS_RELEASE, offset=entries[0].start)
+    text = read_file(disk, _OS_RELEASE, offset=row.start)
     name = re.search(r'^PRETTY_NAME="?([^"\n]+)', text, re.MULTILINE)
     if not name:
         raise LabError(f"partition {partition} of {disk} does not boot: it holds no {_OS_RELEASE}")

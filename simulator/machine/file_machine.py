@@ -16,28 +16,33 @@ from ogagent.disk.device import BlockDevice
 from ogagent.disk.machine import Device
 from ogagent.disk.operating_system import operating_system
 from ogagent.errors import DeviceBusy, DiskChanged
-from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.model.disk import Disk, Inventory, Partition, TableKind
 from ogagent.model.plan import Target
 from simulator.faults import Faults, no_faults
 from simulator.machine.faulty_device import FaultyDevice
-from simulator.machine.gpt import Entry, Table, read_table
+from simulator.machine.profile import MachineProfile
+from simulator.machine.table import DiskTable, Row, read_disk
 
-_SECTOR_SIZE: Final = 512
 _MODEL: Final = "disk that is a file"
 
 
 class FileMachine:
-    """Implements ``ogagent.disk.machine.Machine``. The files are disk 1, 2, … in this order; their tables are GPT.
+    """Implements ``ogagent.disk.machine.Machine``. The files are disk 1, 2, … in this order.
 
-    ``faults`` is asked at each operation on a partition that is open; it may change any time.
+    ``faults`` is asked at each operation on a partition that is open; it may change any time. ``profile`` tells what a
+    file cannot: the model of a disk, and what is mounted.
     """
 
-    def __init__(self, disks: Sequence[Path], faults: Faults = no_faults) -> None:
+    def __init__(
+        self, disks: Sequence[Path], faults: Faults = no_faults, profile: MachineProfile | None = None
+    ) -> None:
         self._disks = [path.resolve() for path in disks]
         self._faults = faults
+        self._models = [disk.model for disk in profile.disks] if profile else []
+        self._mounts = _mounts(profile)
 
     async def inventory(self) -> Inventory:
-        disks = [await _read_disk(number, path) for number, path in enumerate(self._disks, start=1)]
+        disks = [await self._read_disk(number, path) for number, path in enumerate(self._disks, start=1)]
         return Inventory(disks=mark_cache(disks))
 
     @contextmanager
@@ -62,46 +67,57 @@ class FileMachine:
         finally:
             device.close()
 
+    async def _read_disk(self, number: int, path: Path) -> Disk:
+        table = await asyncio.to_thread(_read_table, path)
+        kind = table.kind
+        partitions = (
+            [await _read_partition(path, kind, row, self._mounts.get((number, row.number))) for row in table.rows]
+            if kind
+            else []
+        )
+        return Disk(
+            disk=number,
+            device=str(path),
+            identity=_identity(path, table.size),
+            model=self._models[number - 1] if number <= len(self._models) else _MODEL,
+            size=table.size,
+            sector_size=table.sector_size,
+            table=kind,
+            partitions=tuple(partitions),
+        )
 
-async def _read_disk(number: int, path: Path) -> Disk:
-    table, size = await asyncio.to_thread(_read_table, path)
-    partitions = [await _read_partition(path, entry) for entry in table.entries] if table else []
-    return Disk(
-        disk=number,
-        device=str(path),
-        identity=_identity(path, size),
-        model=_MODEL,
-        size=size,
-        sector_size=table.sector_size if table else _SECTOR_SIZE,
-        table="gpt" if table else None,
-        partitions=tuple(partitions),
-    )
+
+def _mounts(profile: MachineProfile | None) -> dict[tuple[int, int], str]:
+    """By disk and partition."""
+    disks = enumerate(profile.disks if profile else (), start=1)
+    return {(number, part.number): part.mounted for number, disk in disks for part in disk.partitions if part.mounted}
 
 
-async def _read_partition(path: Path, entry: Entry) -> Partition:
-    inside = await asyncio.to_thread(_probe, path, entry)
+async def _read_partition(path: Path, table: TableKind, row: Row, mounted: str | None) -> Partition:
+    inside = await asyncio.to_thread(_probe, path, row)
     return Partition(
-        partition=entry.number,
-        device=f"{path}#{entry.number}",
-        start=entry.start,
-        size=entry.size,
-        code=partition_code("gpt", entry.type),
+        partition=row.number,
+        device=f"{path}#{row.number}",
+        start=row.start,
+        size=row.size,
+        code=partition_code(table, row.type),
         filesystem=inside.filesystem,
         label=inside.label,
-        name=entry.name,
-        os=await operating_system(str(path), entry.start, inside.filesystem),
+        name=row.name,
+        os=await operating_system(str(path), row.start, inside.filesystem),
         used=inside.used,
+        mounted=mounted,
     )
 
 
-def _read_table(path: Path) -> tuple[Table | None, int]:
+def _read_table(path: Path) -> DiskTable:
     with path.open("rb") as file:
-        return read_table(file.fileno()), os.fstat(file.fileno()).st_size
+        return read_disk(file.fileno())
 
 
-def _probe(path: Path, entry: Entry) -> content.Content:
+def _probe(path: Path, row: Row) -> content.Content:
     with path.open("rb") as file:
-        return content.probe(file.fileno(), entry.start, entry.size)
+        return content.probe(file.fileno(), row.start, row.size)
 
 
 def _identity(path: Path, size: int) -> str:
@@ -119,7 +135,6 @@ def _compare(fd: int, path: Path, target: Target) -> None:
     identity = _identity(path, os.fstat(fd).st_size)
     if identity != target.identity:
         raise DiskChanged(f"{path} is disk {identity} now, it was {target.identity}")
-    table = read_table(fd)
-    found = [(entry.start, entry.size) for entry in table.entries if entry.number == target.partition] if table else []
-    if found != [(target.start, target.size)]:
+    row = read_disk(fd).row(target.partition)
+    if row is None or (row.start, row.size) != (target.start, target.size):
         raise DiskChanged(f"{path}: partition {target.partition} is not where it was")

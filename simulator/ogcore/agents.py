@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import msgspec
 from msgspec import Struct
 
 from simulator.ogcore.clients import Client, Started
+from simulator.ogcore.views import DiskView, JobView
 
 _CALL_TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=3)
+_PLAN_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, sock_connect=3)
 _STATUS_TIMEOUT: Final = aiohttp.ClientTimeout(total=3)
-_LONGEST_ANSWER: Final = 1 << 16
+_LONGEST_ANSWER: Final = 1 << 18
 GARBLED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """All that msgspec raises for JSON that cannot be read; the last one for JSON that is nested too deeply."""
+
+T = TypeVar("T")
 
 
 class Status(Struct, frozen=True):
     status: str
     loggedin: bool = False
+
+
+class DiskList(Struct, frozen=True):
+    disks: tuple[DiskView, ...]
 
 
 class Answer(Struct, frozen=True):
@@ -53,15 +61,40 @@ class Agents:
     async def kill(self, client: Client, job_id: str) -> Answer:
         return await self._call(client, "POST", "/CloningEngine/KillJob", {"job_id": job_id}, _CALL_TIMEOUT)
 
+    async def plan(self, client: Client, members: Mapping[str, str]) -> Answer:
+        return await self._call(client, "POST", "/plan", members, _PLAN_TIMEOUT)
+
+    async def disks(self, client: Client) -> tuple[DiskView, ...]:
+        return (await self._look(client, "/disks", DiskList)).disks
+
+    async def job(self, client: Client, job_id: str) -> JobView:
+        return await self._look(client, f"/jobs/{job_id}", JobView)
+
+    async def _look(self, client: Client, path: str, kind: type[T]) -> T:
+        """Raises Unreachable, also for an answer that is none."""
+        answer = await self._call(client, "GET", path, None, _CALL_TIMEOUT, secret=True)
+        try:
+            return msgspec.convert(answer.members, kind)
+        except msgspec.ValidationError as error:
+            said = answer.members.get("error") or error
+            raise Unreachable(f"{client.name} cannot tell at {path}: {said}") from None
+
     async def _call(
-        self, client: Client, method: str, path: str, members: Mapping[str, str] | None, timeout: aiohttp.ClientTimeout
+        self,
+        client: Client,
+        method: str,
+        path: str,
+        members: Mapping[str, str] | None,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        secret: bool = False,
     ) -> Answer:
         agent = client.agent
         if agent is None:
             raise Unreachable(f"{client.name} is off")
         url = f"https://{client.ip}:{client.port}{path}"
         # The state of a client is for everybody to ask; the secret goes out only where it is needed.
-        headers = {"Authorization": agent.secret} if members is not None else {}
+        headers = {"Authorization": agent.secret} if secret or members is not None else {}
         try:
             request = self._session.request(
                 method, url, json=members, headers=headers, ssl=_pin(agent), timeout=timeout, allow_redirects=False

@@ -6,16 +6,19 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import aiohttp
 from aiohttp import web
 
 from simulator.ogcore.agents import Agents, Unreachable
-from simulator.ogcore.clients import Client, Clients
+from simulator.ogcore.clients import Client, Clients, ClientState
+from simulator.ogcore.commands import Commands
 from simulator.ogcore.images import Images
 from simulator.ogcore.rest import Rest
-from simulator.ogcore.traces import Traces
+from simulator.ogcore.store import Store
+from simulator.ogcore.traces import Trace, Traces
 from simulator.ogcore.webhook import Webhook
 
 _LARGEST_BODY: Final = 1 << 18
@@ -25,33 +28,44 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def ogcore_app(
-    clients: Iterable[Client], *, repository: str, repository_tls: ssl.SSLContext | None = None
+    clients: Iterable[Client],
+    *,
+    repository: str,
+    repository_tls: ssl.SSLContext | None = None,
+    memory: Path | None = None,
 ) -> web.Application:
-    """``repository`` is the URL of its server. State is in memory: a new ogCore knows nobody."""
+    """``repository`` is the URL of its server. Without a file for its ``memory``, a new ogCore knows nobody."""
+    store = Store(memory)
     session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
     room, traces, agents = Clients(clients), Traces(), Agents(session)
+    images = Images(session, repository, repository_tls)
+    store.load(room, traces)
 
     async def running(_: web.Application) -> AsyncIterator[None]:
-        watch = asyncio.create_task(_watch(room, agents))
+        watch = asyncio.create_task(_watch(room, traces, agents, store))
         yield
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
         await session.close()
+        await store.close()
 
     app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_errors_as_json])
-    Rest(room, traces, agents, Images(session, repository, repository_tls)).add_routes(app)
-    Webhook(room, traces).add_routes(app)
+    Rest(room, traces, agents, images).add_routes(app)
+    Commands(room, traces, agents, images, store).add_routes(app)
+    Webhook(room, traces, store).add_routes(app)
     app.cleanup_ctx.append(running)
     return app
 
 
-async def _watch(clients: Clients, agents: Agents) -> None:
+async def _watch(clients: Clients, traces: Traces, agents: Agents, store: Store) -> None:
     while True:
         async with asyncio.TaskGroup() as group:
             for client in clients.all():
                 if client.agent:
                     group.create_task(_ask(client, agents))
+            for trace in traces.without_job():
+                group.create_task(_remember_job(trace, clients, agents, store))
         await asyncio.sleep(_ASK_EVERY_S)
 
 
@@ -65,6 +79,16 @@ async def _ask(client: Client, agents: Agents) -> None:
     else:
         if client.agent is asked:
             client.answered(answer.status, logged_in=answer.loggedin)
+
+
+async def _remember_job(trace: Trace, clients: Clients, agents: Agents, store: Store) -> None:
+    """The agent's own account of it: where the time went, and what to do about an error."""
+    client = clients.named(trace.client)
+    if client and client.state in {ClientState.OG_LIVE, ClientState.BUSY}:
+        trace.looks += 1
+        with suppress(Unreachable):
+            trace.job = await agents.job(client, trace.job_id)
+            await store.save_trace(trace)
 
 
 @web.middleware

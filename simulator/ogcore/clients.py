@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
+
+from simulator.errors import LabError
+from simulator.ogcore.views import ClientView, InventoryView
 
 AGENT_PORT: Final = 8000
 
@@ -46,7 +51,10 @@ class Started(Struct, frozen=True):
 
 
 class Client(Struct, kw_only=True):
-    """``agent`` is None while nobody has said that he is there; the client is off then."""
+    """``agent`` is None while nobody has said that he is there; the client is off then, or on its way.
+
+    ``inventory`` is what its disks were when it was asked last.
+    """
 
     name: str
     mac: str
@@ -56,6 +64,12 @@ class Client(Struct, kw_only=True):
     room: str = "Aula Demo"
     state: ClientState = ClientState.OFF
     agent: Started | None = None
+    inventory: InventoryView = InventoryView()
+
+    def booting(self) -> None:
+        """Switched on, or restarting: whoever was there is gone."""
+        self.agent = None
+        self.state = ClientState.INITIALIZING
 
     def started(self, agent: Started) -> None:
         self.agent = agent
@@ -73,19 +87,32 @@ class Client(Struct, kw_only=True):
     def silent(self) -> None:
         self.state = ClientState.OFF
 
-    def view(self) -> dict[str, object]:
-        """For everybody: without the secret."""
-        system = self.agent.osversion if self.agent else ""
-        version = self.agent.agent_version if self.agent else ""
-        place = {"name": self.name, "mac": self.mac, "ip": self.ip, "port": self.port}
-        return {
-            **place,
-            "centre": self.centre,
-            "room": self.room,
-            "state": self.state,
-            "system": system,
-            "agent": version,
-        }
+    def view(self) -> ClientView:
+        return ClientView(
+            name=self.name,
+            mac=self.mac,
+            ip=self.ip,
+            port=self.port,
+            centre=self.centre,
+            room=self.room,
+            state=self.state,
+            system=self.agent.osversion if self.agent else "",
+            agent=self.agent.agent_version if self.agent else "",
+        )
+
+
+class ClientPlace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One client in a file of clients."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,63}$")]
+    ip: str
+    mac: str = ""
+    port: Annotated[int, Meta(ge=1, le=65535)] = AGENT_PORT
+    centre: str = "Centro Demo"
+    room: str = "Aula Demo"
+
+    def client(self) -> Client:
+        return Client(name=self.name, mac=self.mac, ip=self.ip, port=self.port, centre=self.centre, room=self.room)
 
 
 class Clients:
@@ -102,9 +129,26 @@ class Clients:
         return next((client for client in self._clients.values() if client.ip == ip), None)
 
 
-def demo_room() -> tuple[Client, ...]:
-    """The two clients of OpenGnsys' demonstration, on loopback addresses modelled on 192.168.2.0/24."""
-    return (
-        Client(name="modelo", mac="08:00:27:4F:BE:38", ip="127.0.2.2"),
-        Client(name="pc1", mac="08:00:27:0b:88:be", ip="127.0.2.3"),
+def read_clients(path: Path) -> tuple[Client, ...]:
+    """From a JSON file: a list of objects with ``name``, ``mac``, ``ip``, and more if need be. Raises LabError."""
+    try:
+        places = msgspec.json.decode(path.read_bytes(), type=list[ClientPlace])
+    except OSError as error:
+        raise LabError(f"{path} cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        hint = 'it is written like this: [{"name": "pc1", "mac": "08:00:27:0b:88:be", "ip": "192.168.2.3"}]'
+        raise LabError(f"{path} is no list of clients: {error}", hint=hint) from None
+    for what in ("name", "ip"):
+        if len({getattr(place, what) for place in places}) < len(places):
+            raise LabError(f"{path}: two clients have the same {what}")
+    return tuple(place.client() for place in places)
+
+
+def demo_room(count: int = 2) -> tuple[Client, ...]:
+    """OpenGnsys' demonstration, on loopback addresses modelled on 192.168.2.0/24: ``modelo``, ``pc1``, and more."""
+    named = [("modelo", "08:00:27:4F:BE:38"), ("pc1", "08:00:27:0b:88:be")]
+    more = [(f"pc{number}", f"08:00:27:0b:88:{0xBE + number - 1:02x}") for number in range(2, count)]
+    return tuple(
+        Client(name=name, mac=mac, ip=f"127.0.2.{number}")
+        for number, (name, mac) in enumerate((named + more)[:count], start=2)
     )

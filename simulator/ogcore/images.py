@@ -1,4 +1,4 @@
-"""The images that ogCore can offer: what the repository has, without those that are corrupt."""
+"""The images of the repository; those that are corrupt are not offered."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from simulator.ogcore.agents import GARBLED
+from simulator.ogcore.views import ImageView
 
 _LONGEST_LIST: Final = 1 << 22
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=60, sock_connect=3)
@@ -19,6 +20,7 @@ _IDS: Final = {"image-test": "01936caf-facb-72ad-9446-97e7dbf2b96a"}
 # Partition codes by the file system that the repository's notes on an image name, in partclone's words.
 _CODES: Final = {"NTFS": "7", "EXFAT": "7", "FAT": "c", "FAT16": "6", "FAT32": "c", "HFS PLUS": "af"}
 _LINUX: Final = "83"
+_KIB: Final = 1 << 10
 
 
 class Image(Struct, frozen=True):
@@ -26,6 +28,8 @@ class Image(Struct, frozen=True):
     state: str
     size: int
     reason: str = ""
+    container: str = ""
+    format: str = ""
     info: str = ""
 
     @property
@@ -35,12 +39,32 @@ class Image(Struct, frozen=True):
 
     @property
     def code(self) -> str:
-        _, _, filesystem, *_ = [*self.info.split(":"), "", "", ""]
-        return _CODES.get(filesystem.upper(), _LINUX)
+        return _CODES.get(self._noted(2).upper(), _LINUX)
 
     @property
     def offered(self) -> bool:
         return self.state != "corrupt"
+
+    def view(self) -> ImageView:
+        data_kib = self._noted(3)
+        return ImageView(
+            id=self.id,
+            name=self.name,
+            state=self.state,
+            offered=self.offered,
+            reason=self.reason,
+            size=self.size,
+            container=self.container,
+            format=self.format,
+            filesystem=self._noted(2),
+            data_size=int(data_kib) * _KIB if data_kib.isdecimal() else None,
+            origin=self._noted(4),
+        )
+
+    def _noted(self, place: int) -> str:
+        """From the repository's notes, CLONATOR:COMPRESSOR:FSTYPE:DATASIZE_KB:CLIENT."""
+        notes = self.info.split(":")
+        return notes[place] if place < len(notes) else ""
 
 
 class RepositoryUnreachable(Exception):

@@ -7,17 +7,20 @@ from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from simulator.ogcore.reports import CANCELLED, SUCCEEDED, FinalReport, ProgressReport, Report
 from simulator.ogcore.rules import broken_rules
+from simulator.ogcore.views import JobView, TraceDetails, TraceView, Violation
 
 COMMAND: Final = "deploy-image"
 COMPLETED: Final = "Completed successfully"
-_MOST_TRACES: Final = 1000
+MOST_TRACES: Final = 1000
+_MOST_LOOKED_AT: Final = 50
+_MOST_LOOKS: Final = 20
 _MOST_REPORTS: Final = 1000
 _MOST_VIOLATIONS: Final = 1000
 
@@ -30,18 +33,26 @@ class TraceState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Violation(Struct, frozen=True, kw_only=True):
-    """A breach of the protocol. ``trace`` and ``client`` are empty where they cannot be known."""
-
-    received: str
-    what: str
-    trace: str = ""
-    client: str = ""
-
-
 class Received(Struct, frozen=True, kw_only=True):
     received: str
     report: Report
+
+
+class TraceRecord(Struct, frozen=True, kw_only=True):
+    """What is kept of a trace beyond a restart of ogCore. ``digest`` is that of the final report as it was sent."""
+
+    number: int
+    client: str
+    image: str
+    partition: str
+    method: str
+    job_id: str
+    created: str
+    finished: str | None
+    refusal: str
+    final: FinalReport | None
+    digest: str
+    job: JobView | None
 
 
 class Trace:
@@ -63,6 +74,8 @@ class Trace:
         self.doubles = 0
         self.reports: deque[Received] = deque(maxlen=_MOST_REPORTS)
         self.violations: deque[Violation] = deque(maxlen=_MOST_VIOLATIONS)
+        self.job: JobView | None = None
+        self.looks = 0
         self._events: dict[str, bytes] = {}
 
     @property
@@ -106,18 +119,53 @@ class Trace:
         self._apply(report)
         return broken
 
-    def view(self) -> dict[str, object]:
+    def view(self) -> TraceView:
         """The line of a list."""
+        return TraceView(**self._members())
+
+    def details(self) -> TraceDetails:
+        reports = ({"received": entry.received, **msgspec.to_builtins(entry.report)} for entry in self.reports)
+        violations = tuple(self.violations)
+        more: dict[str, Any] = {
+            "doubles": self.doubles,
+            "violations": violations,
+            "reports": tuple(reports),
+            "job": self.job,
+        }
+        return TraceDetails(**self._members(), **more)
+
+    def record(self) -> TraceRecord:
+        digest = self._events[self.final.event_id].hex() if self.final else ""
+        names = ("client", "image", "partition", "method", "job_id", "created", "finished", "refusal", "final", "job")
+        return TraceRecord(number=int(self.id), digest=digest, **{name: getattr(self, name) for name in names})
+
+    @classmethod
+    def of_record(cls, record: TraceRecord) -> Trace:
+        trace = cls(
+            record.number,
+            client=record.client,
+            image=record.image,
+            partition=record.partition,
+            method=record.method,
+            job_id=record.job_id,
+        )
+        trace.created, trace.finished, trace.refusal = record.created, record.finished, record.refusal
+        trace.job = record.job
+        if record.final:
+            trace.final, trace.last_seq = record.final, record.final.seq
+            trace.reports.append(Received(received=record.finished or "", report=record.final))
+            trace._events[record.final.event_id] = bytes.fromhex(record.digest)
+        return trace
+
+    def _members(self) -> dict[str, Any]:
         what = {"id": self.id, "command": COMMAND, "client": self.client, "image": self.image}
         how = {"partition": self.partition, "method": self.method, "job_id": self.job_id}
         times = {"created": self.created, "finished": self.finished}
-        return {**what, **how, "state": self.state, "progress": self.percent, "text": self.text, **times}
-
-    def details(self) -> dict[str, object]:
-        reports = [{"received": entry.received, **msgspec.to_builtins(entry.report)} for entry in self.reports]
-        phase = self.newest.phase if self.newest and not self.final else None
-        checked = {"doubles": self.doubles, "violations": list(self.violations)}
-        return {**self.view(), "phase": phase, **checked, "reports": reports}
+        running: dict[str, Any] = {}
+        if self.newest and not self.final:
+            newest = self.newest
+            running = {"phase": newest.phase, "rate": newest.rate, "eta_s": newest.eta_s, "bytes": newest.bytes}
+        return {**what, **how, "state": self.state, "progress": self.percent, "text": self.text, **times, **running}
 
     def _remember(self, report: Report, digest: bytes) -> None:
         self.reports.append(Received(received=now(), report=report))
@@ -148,9 +196,13 @@ class Traces:
         self._count += 1
         trace = Trace(self._count, client=client, image=image, partition=partition, method=method, job_id=job_id)
         self._traces[trace.id] = trace
-        if len(self._traces) > _MOST_TRACES:
+        if len(self._traces) > MOST_TRACES:
             del self._traces[next(iter(self._traces))]
         return trace
+
+    def restore(self, record: TraceRecord) -> None:
+        self._count = max(self._count, record.number)
+        self._traces[str(record.number)] = Trace.of_record(record)
 
     def numbered(self, trace_id: str) -> Trace | None:
         return self._traces.get(trace_id)
@@ -174,6 +226,11 @@ class Traces:
 
     def running(self, client: str) -> list[Trace]:
         return [trace for trace in self._traces.values() if trace.client == client and trace.job_id and not trace.ended]
+
+    def without_job(self) -> list[Trace]:
+        """The newest that ended and whose job nobody has looked at yet."""
+        newest = list(self._traces.values())[-_MOST_LOOKED_AT:]
+        return [trace for trace in newest if trace.final and trace.job is None and trace.looks < _MOST_LOOKS]
 
     def violated(self, what: str, *, trace: Trace | None = None, client: str = "") -> None:
         violation = Violation(

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from simulator.ogcore.agents import GARBLED, pinnable
 from simulator.ogcore.clients import Client, Clients, Started
-from simulator.ogcore.reports import Report
+from simulator.ogcore.reports import FinalReport, Report
+from simulator.ogcore.store import Store
 from simulator.ogcore.traces import Traces
 
 _PREFIX: Final = "/opengnsys/rest"
@@ -25,15 +26,33 @@ class Stopped(Struct, frozen=True):
     ip: str
 
 
+class Booting(Struct, frozen=True):
+    """Sent before there is an agent, so nothing proves who sent it; ``failed``: the client does not come up."""
+
+    ip: str
+    failed: bool = False
+
+
 class Webhook:
-    def __init__(self, clients: Clients, traces: Traces) -> None:
+    def __init__(self, clients: Clients, traces: Traces, store: Store) -> None:
         self._clients = clients
         self._traces = traces
+        self._store = store
 
     def add_routes(self, app: web.Application) -> None:
+        app.router.add_post(f"{_PREFIX}/ogagent/booting", self._booting)
         app.router.add_post(f"{_PREFIX}/ogagent/started", self._started)
         app.router.add_post(f"{_PREFIX}/ogagent/stopped", self._stopped)
         app.router.add_post(f"{_PREFIX}/clients/status/webhook", self._report)
+
+    async def _booting(self, request: web.Request) -> web.Response:
+        message = self._decode(await request.read(), Booting)
+        client = self._client_at(message.ip)
+        client.booting()
+        if message.failed:
+            client.stopped()
+        await self._store.save_agent(client)
+        return web.json_response({"client": client.name})
 
     async def _started(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -43,6 +62,7 @@ class Webhook:
             raise web.HTTPBadRequest(text="secret or fingerprint cannot be used")
         self._demand_signature(request, body, agent.secret, client)
         client.started(agent)
+        await self._store.save_agent(client)
         return web.json_response({"client": client.name})
 
     async def _stopped(self, request: web.Request) -> web.Response:
@@ -52,6 +72,7 @@ class Webhook:
         if client.agent:
             self._demand_signature(request, body, client.agent.secret, client)
             client.stopped()
+            await self._store.save_agent(client)
         return web.json_response({"client": client.name})
 
     async def _report(self, request: web.Request) -> web.Response:
@@ -66,6 +87,8 @@ class Webhook:
             self._traces.violated("X-OgAgent-Event is not the event_id of the report", trace=trace)
         for what in trace.receive(report, body):
             self._traces.violated(what, trace=trace)
+        if isinstance(report, FinalReport):  # acknowledged only when it will not be forgotten
+            await self._store.save_trace(trace)
         return web.json_response({"trace": trace.id})
 
     def _decode(self, body: bytes, kind: type[T], *, client: str = "") -> T:

@@ -1,0 +1,158 @@
+"""ogCore's REST interface in OpenAPI 3.1, from the types that it answers with."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from simulator import __version__
+from simulator.ogcore import views
+
+_SCHEMAS: Final = "#/components/schemas/{name}"
+_PARAMETER: Final = re.compile(r"{(\w+)}")
+_ORDER: Final = "Deployment"
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """``query`` names the parameters that may be given; ``refusals`` are the statuses of a ``Refused``."""
+
+    method: str
+    path: str
+    summary: str
+    answer: type
+    ordered: bool = False
+    query: tuple[str, ...] = ()
+    refusals: tuple[int, ...] = ()
+
+
+OPERATIONS: Final = (
+    Operation(method="get", path="/clients", summary="All clients of all rooms", answer=views.ClientList),
+    Operation(method="get", path="/clients/{name}", summary="One client", answer=views.ClientView, refusals=(404,)),
+    Operation(
+        method="get",
+        path="/clients/{name}/disks",
+        summary="The disks of a client, as its agent sees them now or saw them last",
+        answer=views.InventoryView,
+        refusals=(404,),
+    ),
+    Operation(
+        method="get",
+        path="/images",
+        summary="Images that can be deployed; with corrupt=1 the others, too",
+        answer=views.ImageList,
+        query=("corrupt",),
+        refusals=(502,),
+    ),
+    Operation(
+        method="get",
+        path="/traces",
+        summary="What became of each command, newest first",
+        answer=views.TraceList,
+        query=("status", "command", "client"),
+        refusals=(400,),
+    ),
+    Operation(
+        method="get",
+        path="/traces/{id}",
+        summary="One command with every report that was received",
+        answer=views.TraceDetails,
+        refusals=(404,),
+    ),
+    Operation(method="get", path="/violations", summary="Breaches of the protocol", answer=views.ViolationList),
+    Operation(method="get", path="/openapi.json", summary="This document", answer=dict),
+    Operation(
+        method="post",
+        path="/clients/{name}/deploy",
+        summary="Deploy an image to a partition",
+        answer=views.Accepted,
+        ordered=True,
+        refusals=(400, 401, 404, 409, 422, 502, 503),
+    ),
+    Operation(
+        method="post",
+        path="/clients/{name}/plan",
+        summary="What the same order to deploy would do; nothing is written",
+        answer=dict,
+        ordered=True,
+        refusals=(400, 401, 404, 409, 422, 502, 503),
+    ),
+    Operation(
+        method="post",
+        path="/clients/{name}/cancel",
+        summary="Cancel what runs on a client",
+        answer=views.Cancelled,
+        refusals=(404, 409, 502),
+    ),
+    Operation(
+        method="post",
+        path="/traces/{id}/cancel",
+        summary="Cancel one command",
+        answer=views.Cancelled,
+        refusals=(404, 409, 502),
+    ),
+    Operation(
+        method="post",
+        path="/traces/{id}/retry",
+        summary="Give the same order once more",
+        answer=views.Accepted,
+        refusals=(400, 401, 404, 409, 422, 502, 503),
+    ),
+)
+
+_DEPLOYMENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["image", "disk", "partition"],
+    "properties": {
+        "image": {"type": "string", "minLength": 1, "maxLength": 200},
+        "disk": {"type": ["integer", "string"], "minimum": 1, "maximum": 999},
+        "partition": {"type": ["integer", "string"], "minimum": 1, "maximum": 999},
+        "method": {"type": "string", "maxLength": 200, "default": "unicast"},
+    },
+}
+
+
+def document() -> dict[str, Any]:
+    answers = [operation.answer for operation in OPERATIONS if operation.answer is not dict]
+    _, components = msgspec.json.schema_components([*answers, views.Refused], ref_template=_SCHEMAS)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "ogCore of ogsim", "version": __version__},
+        "paths": paths,
+        "components": {"schemas": {**components, _ORDER: _DEPLOYMENT}},
+    }
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    in_path = [_parameter(name, "path", required=True) for name in _PARAMETER.findall(operation.path)]
+    in_query = [_parameter(name, "query", required=False) for name in operation.query]
+    described: dict[str, Any] = {
+        "summary": operation.summary,
+        "parameters": in_path + in_query,
+        "responses": {
+            "200": _content("Done", _schema(operation.answer)),
+            **{str(status): _content("Refused", _schema(views.Refused)) for status in operation.refusals},
+        },
+    }
+    if operation.ordered:
+        order = {"schema": {"$ref": _SCHEMAS.format(name=_ORDER)}}
+        described["requestBody"] = {"required": True, "content": {"application/json": order}}
+    return described
+
+
+def _parameter(name: str, where: str, *, required: bool) -> dict[str, Any]:
+    return {"name": name, "in": where, "required": required, "schema": {"type": "string"}}
+
+
+def _content(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _schema(answer: type) -> dict[str, Any]:
+    return {"type": "object"} if answer is dict else {"$ref": _SCHEMAS.format(name=answer.__name__)}

@@ -1,0 +1,172 @@
+"""What ogCore's REST interface answers with. The console reads the same types, openapi.py describes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class ClientView(Struct, frozen=True, kw_only=True):
+    """For everybody: without the secret. ``system`` and ``agent`` are what the client's agent said of itself."""
+
+    name: str
+    mac: str
+    ip: str
+    port: int
+    centre: str
+    room: str
+    state: str
+    system: str = ""
+    agent: str = ""
+
+
+class PartitionView(Struct, frozen=True, kw_only=True):
+    """Sizes in bytes, ``used`` in percent."""
+
+    partition: int
+    device: str = ""
+    start: int
+    size: int
+    code: str = ""
+    filesystem: str = ""
+    label: str = ""
+    name: str = ""
+    os: str = ""
+    used: int | None = None
+    cache: bool = False
+    mounted: str | None = None
+    incomplete: bool = False
+
+
+class DiskView(Struct, frozen=True, kw_only=True):
+    disk: int
+    device: str = ""
+    identity: str = ""
+    model: str = ""
+    size: int
+    sector_size: int = 512
+    table: str | None = None
+    partitions: tuple[PartitionView, ...] = ()
+
+
+class InventoryView(Struct, frozen=True, kw_only=True):
+    """What the agent answered last, ``read`` then; ``current`` says whether it answered now. ``why`` it did not."""
+
+    read: str = ""
+    current: bool = False
+    why: str = ""
+    disks: tuple[DiskView, ...] = ()
+
+
+class ImageView(Struct, frozen=True, kw_only=True):
+    """``size`` in bytes. A corrupt image is not offered; ``reason`` tells what is wrong with it."""
+
+    id: str
+    name: str
+    state: str
+    offered: bool
+    reason: str = ""
+    size: int
+    container: str = ""
+    format: str = ""
+    filesystem: str = ""
+    data_size: int | None = None
+    origin: str = ""
+
+
+class JobErrorView(Struct, frozen=True, kw_only=True):
+    number: int
+    code: str
+    message: str
+    hint: str = ""
+
+
+class JobView(Struct, frozen=True, kw_only=True):
+    """A job as the agent shows it. ``timings`` holds seconds by phase, and the bottleneck."""
+
+    job_id: str
+    state: str
+    phase: str | None = None
+    progress: int = 0
+    bytes: dict[str, int | None] = {}
+    rate: int = 0
+    eta_s: int | None = None
+    retries: int = 0
+    error: JobErrorView | None = None
+    timings: dict[str, float | str | None] = {}
+
+
+class TraceView(Struct, frozen=True, kw_only=True):
+    """One command. ``rate`` in bytes a second, ``eta_s`` None while it cannot be told; times in UTC, ISO 8601."""
+
+    id: str
+    command: str
+    client: str
+    image: str
+    partition: str
+    method: str
+    job_id: str
+    state: str
+    progress: int
+    text: str
+    created: str
+    finished: str | None
+    phase: str | None = None
+    rate: int = 0
+    eta_s: int | None = None
+    bytes: dict[str, int | None] = {}
+
+
+class Violation(Struct, frozen=True, kw_only=True):
+    """A breach of the protocol. ``trace`` and ``client`` are empty where they cannot be known."""
+
+    received: str
+    what: str
+    trace: str = ""
+    client: str = ""
+
+
+class TraceDetails(TraceView, frozen=True, kw_only=True):
+    """``reports`` are those that were received, oldest first; ``doubles`` came again and count once."""
+
+    doubles: int
+    violations: tuple[Violation, ...]
+    reports: tuple[dict[str, Any], ...]
+    job: JobView | None = None
+
+
+class ClientList(Struct, frozen=True):
+    clients: tuple[ClientView, ...]
+
+
+class ImageList(Struct, frozen=True):
+    images: tuple[ImageView, ...]
+
+
+class TraceList(Struct, frozen=True):
+    traces: tuple[TraceView, ...]
+
+
+class ViolationList(Struct, frozen=True):
+    violations: tuple[Violation, ...]
+
+
+class Accepted(Struct, frozen=True):
+    job_id: str
+    trace: str
+
+
+class Cancelled(Struct, frozen=True):
+    job_id: str
+    state: str
+    trace: str
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """``error`` in the words of whoever refused, the agent with its ``code`` and ``hint`` where it was the agent."""
+
+    error: str
+    code: str = ""
+    hint: str = ""
+    trace: str = ""
