@@ -22,10 +22,15 @@ from simulator.certificates import Authority
 from simulator.demo import demo
 from simulator.errors import LabError
 from simulator.faults import FaultFile, Faults, no_faults
+from simulator.http_client import Place
+from simulator.lab.command import LabOptions, lab
+from simulator.lab.hosts import MOST_CLIENTS
 from simulator.machine.booted import Booted, booted_app, installed_system
 from simulator.machine.file_machine import FileMachine
+from simulator.machine.profile import read_profile
 from simulator.ogcore.app import ogcore_app
-from simulator.ogcore.clients import demo_room
+from simulator.ogcore.clients import demo_room, read_clients
+from simulator.ogcore.console.app import with_console
 from simulator.repository.app import repository_app
 from simulator.sample import make_sample
 
@@ -70,16 +75,35 @@ def _repository(options: argparse.Namespace) -> None:
 
 
 def _ogcore(options: argparse.Namespace) -> None:
-    tls = Authority(options.tls).client_context()
-    _listen(ogcore_app(demo_room(), repository=options.repository, repository_tls=tls), options)
+    authority = Authority(options.tls)
+    tls = authority.client_context()
+    clients = read_clients(options.clients) if options.clients else demo_room()
+    app = ogcore_app(clients, repository=options.repository, repository_tls=tls, memory=options.memory)
+    if options.console:
+        app = with_console(app, Place(options.address, options.port).url, tls, options.console)
+    _listen(app, options)
+
+
+def _lab(options: argparse.Namespace) -> None:
+    lab(
+        LabOptions(
+            clients=options.clients,
+            address=options.address,
+            port=options.port,
+            mbit=options.mbit,
+            profiles=tuple(options.profile),
+            faults=tuple(options.fault),
+        )
+    )
 
 
 def _agent(options: argparse.Namespace) -> None:
     settings = read_settings(options.config)
     for disk in options.disk:
         if not disk.is_file():
-            raise LabError(f"{disk} is no file", hint="a disk is a file that holds a GPT")
-    serve(settings, FileMachine(options.disk, _faults(options)))
+            raise LabError(f"{disk} is no file", hint="a disk is a file that holds a partition table")
+    profile = read_profile(options.profile) if options.profile else None
+    serve(settings, FileMachine(options.disk, _faults(options), profile))
 
 
 def _faults(options: argparse.Namespace) -> Faults:
@@ -149,7 +173,18 @@ def _parser() -> argparse.ArgumentParser:
     security.add_argument("--plain", dest="tls", action="store_const", const=None, help="HTTP without TLS")
     repository.set_defaults(command=_repository)
 
-    ogcore = commands.add_parser("ogcore", help="run ogCore for the room of the demonstration")
+    lab_command = commands.add_parser("lab", help="a computer room with a console in the browser, until Ctrl-C")
+    lab_command.add_argument("--clients", type=_client_count, default=6, metavar="N", help="default 6")
+    lab_command.add_argument("--profile", type=Path, action="append", default=[], metavar="FILE", help=_PROFILE_HELP)
+    lab_command.add_argument("--mbit", type=int, choices=range(1, 1001), default=40, metavar="N", help=_MBIT_HELP)
+    lab_command.add_argument("--fault", action="append", default=[], metavar="SPEC", help=_FAULT_HELP)
+    _add_place(lab_command, "127.0.0.1", 8080)
+    lab_command.set_defaults(command=_lab)
+
+    ogcore = commands.add_parser("ogcore", help="run ogCore, for clients that are real or not")
+    ogcore.add_argument("--clients", type=Path, metavar="FILE", help=_CLIENTS_HELP)
+    ogcore.add_argument("--memory", type=Path, metavar="FILE", help="where it remembers agents and traces")
+    ogcore.add_argument("--console", type=int, metavar="PORT", help="with its console on this port of 127.0.0.1")
     ogcore.add_argument("--repository", default="https://127.0.68.55:8443", metavar="URL")
     _add_place(ogcore, "127.0.2.1", 8443)
     ogcore.add_argument("--tls", type=Path, required=True, metavar="DIR", help=_TLS_HELP)
@@ -158,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     agent = commands.add_parser("agent", help="run the real agent on disks that are files")
     agent.add_argument("--config", type=Path, required=True, metavar="FILE")
     agent.add_argument("--disk", type=Path, required=True, nargs="+", metavar="FILE", help="disk 1, disk 2, …")
+    agent.add_argument("--profile", type=Path, metavar="FILE", help="what the files do not tell: models, mounts")
     _add_faults(agent)
     agent.set_defaults(command=_agent)
 
@@ -172,6 +208,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _FAULTS_HELP: Final = "what goes wrong, one a line, disk:full@1MiB, say; may change while this runs"
+_CLIENTS_HELP: Final = 'JSON, [{"name": "pc1", "mac": …, "ip": …}]; default: those of the demonstration'
+_PROFILE_HELP: Final = "a machine; given several times, dealt out in turn; default: one of each kind"
+_MBIT_HELP: Final = "speed of each client's cable in megabits a second, default 40"
+_FAULT_HELP: Final = "what goes wrong from the start, pc1:link=2, say; may be given several times"
 _TLS_HELP: Final = "directory of the lab's certificate authority, made when there is none"
 
 
@@ -190,6 +230,12 @@ def _bytes(text: str) -> int:
     if not found or int(found[1]) == 0:
         raise argparse.ArgumentTypeError(f"{text} is no size: write 4G or 512M")
     return int(found[1]) << (30 if found[2] == "G" else 20)
+
+
+def _client_count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_CLIENTS:
+        raise argparse.ArgumentTypeError(f"a room has between 1 and {MOST_CLIENTS} clients")
+    return int(text)
 
 
 def _megabits(text: str) -> int:

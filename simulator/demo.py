@@ -17,11 +17,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from simulator.errors import LabError
-from simulator.lab import OGCORE, REPOSITORY, Room, open_room
+from simulator.lab.hosts import OGCORE, REPOSITORY, demo_hosts
+from simulator.lab.room import Room, open_room
 from simulator.machine.classroom import SYSTEM
 from simulator.proof import digest_of_neighbours, prove_contents
 from simulator.sample import IMAGE_NAME, Sample, make_sample
 
+_MBIT: Final = 100  # a classroom's network: fast enough to watch, slow enough to see something
 _TARGET: Final = "pc1"
 _OTHER: Final = "modelo"
 _RESTORE_PATIENCE_S: Final = 120.0
@@ -38,7 +40,7 @@ def demo(*, keep: bool) -> None:
     with _terminated_like_interrupted(), tempfile.TemporaryDirectory(prefix="ogsim-") as scratch:
         story = _Story(Console(highlight=False))
         try:
-            with open_room(Path(scratch)) as room:
+            with open_room(Path(scratch), demo_hosts(Path(scratch))) as room:
                 story.tell(room)
                 story.show_call(room, keep=keep)
                 if keep:
@@ -56,17 +58,17 @@ class _Story:
         with self._step_of(f"{IMAGE_NAME}, a small Ubuntu on ext4, captured as a partclone image"):
             sample = make_sample(room.images)
         with self._step_of("repository and ogCore are up"):
-            room.start_servers()
+            room.start_servers(mbit=_MBIT)
         with self._step_of(f"{_OTHER} and {_TARGET} have booted ogLive, their agents are registered"):
             for name in room.hosts:
                 room.start_client(name)
             for name in room.hosts:
                 room.wait_for_state(name, "og-live")
-        neighbours = digest_of_neighbours(room.hosts[_TARGET].disk, SYSTEM)
+        neighbours = digest_of_neighbours(room.hosts[_TARGET].disks[0], SYSTEM)
         trace = self._deploy(room)
         self._prove(room, sample, neighbours, trace)
         with self._step_of(f"{_TARGET} restarted from its disk: linux"):
-            room.restart_from_disk(_TARGET, SYSTEM.number)
+            room.restart_from_disk(_TARGET)
             room.wait_for_state(_TARGET, "linux")
         with self._step_of("somebody logs in: linux-session"):
             room.log_in(_TARGET)
@@ -108,7 +110,7 @@ class _Story:
         self._console.print(table)
 
     def _prove(self, room: Room, sample: Sample, neighbours: str, trace: dict[str, Any]) -> None:
-        disk = room.hosts[_TARGET].disk
+        disk = room.hosts[_TARGET].disks[0]
         with self._step_of(f"debugfs finds all {len(sample.tree)} files of the image on the partition"):
             prove_contents(disk, SYSTEM, sample.tree)
         with self._step_of("the rest of the disk is as it was, byte by byte"):

@@ -152,6 +152,12 @@ class Peer:
             _kill_group(self._process.pid)
             self._process.wait(_KILL_S)
 
+    def kill(self) -> None:
+        """SIGKILL to it and to its group: no last word. Returns when it is gone."""
+        if self._process.poll() is None:
+            _kill_group(self._process.pid)
+            self._process.wait(_KILL_S)
+
 
 @contextmanager
 def peer(name: str, command: Sequence[str | Path], log: Path, *, grace_s: float = _GRACE_S) -> Iterator[Peer]:

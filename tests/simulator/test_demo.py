@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from simulator.http_client import Place
-from simulator.lab import CLIENTS, OGCORE, REPOSITORY
+from simulator.lab.hosts import CLIENTS, OGCORE, REPOSITORY
 
 STEPS = [
     "image-test",

@@ -1,0 +1,153 @@
+"""``ogsim lab``: a computer room with a console in the browser, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from msgspec import Struct
+from rich.console import Console
+
+from simulator.errors import LabError
+from simulator.lab.cable import Cable, Way
+from simulator.lab.control import Control
+from simulator.lab.hosts import OGCORE, REPOSITORY, Host, wired_host
+from simulator.lab.room import Room, open_room
+from simulator.lab.trouble import Trouble
+from simulator.machine.profile import MachineProfile, known_profile, read_profile
+from simulator.ogcore.clients import demo_room
+from simulator.ogcore.console.app import console_app
+from simulator.sample import IMAGE_NAME, make_sample
+
+# The demonstration's two, then one of each kind that something is to be learnt from, most telling first.
+_PROFILES: Final = (
+    "classroom", "classroom", "nvme-and-sata", "dual-boot", "msdos", "small-partition",
+    "mounted-target", "no-cache", "sectors-4k",
+)  # fmt: skip
+_CORRUPT: Final = "image-corrupt"
+_UNCHECKED: Final = "image-unchecked"
+_MEGABIT: Final = 1_000_000 // 8
+_GOODBYE_S: Final = 0.5
+
+
+class LabOptions(Struct, frozen=True, kw_only=True):
+    """``profiles`` are files of machines, dealt out in turn; without any, the clients are of all kinds."""
+
+    clients: int
+    address: str
+    port: int
+    mbit: int
+    profiles: tuple[Path, ...]
+    faults: tuple[str, ...]
+
+
+def lab(options: LabOptions) -> None:
+    """Raises LabError when an address is taken, or a profile or a fault cannot be read."""
+    profiles = [read_profile(path) for path in options.profiles] or [known_profile(name) for name in _PROFILES]
+    with tempfile.TemporaryDirectory(prefix="ogsim-") as scratch:
+        hosts = _hosts(Path(scratch), profiles, options.clients)
+        with open_room(Path(scratch), hosts) as room:
+            asyncio.run(_Lab(room, options).run())
+
+
+class _Lab:
+    def __init__(self, room: Room, options: LabOptions) -> None:
+        self._room = room
+        self._options = options
+        self._cables = {name: _cable(host, options.mbit) for name, host in room.hosts.items()}
+        self._trouble = Trouble(room, self._cables, options.mbit)
+        self._console = Console(highlight=False)
+
+    async def run(self) -> None:
+        for fault in self._options.faults:
+            self._trouble.check(fault)
+        ending = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, ending.set)
+        control = Control(self._room, self._trouble)
+        async with AsyncExitStack() as stack:
+            await self._serve(stack, control)
+            for cable in self._cables.values():
+                await stack.enter_async_context(cable.laid())
+            work = asyncio.create_task(self._open(control))
+            end = asyncio.create_task(ending.wait())
+            try:
+                await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    work.result()  # it ends by itself only when it fails
+            finally:
+                work.cancel()
+                await asyncio.wait({work})
+                # Whatever a worker thread is still starting is waited for by asyncio.run, and ended by the room.
+                await asyncio.to_thread(self._room.close)
+
+    async def _serve(self, stack: AsyncExitStack, control: Control) -> None:
+        options = self._options
+        tls = self._room.authority.client_context()
+        app = console_app(ogcore=OGCORE.url, ogcore_tls=tls, hands=control)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GOODBYE_S)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        try:
+            await web.TCPSite(runner, options.address, options.port).start()
+        except OSError as error:
+            raise LabError(
+                f"cannot listen on {options.address} port {options.port}: {error.strerror}",
+                hint="choose another place with --address and --port",
+            ) from None
+        self._console.print(f"The console is at http://{options.address}:{options.port}/", soft_wrap=True)
+
+    async def _open(self, control: Control) -> None:
+        room = self._room
+        await asyncio.gather(
+            asyncio.to_thread(room.start_servers, mbit=0), asyncio.to_thread(_make_images, room.images)
+        )
+        await asyncio.gather(*(control.switch_on(name) for name in room.hosts))
+        for fault in self._options.faults:
+            await control.inject(fault)
+        where = f"ogCore {OGCORE.url}  repository {REPOSITORY.url}  CA {room.authority.certificate}"
+        self._console.print(f"{where}\n{len(room.hosts)} clients. The room stays until Ctrl-C.", soft_wrap=True)
+        await control.watch()
+
+
+def _hosts(directory: Path, profiles: Sequence[MachineProfile], count: int) -> list[Host]:
+    return [
+        wired_host(client, number, directory, profiles[number % len(profiles)])
+        for number, client in enumerate(demo_room(count))
+    ]
+
+
+def _cable(host: Host, mbit: int) -> Cable:
+    wiring = host.wiring
+    return Cable(
+        (
+            Way(entrance=host.place, exit=wiring.agent, inwards=True),
+            Way(entrance=wiring.ogcore, exit=OGCORE, inwards=False),
+            Way(entrance=wiring.repository, exit=REPOSITORY, inwards=False),
+        ),
+        mbit * _MEGABIT,
+    )
+
+
+def _make_images(directory: Path) -> None:
+    """The reference image; the same damaged, and the same without its sums: what a repository shows in practice."""
+    image = make_sample(directory).image
+    for name in (_CORRUPT, _UNCHECKED):
+        other = directory / f"{name}.img"
+        shutil.copyfile(image, other)
+        shutil.copyfile(directory / f"{IMAGE_NAME}.img.info", directory / f"{name}.img.info")
+    shutil.copyfile(directory / f"{IMAGE_NAME}.img.full.sum", directory / f"{_CORRUPT}.img.full.sum")
+    with Path(directory, f"{_CORRUPT}.img").open("r+b") as file:
+        middle = image.stat().st_size // 2
+        file.seek(middle)
+        byte = file.read(1)[0]
+        file.seek(middle)
+        file.write(bytes([byte ^ 1]))

@@ -1,0 +1,226 @@
+"""A computer room on this machine: every host a process, on a loopback address of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from simulator.certificates import Authority
+from simulator.errors import LabError
+from simulator.faults import FaultFile
+from simulator.http_client import Place, Server, Unreachable
+from simulator.lab.hosts import OGCORE, REPOSITORY, Host
+from simulator.machine.making import copy_sparse, make_disk
+from simulator.machine.profile import DiskProfile
+from simulator.processes import Peer, peer
+
+_OGSIM: Final = (sys.executable, "-m", "simulator")
+_SERVERS: Final = ("repository", "ogcore")
+_BOOTING: Final = "/opengnsys/rest/ogagent/booting"
+_POLL_S: Final = 0.1
+_PATIENCE_S: Final = 30.0
+
+
+class Room:
+    """Everything lies below ``directory``; what the hosts say, in ``logs``. Its methods block.
+
+    Those that start and stop one host must not run at the same time for the same host.
+    """
+
+    def __init__(self, directory: Path, hosts: Sequence[Host], stack: ExitStack) -> None:
+        self.directory = directory
+        self.images = directory / "images"
+        self.logs = directory / "logs"
+        self.authority = Authority(directory / "ca")
+        self.ogcore = Server(OGCORE, self.authority.client_context())
+        self.repository = Server(REPOSITORY, self.authority.client_context())
+        self.repository_faults = FaultFile(directory / "repository.faults")
+        self.hosts = {host.name: host for host in hosts}
+        self._stock = directory / "new-disks"
+        self._templates: dict[DiskProfile, Path] = {}
+        self._making = threading.Lock()
+        self._peers: dict[str, Peer] = {}
+        self._stacks = {name: stack.enter_context(ExitStack()) for name in (*_SERVERS, *self.hosts)}
+        for place in (self.images, self.logs, self._stock, *(host.directory for host in hosts)):
+            place.mkdir()
+
+    # --- servers --------------------------------------------------------------------------------------------------
+
+    def start_servers(self, *, mbit: int) -> None:
+        """``mbit`` is how many megabits a second the repository gives to each connection, 0 for all there are."""
+        speed: tuple[str, ...] = ("--mbit", str(mbit)) if mbit else ()
+        files = ("--images", self.images, "--faults", self.directory / "repository.faults")
+        self._start("repository", "repository", *files, *speed, *_where(REPOSITORY), *self._tls)
+        self.start_ogcore()
+        self.wait_for("the repository answers", lambda: _answers(self.repository, "/ogrepository/images"))
+        self.wait_for("ogCore answers", lambda: _answers(self.ogcore, "/clients"))
+
+    def start_ogcore(self) -> None:
+        """Once more, it remembers what it knew."""
+        clients = self.directory / "clients.json"
+        clients.write_bytes(msgspec.json.encode([host.row() for host in self.hosts.values()]))
+        files = ("--clients", clients, "--memory", self.directory / "ogcore.sqlite")
+        self._start("ogcore", "ogcore", "--repository", REPOSITORY.url, *files, *_where(OGCORE), *self._tls)
+
+    # --- clients --------------------------------------------------------------------------------------------------
+
+    def start_client(self, name: str) -> None:
+        """With ogLive, that is, with the agent; on new disks when it has none yet."""
+        host = self.hosts[name]
+        if not host.config.exists():
+            self._furnish(host)
+        self._announce(host)
+        files = ("--config", host.config, "--profile", host.profile_file, "--faults", host.faults_file)
+        self._start(name, "agent", *files, "--disk", *host.disks)
+
+    def restart_from_disk(self, name: str) -> None:
+        host = self.hosts[name]
+        self._announce(host)
+        self.stop(name)
+        disk, partition = host.target
+        what = ("--disk", host.disks[disk - 1], "--partition", str(partition))
+        where = ("--ogcore", host.wiring.ogcore.url, *_where(host.wiring.agent))
+        self._start(name, "boot", *what, *where, *self._tls)
+
+    def log_in(self, name: str) -> None:
+        self._keyboard(name).post("/lab/login")
+
+    def log_out(self, name: str) -> None:
+        self._keyboard(name).post("/lab/logout")
+
+    def state(self, name: str) -> str:
+        return str(self.ogcore.get(f"/clients/{name}")["state"])
+
+    def wait_for_state(self, name: str, state: str) -> None:
+        self.wait_for(f"{name} is {state}", lambda: self.state(name) == state)
+
+    # --- all of them ----------------------------------------------------------------------------------------------
+
+    def stop(self, name: str) -> None:
+        """In order, as at a shutdown."""
+        self._stacks[name].close()
+        self._peers.pop(name, None)
+
+    def kill(self, name: str) -> None:
+        """Without a word, as at a power cut."""
+        if running := self._peers.pop(name, None):
+            running.kill()
+        self._stacks[name].close()
+
+    def runs(self, name: str) -> bool:
+        return name in self._peers
+
+    def wait_for(self, what: str, condition: Callable[[], bool], *, patience_s: float = _PATIENCE_S) -> None:
+        """Raises LabError when that does not come true in time, or when a host has died."""
+        give_up = time.monotonic() + patience_s
+        while not condition():
+            self.check()
+            if time.monotonic() > give_up:
+                raise LabError(f"waited {patience_s:.0f} seconds in vain until {what}", hint=f"see {self.logs}")
+            time.sleep(_POLL_S)
+
+    def check(self) -> None:
+        """Raises LabError when a host has died."""
+        for each in list(self._peers.values()):
+            each.check()
+
+    def ended(self, name: str) -> LabError | None:
+        """Why a host that was started is not there any more. It counts as stopped from then on."""
+        running = self._peers.get(name)
+        try:
+            if running:
+                running.check()
+        except LabError as error:
+            self.stop(name)
+            self._announce(self.hosts[name], failed=True)
+            return error
+        return None
+
+    def close(self) -> None:
+        """The clients at the same time, then what they talk to."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self.stop, self.hosts))
+            list(pool.map(self.stop, _SERVERS))
+
+    # --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _tls(self) -> tuple[str, Path]:
+        return ("--tls", self.authority.directory)
+
+    def _start(self, name: str, *arguments: str | Path) -> None:
+        self.stop(name)
+        log = self.logs / f"{name}.log"
+        self._peers[name] = self._stacks[name].enter_context(peer(name, [*_OGSIM, *arguments], log))
+
+    def _furnish(self, host: Host) -> None:
+        for disk, profile in zip(host.disks, host.profile.disks, strict=True):
+            with self._making:
+                if profile not in self._templates:
+                    template = self._stock / f"{len(self._templates)}.raw"
+                    make_disk(template, profile)
+                    self._templates[profile] = template
+            copy_sparse(self._templates[profile], disk)
+        host.profile_file.write_bytes(msgspec.json.encode(host.profile))
+        host.write_configuration(self.authority.certificate)
+
+    def _announce(self, host: Host, *, failed: bool = False) -> None:
+        """As the first thing that boots over the network does. Nothing depends on it but what people see."""
+        with contextlib.suppress(LabError):
+            self.ogcore.post(_BOOTING, {"ip": host.place.address, "failed": failed})
+
+    def _keyboard(self, name: str) -> Server:
+        return Server(self.hosts[name].wiring.agent, self.authority.client_context())
+
+
+@contextlib.contextmanager
+def open_room(directory: Path, hosts: Sequence[Host]) -> Iterator[Room]:
+    """Raises LabError when an address is taken. At the end of the block no process of the room is left."""
+    for place in (OGCORE, REPOSITORY, *(host.place for host in hosts), *(host.wiring.agent for host in hosts)):
+        _check_free(place)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with ExitStack() as stack:
+            try:
+                yield Room(directory, hosts, stack)
+            finally:
+                # Whoever is impatient now would leave processes behind.
+                for number in handlers:
+                    signal.signal(number, signal.SIG_IGN)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _check_free(place: Place) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((place.address, place.port))
+        except OSError as error:
+            raise LabError(
+                f"port {place.port} of {place.address} cannot be used: {error.strerror}",
+                hint="stop what listens there, another lab perhaps",
+            ) from None
+
+
+def _answers(server: Server, path: str) -> bool:
+    with contextlib.suppress(Unreachable):
+        server.get(path)
+        return True
+    return False
+
+
+def _where(place: Place) -> tuple[str, ...]:
+    return ("--address", place.address, "--port", str(place.port))

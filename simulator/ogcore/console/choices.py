@@ -1,0 +1,74 @@
+"""What an operator can choose from when an image is to be deployed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from simulator.ogcore.console.api import Refusal
+from simulator.ogcore.console.desk import Desk
+from simulator.ogcore.views import DiskView, PartitionView
+
+METHODS: Final = ("unicast", "unicast-direct", "multicast", "multicast-direct", "p2p")
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """A partition by number, on those of the chosen clients that have one. ``sizes`` are all that occur, in bytes."""
+
+    disk: int
+    partition: int
+    clients: int
+    sizes: tuple[int, ...]
+    what: str
+    likely: bool
+
+    @property
+    def value(self) -> str:
+        return f"{self.disk}/{self.partition}"
+
+
+async def places(desk: Desk, clients: Sequence[str]) -> list[Offer]:
+    """By disk and partition. The likely one is the lab's own target, or else the first that holds a Linux."""
+    inventories = await asyncio.gather(*(_disks(desk, name) for name in clients))
+    found: dict[tuple[int, int], list[PartitionView]] = {}
+    for disks in inventories:
+        for disk in disks:
+            for part in disk.partitions:
+                found.setdefault((disk.disk, part.partition), []).append(part)
+    likely = _likely(desk, clients, found)
+    return [
+        Offer(
+            disk=disk,
+            partition=number,
+            clients=len(parts),
+            sizes=tuple(sorted({part.size for part in parts})),
+            what=", ".join(sorted({_words(part) for part in parts})),
+            likely=(disk, number) == likely,
+        )
+        for (disk, number), parts in sorted(found.items())
+    ]
+
+
+def _likely(
+    desk: Desk, clients: Sequence[str], found: dict[tuple[int, int], list[PartitionView]]
+) -> tuple[int, int] | None:
+    if clients and desk.hands and desk.hands.has(clients[0]):
+        return desk.hands.target(clients[0])
+    linux = (place for place, parts in sorted(found.items()) if parts[0].code.upper() in {"83", "8300"})
+    return next(linux, None)
+
+
+def _words(part: PartitionView) -> str:
+    if part.cache:
+        return "CACHE"
+    return part.os or part.label or part.name or part.filesystem or part.code
+
+
+async def _disks(desk: Desk, name: str) -> tuple[DiskView, ...]:
+    try:
+        return (await desk.ogcore.disks(name)).disks
+    except Refusal:  # there is no such client (any more)
+        return ()
