@@ -102,8 +102,14 @@ class Agents:
             async with request as response:
                 return Answer(response.status, _members(await _read(response)))
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:  # TimeoutError is an OSError
-            reason = str(error) or type(error).__name__
-            raise Unreachable(f"{client.name} does not answer at {client.ip}:{client.port}: {reason}") from None
+            where = f"{client.ip}:{client.port}"
+            raise Unreachable(f"{client.name} does not answer at {where}: {reason(error)}") from None
+
+
+def reason(error: Exception) -> str:
+    """Of a call that failed, for a person."""
+    system = error.strerror if isinstance(error, OSError) else None
+    return system or str(error) or type(error).__name__
 
 
 def pinnable(fingerprint: str) -> bytes | None:

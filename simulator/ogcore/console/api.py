@@ -10,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from simulator.ogcore.agents import GARBLED
+from simulator.ogcore.agents import GARBLED, reason
 from simulator.ogcore.views import (
     Accepted,
     Cancelled,
@@ -92,7 +92,7 @@ class OgCore:
             async with call as response:
                 body = await _read(response)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            raise OgCoreAway(str(error) or type(error).__name__) from None
+            raise OgCoreAway(reason(error)) from None
         try:
             if response.status >= 400:
                 raise Refusal(response.status, msgspec.json.decode(body, type=Refused))

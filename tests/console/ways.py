@@ -1,0 +1,50 @@
+"""What a person does in the console, by what can be read there."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, Page, expect
+
+
+def card(page: Page, client: str) -> Locator:
+    return page.locator(f"#card-{client}")
+
+
+def state(page: Page) -> Locator:
+    """Of the client or the trace whose page is open."""
+    return page.locator(".title .state, .title .result")
+
+
+def open_client(page: Page, lab: str, client: str) -> None:
+    page.goto(f"{lab}clients/{client}")
+    expect(page.get_by_role("heading", name=client, exact=True)).to_be_visible()
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("main").get_by_role("button", name=name, exact=True).click()
+
+
+def deploy(page: Page, lab: str, client: str, place: str = "") -> None:
+    """Up to the green confirmation."""
+    page.goto(f"{lab}deploy?client={client}")
+    if place:
+        page.get_by_label("Partition").select_option(place)
+    press(page, "Deploy image")
+    expect(page.get_by_text("The order was accepted.")).to_be_visible()
+
+
+def open_trace(page: Page) -> None:
+    page.locator("#outcome").get_by_role("link").click()
+    expect(page.get_by_role("heading", name="The order")).to_be_visible()
+
+
+def break_it(page: Page, lab: str, fault: str) -> None:
+    page.goto(f"{lab}faults")
+    page.get_by_label("WHERE:WHAT").fill(fault)
+    press(page, "Break it")
+    expect(page.locator("#live").get_by_text(fault)).to_be_visible()
+
+
+def put_right(page: Page, lab: str, fault: str) -> None:
+    page.goto(f"{lab}faults")
+    press(page, f"Put right {fault}")
+    expect(page.locator("#live").get_by_text(fault)).to_have_count(0)
