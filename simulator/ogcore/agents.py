@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import aiohttp
 import msgspec
 from msgspec import Struct
 
-from simulator.ogcore.clients import Client, Started
+from simulator.ogcore.clients import Client
 from simulator.ogcore.views import DiskView, JobView
 
 _CALL_TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=3)
@@ -97,7 +98,13 @@ class Agents:
         headers = {"Authorization": agent.secret} if secret or members is not None else {}
         try:
             request = self._session.request(
-                method, url, json=members, headers=headers, ssl=_pin(agent), timeout=timeout, allow_redirects=False
+                method,
+                url,
+                json=members,
+                headers=headers,
+                ssl=_pin(agent.fingerprint),
+                timeout=timeout,
+                allow_redirects=False,
             )
             async with request as response:
                 return Answer(response.status, _members(await _read(response)))
@@ -121,8 +128,10 @@ def pinnable(fingerprint: str) -> bytes | None:
     return digest if len(digest) == 32 else None
 
 
-def _pin(agent: Started) -> aiohttp.Fingerprint:
-    digest = pinnable(agent.fingerprint)
+@lru_cache(maxsize=256)
+def _pin(fingerprint: str) -> aiohttp.Fingerprint:
+    """The same object for the same certificate, or else no connection would be used twice."""
+    digest = pinnable(fingerprint)
     if digest is None:
         raise Unreachable("the agent's certificate has no fingerprint that can be used")
     return aiohttp.Fingerprint(digest)

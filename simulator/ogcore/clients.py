@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from simulator.errors import LabError
 from simulator.ogcore.views import ClientView, InventoryView
 
 AGENT_PORT: Final = 8000
+_FRESH_FOR_S: Final = 3.0
 
 
 class ClientState(StrEnum):
@@ -53,7 +55,7 @@ class Started(Struct, frozen=True):
 class Client(Struct, kw_only=True):
     """``agent`` is None while nobody has said that he is there; the client is off then, or on its way.
 
-    ``inventory`` is what its disks were when it was asked last.
+    ``inventory`` is what its disks were when it was asked last, at ``asked_at`` of the monotonic clock.
     """
 
     name: str
@@ -65,6 +67,18 @@ class Client(Struct, kw_only=True):
     state: ClientState = ClientState.OFF
     agent: Started | None = None
     inventory: InventoryView = InventoryView()
+    asked_at: float = 0.0
+
+    @property
+    def inventory_is_fresh(self) -> bool:
+        """Asking is work for the agent; it is not asked again while nothing is likely to be new."""
+        return self.inventory.current and self.agent is not None and time.monotonic() < self.asked_at + _FRESH_FOR_S
+
+    def saw_disks(self, inventory: InventoryView) -> None:
+        self.inventory, self.asked_at = inventory, time.monotonic()
+
+    def disks_changed(self) -> None:
+        self.asked_at = -_FRESH_FOR_S
 
     def booting(self) -> None:
         """Switched on, or restarting: whoever was there is gone."""
@@ -74,6 +88,7 @@ class Client(Struct, kw_only=True):
     def started(self, agent: Started) -> None:
         self.agent = agent
         self.state = ClientState.INITIALIZING
+        self.disks_changed()
 
     def stopped(self) -> None:
         self.agent = None

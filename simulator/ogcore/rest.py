@@ -43,8 +43,10 @@ class Rest:
     async def _show_disks(self, request: web.Request) -> web.Response:
         """Of a client that is off, what it said last."""
         client = client_of(request, self._clients)
+        if client.inventory_is_fresh:
+            return as_json(client.inventory)
         try:
-            client.inventory = InventoryView(read=now(), current=True, disks=await self._agents.disks(client))
+            client.saw_disks(InventoryView(read=now(), current=True, disks=await self._agents.disks(client)))
         except Unreachable as why:
             known = client.inventory
             return as_json(InventoryView(read=known.read, why=str(why), disks=known.disks))

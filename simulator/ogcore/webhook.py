@@ -89,6 +89,7 @@ class Webhook:
             self._traces.violated(what, trace=trace)
         if isinstance(report, FinalReport):  # acknowledged only when it will not be forgotten
             await self._store.save_trace(trace)
+            client.disks_changed()
         return web.json_response({"trace": trace.id})
 
     def _decode(self, body: bytes, kind: type[T], *, client: str = "") -> T:
