@@ -84,22 +84,20 @@ class Cable:
         task.add_done_callback(self._connections.discard)
 
     async def _connect(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = [writer]
         try:
             await self._plugged.wait()
             async with asyncio.timeout(_CONNECT_S):
                 far_reader, far_writer = await asyncio.open_connection(way.exit.address, way.exit.port)
-        except OSError:  # TimeoutError is an OSError
-            writer.transport.abort()
-            return
-        try:
+            ends.append(far_writer)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, far_writer, self._lanes[way.inwards]))
                 group.create_task(self._pump(far_reader, writer, self._lanes[not way.inwards]))
         except* OSError:
-            pass  # one end is gone; so will the other be
+            pass  # one end is gone, or there is none; so will the other be
         finally:
-            for end in (writer, far_writer):
-                end.transport.abort() if end.transport.is_closing() else end.close()
+            for end in ends:
+                end.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lane: Lane) -> None:
         while data := await reader.read(self._piece()):

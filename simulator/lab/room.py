@@ -50,6 +50,7 @@ class Room:
         self._stock = directory / "new-disks"
         self._templates: dict[DiskProfile, Path] = {}
         self._making = threading.Lock()
+        self._closing = threading.Event()
         self._peers: dict[str, Peer] = {}
         self._stacks = {name: stack.enter_context(ExitStack()) for name in (*_SERVERS, *self.hosts)}
         for place in (self.images, self.logs, self._stock, *(host.directory for host in hosts)):
@@ -128,7 +129,8 @@ class Room:
             self.check()
             if time.monotonic() > give_up:
                 raise LabError(f"waited {patience_s:.0f} seconds in vain until {what}", hint=f"see {self.logs}")
-            time.sleep(_POLL_S)
+            if self._closing.wait(_POLL_S):
+                raise LabError("the room is being closed")
 
     def check(self) -> None:
         """Raises LabError when a host has died."""
@@ -148,7 +150,8 @@ class Room:
         return None
 
     def close(self) -> None:
-        """The clients at the same time, then what they talk to."""
+        """The clients at the same time, then what they talk to. Nothing is started or waited for from then on."""
+        self._closing.set()
         with ThreadPoolExecutor() as pool:
             list(pool.map(self.stop, self.hosts))
             list(pool.map(self.stop, _SERVERS))
@@ -161,6 +164,8 @@ class Room:
 
     def _start(self, name: str, *arguments: str | Path) -> None:
         self.stop(name)
+        if self._closing.is_set():
+            raise LabError("the room is being closed")
         log = self.logs / f"{name}.log"
         self._peers[name] = self._stacks[name].enter_context(peer(name, [*_OGSIM, *arguments], log))
 

@@ -1,0 +1,76 @@
+"""``ogsim lab`` as a person runs it; its pages are looked at in tests/console."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+PORT = 8083
+
+
+@contextmanager
+def lab(scratch: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "simulator", "lab", "--clients", "2", "--port", str(PORT), *arguments]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def left_behind(scratch: Path) -> list[object]:
+    processes = [each for each in psutil.process_iter(["cmdline"]) if str(scratch) in str(each.info["cmdline"])]
+    return [*processes, *scratch.iterdir()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("lines", [1, 3])
+def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Signals, lines: int) -> None:
+    with lab(tmp_path, "--fault", "pc1:link=5") as process:
+        assert process.stdout is not None
+        said = "".join(process.stdout.readline() for _ in range(lines))
+        assert f"http://127.0.0.1:{PORT}/" in said
+        assert lines == 1 or "2 clients" in said
+        process.send_signal(number)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--fault", "pc9:cable"], "faults are of: ogcore, repository, modelo, pc1"),
+        (["--fault", "pc1:link=fast"], "link=2"),
+        (["--fault", "ogcore:flip"], "ogcore has: stopped"),
+        (["--fault", "pc1:melt"], "disk has no fault 'melt'"),
+        (["--profile", "absent.json"], "absent.json cannot be read"),
+    ],
+)
+def test_what_it_cannot_do_is_said_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    with lab(tmp_path, *arguments) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert left_behind(tmp_path) == []
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", PORT)), lab(tmp_path) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"port {PORT}" in err
+    assert left_behind(tmp_path) == []

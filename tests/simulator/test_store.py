@@ -1,0 +1,101 @@
+"""What ogCore still knows after a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from simulator.errors import LabError
+from simulator.ogcore.clients import Clients, ClientState, Started, demo_room
+from simulator.ogcore.reports import FinalReport, ProgressReport
+from simulator.ogcore.store import Store
+from simulator.ogcore.traces import MOST_TRACES, Traces, TraceState
+from simulator.ogcore.views import JobView
+
+JOB = "RestaurarImagen-dfa42888"
+AGENT = Started(ip="127.0.2.3", secret="s3cret", fingerprint="00" * 32, osversion="Debian")
+FINAL = FinalReport(
+    job_id=JOB, ids="1", idi="i", dsk="1", par="2", ifs="1", res="1", der="", cfg=[], progress=100, seq=9,
+    event_id="e9", ip="127.0.2.3", mac="",
+)  # fmt: skip
+PROGRESS = ProgressReport(
+    job_id=JOB, ids="1", progress=40, phase="fetching", bytes={}, rate=1, eta_s=None, seq=3, event_id="e3"
+)
+
+
+def loaded(path: Path) -> tuple[Store, Clients, Traces]:
+    store, clients, traces = Store(path), Clients(demo_room()), Traces()
+    store.load(clients, traces)
+    return store, clients, traces
+
+
+async def test_agents_and_traces_outlive_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "memory"
+    store, clients, traces = loaded(path)
+    pc1 = clients.named("pc1")
+    assert pc1
+    pc1.started(AGENT)
+    await store.save_agent(pc1)
+    trace = traces.open(client="pc1", image="image-test", partition="1/2", method="unicast")
+    trace.job_id = JOB
+    body = msgspec.json.encode(FINAL)
+    assert trace.receive(FINAL, body) == []
+    trace.job = JobView(job_id=JOB, state="succeeded", timings={"fetching": 2.5, "bottleneck": "network"})
+    await store.save_trace(trace)
+    await store.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+    store, clients, traces = loaded(path)
+    pc1 = clients.named("pc1")
+    assert pc1
+    assert (pc1.agent, pc1.state) == (AGENT, ClientState.INITIALIZING)
+    again = traces.numbered("1")
+    assert again
+    assert (again.state, again.created, again.finished) == (TraceState.SUCCESS, trace.created, trace.finished)
+    assert again.job == trace.job
+    assert again.receive(FINAL, body) == []
+    assert again.doubles == 1
+    assert traces.open(client="pc1", image="", partition="", method="").id == "2"
+    pc1.stopped()
+    await store.save_agent(pc1)
+    await store.close()
+    store, clients, _ = loaded(path)
+    assert [client.agent for client in clients.all()] == [None, None]
+    await store.close()
+
+
+async def test_what_was_running_goes_on_with_the_next_report(tmp_path: Path) -> None:
+    store, _, traces = loaded(tmp_path / "memory")
+    trace = traces.open(client="pc1", image="image-test", partition="1/2", method="unicast")
+    trace.job_id = JOB
+    trace.receive(PROGRESS, b"")
+    await store.save_trace(trace)
+    await store.close()
+    store, _, traces = loaded(tmp_path / "memory")
+    again = traces.of_report("pc1", FINAL)
+    assert (again.id, again.state) == ("1", TraceState.PENDING)
+    assert again.receive(FINAL, b"") == []
+    assert again.state == TraceState.SUCCESS
+    await store.close()
+
+
+async def test_the_oldest_traces_make_room(tmp_path: Path) -> None:
+    store, _, traces = loaded(tmp_path / "memory")
+    first = traces.open(client="pc1", image="", partition="", method="")
+    await store.save_trace(first)
+    for _ in range(MOST_TRACES):
+        last = traces.open(client="pc1", image="", partition="", method="")
+    await store.save_trace(last)
+    await store.close()
+    store, _, traces = loaded(tmp_path / "memory")
+    assert traces.numbered(first.id) is None
+    assert traces.numbered(last.id)
+    await store.close()
+
+
+def test_a_file_that_is_something_else_is_named(tmp_path: Path) -> None:
+    (tmp_path / "memory").write_bytes(b"no database" * 1000)
+    with pytest.raises(LabError, match="memory"):
+        Store(tmp_path / "memory")
