@@ -1,6 +1,7 @@
 """A lab, as a person starts it, and a browser that looks at it.
 
-With CONSOLE_PICTURES=DIRECTORY every step of a story leaves a picture there, to be looked at.
+With CONSOLE_PICTURES=DIRECTORY every step of a story leaves a picture there, to be looked at. Those of the README, in
+simulator/pictures, are four of them.
 """
 
 from __future__ import annotations

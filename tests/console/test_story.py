@@ -151,7 +151,7 @@ def test_cancelled_then_incomplete_then_tried_again(room: Page, lab: str, shoot:
 
 def test_a_cable_is_pulled_and_plugged_in_again_in_mid_deployment(room: Page, lab: str, shoot: Shoot) -> None:
     page = room
-    break_it(page, lab, "modelo:link=10")
+    break_it(page, lab, "modelo:link=20")
     deploy(page, lab, "modelo")
     open_trace(page)
     expect(page.locator(".progress").get_by_text("fetching")).to_be_visible()
@@ -161,7 +161,7 @@ def test_a_cable_is_pulled_and_plugged_in_again_in_mid_deployment(room: Page, la
     expect(state(page)).to_have_text("off")
     shoot(page, "unplugged")
     put_right(page, lab, "modelo:cable")
-    put_right(page, lab, "modelo:link=10")
+    put_right(page, lab, "modelo:link=20")
     page.goto(trace)
     expect(state(page)).to_have_text("success")
     shoot(page, "success")
@@ -182,7 +182,8 @@ def test_six_clients_at_once(room: Page, lab: str, shoot: Shoot) -> None:
     expect(page.locator("#outcome .bad")).to_contain_text("a Microsoft reserved partition")
     shoot(page, "confirmed")
     page.goto(lab)
-    expect(page.locator(".card .state-busy")).not_to_have_count(0)
+    expect(page.locator(".card .state-busy").first).to_be_visible()
+    expect(page.locator(".card").get_by_text("fetching").first).to_be_visible()
     shoot(page, "groups")
     page.get_by_role("link", name="Traces").click()
     expect(page.locator(".trace progress").first).to_be_visible()
