@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from ipaddress import ip_address
 from typing import Final, TypeVar
 
 import msgspec
@@ -27,7 +28,10 @@ class Stopped(Struct, frozen=True):
 
 
 class Booting(Struct, frozen=True):
-    """Sent before there is an agent, so nothing proves who sent it; ``failed``: the client does not come up."""
+    """Before there is an agent nothing can prove who says so: taken from this machine only, from a lab.
+
+    ``failed``: the client does not come up.
+    """
 
     ip: str
     failed: bool = False
@@ -46,6 +50,8 @@ class Webhook:
         app.router.add_post(f"{_PREFIX}/clients/status/webhook", self._report)
 
     async def _booting(self, request: web.Request) -> web.Response:
+        if not ip_address(request.remote or "::").is_loopback:
+            raise web.HTTPForbidden(text="only a lab on ogCore's own machine says this")
         message = self._decode(await request.read(), Booting)
         client = self._client_at(message.ip)
         client.booting()

@@ -52,13 +52,27 @@ class FakeAgent:
         self.status: Members = {"status": "oglive", "loggedin": False}
         self.answer: tuple[int, Members | str] = (200, {"job_id": JOB})
         self.asked: list[tuple[str, str, str]] = []
+        self.disks: Members = {"disks": [{"disk": 1, "size": 100, "partitions": []}]}
+        self.job: tuple[int, Members] = (404, {"error": "there is no such job"})
         self.before_answer: Callable[[], Awaitable[None]] | None = None
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/opengnsys/status", self._status)
+        app.router.add_get("/disks", self._disks)
+        app.router.add_get("/jobs/{job}", self._job)
         app.router.add_post("/CloningEngine/{call}", self._call)
+        app.router.add_post("/plan", self._call)
         return app
+
+    async def _disks(self, request: web.Request) -> web.Response:
+        self.asked.append((request.path, "", request.headers.get("Authorization", "")))
+        return web.json_response(self.disks)
+
+    async def _job(self, request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == SECRET
+        status, members = self.job
+        return web.json_response(members, status=status)
 
     async def _status(self, request: web.Request) -> web.Response:
         assert "Authorization" not in request.headers
@@ -298,6 +312,74 @@ async def test_an_order_that_cannot_be_carried_out(room: Room, changes: Members,
 async def test_a_client_that_is_off_gets_no_order(room: Room) -> None:
     status, answer = await room.deploy()
     assert (status, answer) == (409, {"error": "pc1 is off"})
+
+
+async def test_a_plan_is_asked_for_and_leaves_no_trace(room: Room) -> None:
+    await room.start()
+    room.agent.answer = (200, {"target": {"disk": 1}})
+    assert await room.post("/clients/pc1/plan", ORDER) == (200, {"target": {"disk": 1}})
+    ((path, body, authorization),) = room.agent.asked
+    assert (path, authorization, json.loads(body)["ids"]) == ("/plan", SECRET, "0")
+    room.agent.answer = (422, {"error": "The image needs 9 bytes", "code": "image-too-large"})
+    status, answer = await room.post("/clients/pc1/plan", ORDER)
+    assert (status, answer) == (422, {"error": "The image needs 9 bytes", "code": "image-too-large"})
+    assert (await room.get("/traces"))["traces"] == []
+
+
+async def test_the_same_order_once_more(room: Room) -> None:
+    await room.start()
+    await room.deploy(method="unicast-direct")
+    assert (await room.post("/traces/1/retry"))[0] == 409  # it has not ended
+    await room.report(FINAL, res="2", der="033-The image is corrupt", progress=10)
+    assert await room.post("/traces/1/retry") == (200, {"job_id": JOB, "trace": "2"})
+    first, second = (json.loads(body) for _, body, _ in room.agent.asked)
+    assert second == first | {"ids": "2"}
+
+
+# --- disks and jobs ---------------------------------------------------------------------------------------------------
+
+
+async def test_disks_as_they_are_and_as_they_were(room: Room) -> None:
+    inventory = await room.get("/clients/pc1/disks")
+    assert (inventory["current"], inventory["disks"]) == (False, [])
+    await room.start()
+    inventory = await room.get("/clients/pc1/disks")
+    assert (inventory["current"], inventory["disks"][0]["size"]) == (True, 100)
+    assert room.agent.asked == [("/disks", "", SECRET)]
+    await room.get("/clients/pc1/disks")
+    assert len(room.agent.asked) == 1  # nothing is likely to be new
+    await room.report(FINAL, ids="0")
+    room.agent.disks = {"disks": []}
+    assert (await room.get("/clients/pc1/disks"))["disks"] == []
+    room.agent.disks = {"disks": "?"}
+    await room.report(FINAL, ids="0", job_id="RestaurarImagen-00000001")
+    inventory = await room.get("/clients/pc1/disks")
+    assert (inventory["current"], "pc1 cannot tell at /disks" in inventory["why"]) == (False, True)
+
+
+async def test_the_agents_own_account_of_a_job_is_kept(room: Room) -> None:
+    await room.start()
+    await room.wait_for_state("og-live")
+    await room.deploy()
+    error = {"number": 33, "code": "image-corrupt", "message": "The image is corrupt", "hint": "capture it again"}
+    room.agent.job = (200, {"job_id": JOB, "state": "failed", "error": error, "timings": {"fetching": 1.5}})
+    await room.report(FINAL, res="2", der="033-The image is corrupt", progress=10)
+    async with asyncio.timeout(10):
+        while (job := (await room.trace())["job"]) is None:  # noqa: ASYNC110 - REST has no events
+            await asyncio.sleep(0.01)
+    assert (job["error"]["hint"], job["timings"]) == ("capture it again", {"fetching": 1.5})
+
+
+async def test_a_client_that_boots_is_initializing_until_it_starts_or_fails(room: Room) -> None:
+    await room.start()
+    await room.wait_for_state("og-live")
+    booting = "/opengnsys/rest/ogagent/booting"
+    assert (await room.post(booting, {"ip": "127.0.0.1"}))[0] == 200
+    assert (await room.get("/clients/pc1"))["state"] == "initializing"
+    assert (await room.tell(STOPPED, {"ip": "127.0.0.1"}))[0] == 200  # the last word of the one before
+    assert (await room.get("/clients/pc1"))["state"] == "initializing"
+    assert (await room.post(booting, {"ip": "127.0.0.1", "failed": True}))[0] == 200
+    assert (await room.get("/clients/pc1"))["state"] == "off"
 
 
 # --- reports ----------------------------------------------------------------------------------------------------------
