@@ -51,15 +51,19 @@ class Cable:
         self._plugged.set()
         self._lanes = {True: Lane(), False: Lane()}
         self._connections: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def pull(self) -> None:
+        """From any thread, as plug_in."""
         self._plugged.clear()
 
     def plug_in(self) -> None:
-        self._plugged.set()
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._plugged.set)
 
     @asynccontextmanager
     async def laid(self) -> AsyncIterator[None]:
+        self._loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             for way in self._ways:
                 server = await asyncio.start_server(

@@ -52,6 +52,7 @@ class Control:
 
     async def boot_disk(self, client: str) -> None:
         await self._do(client, lambda: self._room.restart_from_disk(client))
+        self._trouble.forget(f"{client}:agent")
 
     async def switch_off(self, client: str) -> None:
         await self._do(client, lambda: self._room.stop(client))
@@ -74,8 +75,9 @@ class Control:
             await asyncio.to_thread(self._trouble.heal, fault)
 
     async def watch(self) -> None:
-        """Notes hosts that end by themselves, for ever."""
+        """Notes clients that end by themselves. Raises LabError when ogCore or the repository does."""
         while True:
+            await asyncio.to_thread(self._room.check_servers)
             for name, turn in self._turns.items():
                 if not turn.locked():
                     async with turn:

@@ -110,8 +110,8 @@ class Room:
 
     def stop(self, name: str) -> None:
         """In order, as at a shutdown."""
-        self._stacks[name].close()
         self._peers.pop(name, None)
+        self._stacks[name].close()
 
     def kill(self, name: str) -> None:
         """Without a word, as at a power cut."""
@@ -136,6 +136,12 @@ class Room:
         """Raises LabError when a host has died."""
         for each in list(self._peers.values()):
             each.check()
+
+    def check_servers(self) -> None:
+        """Raises LabError when one has died; one that was stopped has not."""
+        for name in _SERVERS:
+            if running := self._peers.get(name):
+                running.check()
 
     def ended(self, name: str) -> LabError | None:
         """Why a host that was started is not there any more. It counts as stopped from then on."""
