@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copytree
 from types import FrameType
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from rich.table import Table
 
 from simulator.errors import LabError
 from simulator.lab.hosts import OGCORE, REPOSITORY, demo_hosts
-from simulator.lab.room import Room, open_room
+from simulator.lab.room import Room, open_room, with_logs
 from simulator.machine.classroom import SYSTEM
 from simulator.proof import digest_of_neighbours, prove_contents
 from simulator.sample import IMAGE_NAME, Sample, make_sample
@@ -46,13 +45,14 @@ def demo(*, keep: bool) -> None:
                 if keep:
                     _stay(room)
         except LabError as error:
-            raise story.failure(error, Path(scratch, "logs")) from None
+            at_step = LabError(f"{story.step}: {error.message}", hint=error.hint)
+            raise with_logs(at_step, Path(scratch)) from None
 
 
 class _Story:
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._step = "checking that the addresses are free"
+        self.step = "checking that the addresses are free"
 
     def tell(self, room: Room) -> None:
         with self._step_of(f"{IMAGE_NAME}, a small Ubuntu on ext4, captured as a partclone image"):
@@ -129,19 +129,10 @@ class _Story:
             where = f"ogCore {OGCORE.url}  repository {REPOSITORY.url}  CA {room.authority.certificate}"
             self._console.print(f"\n{where}\nThe room stays until Ctrl-C.", soft_wrap=True, markup=False)
 
-    def failure(self, error: LabError, logs: Path) -> LabError:
-        """With the step in front, and the logs brought to where they outlive the room."""
-        hint = error.hint
-        if logs.is_dir() and any(logs.iterdir()):
-            kept = Path(tempfile.mkdtemp(prefix="ogsim-logs-"))
-            copytree(logs, kept, dirs_exist_ok=True)
-            hint = f"the logs are in {kept}"
-        return LabError(f"{self._step}: {error.message}", hint=hint)
-
     @contextmanager
     def _step_of(self, what: str) -> Iterator[None]:
         """One line for a person, when it is done."""
-        self._step = what
+        self.step = what
         yield
         self._console.print(f"[green]✓[/green] {what}", soft_wrap=True)
 

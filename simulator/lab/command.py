@@ -19,7 +19,7 @@ from simulator.errors import LabError
 from simulator.lab.cable import Cable, Way
 from simulator.lab.control import Control
 from simulator.lab.hosts import OGCORE, REPOSITORY, Host, wired_host
-from simulator.lab.room import Room, open_room
+from simulator.lab.room import Room, open_room, with_logs
 from simulator.lab.trouble import Trouble
 from simulator.machine.profile import MachineProfile, known_profile, read_profile
 from simulator.ogcore.clients import demo_room
@@ -53,8 +53,11 @@ def lab(options: LabOptions) -> None:
     profiles = [read_profile(path) for path in options.profiles] or [known_profile(name) for name in _PROFILES]
     with tempfile.TemporaryDirectory(prefix="ogsim-") as scratch:
         hosts = _hosts(Path(scratch), profiles, options.clients)
-        with open_room(Path(scratch), hosts) as room:
-            asyncio.run(_Lab(room, options).run())
+        try:
+            with open_room(Path(scratch), hosts) as room:
+                asyncio.run(_Lab(room, options).run())
+        except LabError as error:
+            raise with_logs(error, Path(scratch)) from None
 
 
 class _Lab:

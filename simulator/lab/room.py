@@ -6,12 +6,14 @@ import contextlib
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from shutil import copytree
 from typing import Final
 
 import msgspec
@@ -212,6 +214,16 @@ def open_room(directory: Path, hosts: Sequence[Host]) -> Iterator[Room]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def with_logs(error: LabError, directory: Path) -> LabError:
+    """The same error; what the hosts said is brought to where it outlives the room."""
+    logs = directory / "logs"
+    if not logs.is_dir() or not any(logs.iterdir()):
+        return error
+    kept = Path(tempfile.mkdtemp(prefix="ogsim-logs-"))
+    copytree(logs, kept, dirs_exist_ok=True)
+    return LabError(error.message, hint=f"the logs are in {kept}")
 
 
 def _check_free(place: Place) -> None:

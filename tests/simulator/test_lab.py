@@ -74,3 +74,23 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert f"port {PORT}" in err
     assert left_behind(tmp_path) == []
+
+
+def test_a_server_that_dies_ends_the_lab_and_leaves_its_logs(tmp_path: Path) -> None:
+    with lab(tmp_path) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdout.readline()
+        (ogcore,) = [each for each in psutil.process_iter(["cmdline"]) if is_ogcore(each, tmp_path)]
+        ogcore.kill()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "ogcore ended with status -9" in err
+    (logs,) = tmp_path.iterdir()
+    assert str(logs) in err
+    assert (logs / "pc1.log").exists()
+
+
+def is_ogcore(process: psutil.Process, scratch: Path) -> bool:
+    line = process.info["cmdline"] or []
+    return "ogcore" in line and str(scratch) in str(line)
