@@ -62,7 +62,8 @@ def test_a_progress_report() -> None:
 
 def test_the_final_report_of_a_success() -> None:
     job = replace(JOB, state=State.SUCCEEDED, phase=None, progress=100)
-    assert final_report(job, Inventory(disks=(DISK,))) == {
+    report = final_report(job, Inventory(disks=(DISK,)))
+    assert report == {
         "job_id": "RestaurarImagen-dfa42888",
         "nfn": "RESPUESTA_RestaurarImagen",
         "ids": "55",
@@ -77,7 +78,16 @@ def test_the_final_report_of_a_success() -> None:
             {"disk": "1", "par": "2", "cpt": "8300", "fsi": "EXT4", "soi": "Ubuntu", "tam": "52428800", "uso": "41"},
         ],
         "progress": 100,
+        "event_id": report["event_id"],
     }
+
+
+def test_a_job_ends_in_one_event_whoever_reports_it() -> None:
+    job = replace(JOB, state=State.SUCCEEDED, phase=None, progress=100)
+    others = (replace(job, job_id="RestaurarImagen-00000000"), replace(job, created="2026-11-24T11:00:00.000Z"))
+    again, *different = (final_report(each, Inventory())["event_id"] for each in (job, *others))
+    assert final_report(job, Inventory(disks=(DISK,)))["event_id"] == again
+    assert len({again, *different}) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,179 @@
+"""A thousand jobs in a row, restored for real from file to file and reported over a socket.
+
+A program of its own, so that what it measures of itself is its own: memory, files and threads. It prints JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import random
+import struct
+import sys
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from aiohttp import ClientSession, web
+
+from ogagent.jobs.finals import FinalsInJournal
+from ogagent.jobs.journal import MOST_JOBS, Journal
+from ogagent.jobs.manager import JobManager
+from ogagent.jobs.running import ended_job, new_job
+from ogagent.model.job import Job, State
+from ogagent.model.plan import RestorePlan, Target
+from ogagent.model.request import RestoreRequest
+from ogagent.ogcore.address import LocalAddress
+from ogagent.ogcore.outbox import Outbox
+from ogagent.ogcore.webhook import Webhook
+from ogagent.restore.job import restore
+from ogagent.restore.plan import Rules
+from ogagent.restore.progress import Progress
+from ogagent.source.source import SourcePolicy
+from ogagent.system.metrics import Metrics
+from ogagent.system.tls import client_context
+from simulator.machine.file_machine import FileMachine
+from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+
+MIB: Final = 1 << 20
+SYSTEM: Final = Entry(number=1, start=MIB, size=2 * MIB, type=LINUX_FILESYSTEM, name="Linux")
+TARGET: Final = Target(
+    disk=1, partition=1, device="/disk#1", disk_device="/disk", identity="file:/disk", start=MIB, size=2 * MIB,
+    sector_size=512,
+)  # fmt: skip
+JOBS: Final = 1000
+WARM_UP: Final = 200
+
+
+class OgCore:
+    def __init__(self) -> None:
+        self.ends: Counter[str] = Counter()
+        self.failures: list[str] = []
+
+    async def take(self, request: web.Request) -> web.Response:
+        report = json.loads(await request.read())
+        if "res" in report:
+            self.ends[report["job_id"]] += 1
+            if report["res"] != "1":
+                self.failures.append(report["der"])
+        return web.Response()
+
+
+def earlier(number: int) -> Job:
+    request = RestoreRequest(dsk=1, par=1, idi=str(number), nci="image-test", ipr="repository")
+    plan = RestorePlan(request=request, target=TARGET, source="file:///image-test.img")
+    return new_job(plan, f"RestaurarImagen-{number:08x}", datetime.now(UTC))
+
+
+class Size:
+    def __init__(self) -> None:
+        gc.collect()
+        self.memory = psutil.Process().memory_info().rss
+        self.files = len(list(Path("/proc/self/fd").iterdir()))
+        # Those of the event loop's own pool come as they are needed, up to a few.
+        self.threads = sum(not thread.name.startswith("asyncio") for thread in threading.enumerate())
+
+
+@asynccontextmanager
+async def agent(folder: Path, hook: str) -> AsyncIterator[JobManager]:
+    """What ``service.run`` puts together, without its own face."""
+    journal = Journal.open(folder / "state")
+    for number in range(MOST_JOBS):  # the history is full before anything is measured
+        job = earlier(number)
+        journal.accept(job, TARGET)
+        journal.end(ended_job(job, State.FAILED, None, datetime.now(UTC)), None)
+    policy = SourcePolicy(tls=client_context("", "ca"), networks=(), stall_timeout_s=30, retry_for_s=30)
+    machine = FileMachine([folder / "disk"])
+    known = asyncio.Event()
+    known.set()
+
+    async def here() -> LocalAddress:
+        return LocalAddress("127.0.0.1", "")
+
+    async def run(plan: RestorePlan, progress: Progress) -> None:
+        await restore(plan, machine, policy, progress)
+
+    async with ClientSession() as session:
+        outbox = Outbox(Webhook(session, hook, "secret"), here, FinalsInJournal(journal), known)
+        rules = Rules(repository_url=f"file://{folder}/{{nci}}.img", repository_networks=(), cache_required=False)
+        jobs = JobManager(
+            machine=machine,
+            rules=rules,
+            restore=run,
+            reporter=outbox,
+            journal=journal,
+            metrics=Metrics(),
+            history=journal.history(),
+        )
+        yield jobs
+        await jobs.aclose()
+        await outbox.aclose(10)
+        assert journal.undelivered() == []
+        journal.close()
+
+
+@asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    finally:
+        await runner.cleanup()
+
+
+def prepare(folder: Path) -> bytes:
+    superblock = struct.pack(">4sIQ", b"XFSB", 4096, SYSTEM.size // 4096)  # as much as makes a raw image of it
+    image = superblock + random.Random(1).randbytes(SYSTEM.size - len(superblock))
+    (folder / "image-test.img").write_bytes(image)
+    with (folder / "disk").open("wb") as file:
+        file.truncate(4 * MIB)
+        write_table(file, 4 * MIB, (SYSTEM,))
+    return image
+
+
+async def run_all(folder: Path) -> dict[str, Any]:
+    image, ogcore, sizes = prepare(folder), OgCore(), list[Size]()
+    app = web.Application()
+    app.router.add_post("/hook", ogcore.take)
+    async with served(app) as hook, agent(folder, hook) as jobs:
+        for number in range(JOBS):
+            if number % 50 == 0:
+                gc.collect()  # when Python would do so is its own affair
+            if number == WARM_UP:
+                sizes.append(Size())
+            job = await jobs.start(RestoreRequest(dsk=1, par=1, idi="1", nci="image-test", ipr="repository"))
+            while not job.final:
+                job = await jobs.changed(job.job_id, job)
+            while jobs.busy:  # noqa: ASYNC110 - the last lines of a job that has been shown as ended
+                await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            while len(ogcore.ends) < JOBS:  # noqa: ASYNC110 - ogCore announces nothing
+                await asyncio.sleep(0.01)
+        sizes.append(Size())
+        shown = len(jobs.jobs())
+    first, last = sizes
+    disk = (folder / "disk").read_bytes()[SYSTEM.start : SYSTEM.start + SYSTEM.size]
+    return {
+        "jobs": JOBS,
+        "measured": JOBS - WARM_UP,
+        "shown": shown,
+        "lost": JOBS - len(ogcore.ends),
+        "doubled": sum(count > 1 for count in ogcore.ends.values()),
+        "failures": ogcore.failures,
+        "memory": last.memory - first.memory,
+        "files": last.files - first.files,
+        "threads": last.threads - first.threads,
+        "true": disk == image,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(run_all(Path(sys.argv[1])))))
