@@ -26,9 +26,12 @@ CHROMIUM = shutil.which("chromium")
 Shoot = Callable[[Page, str], None]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the console. At the end nothing of the lab may be left."""
+    """The address of the console. At the end nothing of the lab may be left.
+
+    For a module and no longer, as the browser: its addresses are fixed, and Playwright keeps an event loop running.
+    """
     scratch = tmp_path_factory.mktemp("lab")
     command = [sys.executable, "-m", "simulator", "lab", "--port", str(PORT), "--mbit", "60"]
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
@@ -47,7 +50,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert [each for each in psutil.process_iter(["cmdline"]) if str(scratch) in str(each.info["cmdline"])] == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
