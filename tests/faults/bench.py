@@ -39,6 +39,7 @@ _NEIGHBOURS: Final = random.Random(3).randbytes(MIB)
 EDGE: Final = MIB
 _LOOPBACK: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=0)
 _WAIT_S: Final = 20
+_AT_ONCE: Final = 8
 
 
 class Matrix:
@@ -259,10 +260,14 @@ async def run_cell(matrix: Matrix, family: str, name: str, cell: Cell) -> Ending
 
 
 async def run_cells(matrix: Matrix, family: str, cells: dict[str, Cell]) -> list[Ending]:
-    """All at once: many of them wait for something. Raises what was wrong with all of them."""
-    found = await asyncio.gather(
-        *(run_cell(matrix, family, name, cell) for name, cell in cells.items()), return_exceptions=True
-    )
+    """Some at once: many of them wait for something, and each holds a disk. Raises what was wrong with all of them."""
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(name: str, cell: Cell) -> Ending:
+        async with room:
+            return await run_cell(matrix, family, name, cell)
+
+    found = await asyncio.gather(*(run(name, cell) for name, cell in cells.items()), return_exceptions=True)
     await no_thread_left()
     if failures := [each for each in found if isinstance(each, Exception)]:
         raise ExceptionGroup(f"{len(failures)} of {len(cells)} cells", failures)
