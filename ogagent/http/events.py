@@ -12,7 +12,8 @@ from ogagent.errors import TooManyRequests
 from ogagent.http.handlers import JOBS, Jobs
 from ogagent.model.job import Job
 
-READERS: Final = 64
+READERS: Final = 32
+"""Half of the connections that the agent serves: who watches keeps nobody from calling."""
 PING_S: Final = 15.0
 """A reader that has vanished is found out when it is written to."""
 PATIENCE_S: Final = 30.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import secrets
@@ -14,9 +13,6 @@ from typing import Final
 from ogagent.errors import SettingsError
 from ogagent.settings import AccessSettings
 
-_log: Final = logging.getLogger(__name__)
-
-_LENGTH: Final = 32
 _BITS: Final = 256
 _FILE_SIZE: Final = 4096
 _ALPHABETS: Final = (string.digits, "0123456789abcdef", string.digits + string.ascii_letters + "-_")
@@ -38,13 +34,12 @@ def _read_secret(file: Path) -> str:
         raise SettingsError(f"access.secret_file: {file} holds something that is not ASCII") from error
     if exposed:
         raise SettingsError(f"access.secret_file: {file} can be read by others", hint=f"chmod 600 {file}")
-    if len(secret) < _LENGTH:
-        raise SettingsError(f"access.secret_file: the secret in {file} is shorter than {_LENGTH} characters")
     if not secret.isprintable() or " " in secret:
         raise SettingsError(f"access.secret_file: {file} holds more than one word, a header could not carry it")
     if _bits(secret) < _BITS:
-        _log.warning(
-            "access.secret_file: %s holds at most %d bits; make it with: openssl rand -hex 32", file, _bits(secret)
+        raise SettingsError(
+            f"access.secret_file: the secret in {file} holds at most {_bits(secret)} bits, {_BITS} are needed",
+            hint="make it with: openssl rand -hex 32",
         )
     return secret
 

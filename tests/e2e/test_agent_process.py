@@ -44,7 +44,7 @@ MIB: Final = 1 << 20
 SECTOR: Final = 512
 DISK_SIZE: Final = 80 * MIB
 FILESYSTEM_SIZE: Final = 32 * MIB
-SECRET: Final = "0123456789abcdef0123456789abcdef"
+SECRET: Final = "0123456789abcdef" * 4
 WEBHOOK: Final = "/opengnsys/rest/clients/status/webhook"
 
 # In sectors: the target of exactly the file system's size, one that is a block smaller, the CACHE.

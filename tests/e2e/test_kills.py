@@ -43,7 +43,7 @@ MIB: Final = 1 << 20
 KILLS: Final = 200
 ROOMS: Final = 4
 SEED: Final = 20261124
-SECRET: Final = "0123456789abcdef0123456789abcdef"
+SECRET: Final = "0123456789abcdef" * 4
 OGCORE: Final = "127.0.4.1"
 FILESYSTEM_SIZE: Final = 12 * MIB
 SYSTEM: Final = Entry(number=1, start=MIB, size=FILESYSTEM_SIZE, type=LINUX_FILESYSTEM, name="Linux")

@@ -27,7 +27,7 @@ MIB: Final = 1 << 20
 SYSTEM: Final = Entry(number=1, start=MIB, size=8 * MIB, type=LINUX_FILESYSTEM, name="Linux")
 SUPERBLOCK: Final = struct.pack(">4sIQ", b"XFSB", 4096, SYSTEM.size // 4096)
 IMAGE: Final = SUPERBLOCK + random.Random(1).randbytes(SYSTEM.size - len(SUPERBLOCK))
-SECRET: Final = "0123456789abcdef0123456789abcdef"
+SECRET: Final = "0123456789abcdef" * 4
 AGENT, OGCORE, REPOSITORY = "127.0.5.2", "127.0.5.1", "127.0.5.55"
 CALL: Final = {"dsk": "1", "par": "1", "idi": "1", "nci": "image-test", "ipr": REPOSITORY, "ids": "0"}
 TLS_OFF: Final = False  # of the test's own calls: the agent shows a certificate of its own making

@@ -25,7 +25,7 @@ from ogagent.model.plan import Preview, RestorePlan
 from ogagent.model.request import RestoreRequest
 from ogagent.system.metrics import Metrics
 
-SECRET = "0123456789abcdef0123456789abcdef"
+SECRET = "0123456789abcdef" * 4
 JOB = Job(
     job_id="RestaurarImagen-00000001", function="RestaurarImagen", state=State.RUNNING, phase=None, progress=0,
     bytes=ByteCounts(), rate=0, eta_s=None, retries=0, request={},

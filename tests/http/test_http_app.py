@@ -21,7 +21,7 @@ from ogagent.model.request import RestoreRequest
 from ogagent.settings import AccessSettings
 from ogagent.system.metrics import Metrics
 
-SECRET = "0123456789abcdef0123456789abcdef"
+SECRET = "0123456789abcdef" * 4
 CALL = (
     '{"dsk":"1", "par":"2", "cpt":"83", "ifs": "1", "idi":"01936caf-facb-72ad-9446-97e7dbf2b96a", '
     '"nci":"image-test", "ipr":"192.168.68.55", "nfn":"RestaurarImagen", "method": "unicast", "ids":"0"}'

@@ -24,7 +24,7 @@ from ogagent.ogcore.outbox import MAX_PENDING, Backlog, NoOutbox, Outbox, Report
 from ogagent.ogcore.retry import LAST_DELAY_S, MonotonicClock, delay_s
 from ogagent.ogcore.webhook import Report, Webhook
 
-SECRET = "0123456789abcdef0123456789abcdef"
+SECRET = "0123456789abcdef" * 4
 JOB, OTHER = "RestaurarImagen-00000001", "RestaurarImagen-00000002"
 
 

@@ -20,7 +20,7 @@ from ogagent.ogcore.address import LocalAddress, local_address
 from ogagent.ogcore.registration import BOOT_S, Registration, os_version, spread_s
 from ogagent.ogcore.webhook import Webhook
 
-SECRET = "0123456789abcdef0123456789abcdef"
+SECRET = "0123456789abcdef" * 4
 FINGERPRINT = "ab" * 32
 
 

@@ -21,7 +21,7 @@ from ogagent import __version__
 from ogagent.ogcore.webhook import Again, Delivered, Outcome, Refused, Webhook, open_session, retry_after
 from ogagent.system.tls import client_context, own_identity, server_context
 
-SECRET = "0123456789abcdef0123456789abcdef"
+SECRET = "0123456789abcdef" * 4
 REPORT = {"job_id": "RestaurarImagen-dfa42888", "progress": 41, "phase": "fetching", "der": "030-größer"}
 EVENT = "2f1d6f4e-8a7e-4f6e-9f53-5a1d7f1d8f10"
 NOW = datetime(2026, 11, 24, 10, 0, 0, tzinfo=UTC)
