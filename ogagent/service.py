@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import psutil
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ogagent import __version__
 from ogagent.disk.machine import Machine
@@ -25,6 +26,7 @@ from ogagent.http.access import make_access
 from ogagent.http.app import make_app
 from ogagent.http.listener import Door, listening
 from ogagent.http.secret import agent_secret
+from ogagent.image.signature import public_key
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
@@ -52,6 +54,7 @@ _STATUS_EVERY_S: Final = 1.0
 
 
 def source_policy(settings: Settings) -> SourcePolicy:
+    """Raises SettingsError."""
     return SourcePolicy(
         tls=client_context(settings.repository.ca, "repository.ca"),
         networks=settings.repository.networks,
@@ -59,7 +62,15 @@ def source_policy(settings: Settings) -> SourcePolicy:
         retry_for_s=settings.restore.retry_for_s,
         max_window=settings.restore.max_window,
         files_within=settings.repository.directory,
+        public_keys=[_public_key(Path(path)) for path in settings.repository.public_keys],
     )
+
+
+def _public_key(path: Path) -> Ed25519PublicKey:
+    try:
+        return public_key(path.read_bytes(), str(path))
+    except OSError as error:
+        raise SettingsError(f"repository.public_keys: {path} cannot be read: {error.strerror}") from error
 
 
 def plan_rules(settings: Settings) -> Rules:

@@ -173,8 +173,6 @@ def _mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _network_mistakes("repository.allow", settings.repository.allow)
     if reason := _reason(_check_repository_url, settings.repository.url):
         yield "repository.url", reason
-    if settings.repository.public_keys:
-        yield "repository.public_keys", "signatures are not supported by this version, which would accept any image"
     if reason := _ogcore_url_mistake(settings.ogcore.url):
         yield "ogcore.url", reason
     for key, devices in (("disks.include", settings.disks.include), ("disks.exclude", settings.disks.exclude)):

@@ -59,7 +59,8 @@ def _result(progress: Progress) -> str:
     seconds = sum(progress.timings.phases)
     done = "written, flushed and read back" if progress.read_back_wanted else "written and flushed"
     slowest = f"; the others waited for {progress.bottleneck}" if progress.bottleneck else ""
-    return f"Done: {format_bytes(progress.written)} {done} in {seconds:.1f} s{slowest}."
+    reused = f", {format_bytes(progress.reused)} were there already" if progress.reused else ""
+    return f"Done: {format_bytes(progress.written)} {done}{reused} in {seconds:.1f} s{slowest}."
 
 
 class _OneTarget:
@@ -138,7 +139,7 @@ async def _show(work: asyncio.Task[None], progress: Progress, console: Console) 
                 if progress.phase is not phase and progress.phase is not None:
                     phase = progress.phase
                     bar.reset(task, description=phase, total=progress.total)
-                done = progress.read_back if phase == "reading-back" else progress.written
+                done = progress.read_back if phase == "reading-back" else progress.laid
                 bar.update(task, completed=done, total=progress.total)
                 await asyncio.wait([work], timeout=_POLL_S)
     finally:

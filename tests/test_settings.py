@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ogagent.errors import SettingsError
 from ogagent.service import source_policy
@@ -87,6 +89,17 @@ def tuples(value: Any) -> Any:
 
 def test_the_window_goes_with_what_a_source_is_trusted_with(tmp_path: Path) -> None:
     assert source_policy(loaded(tmp_path, "[restore]\nmax_window = 268435456")).max_window == 256 << 20
+
+
+def test_public_keys_are_read_at_the_start(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate().public_key()
+    (tmp_path / "public.pem").write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    (tmp_path / "no-key.pem").write_text("none")
+    configured = f"[repository]\npublic_keys = ['{tmp_path}/%s']"
+    assert source_policy(loaded(tmp_path, configured % "public.pem")).public_keys == [key]
+    for name in ("no-key.pem", "missing.pem"):
+        with pytest.raises(SettingsError, match=name):
+            source_policy(loaded(tmp_path, configured % name))
 
 
 def test_the_packaged_file_explains_every_key() -> None:

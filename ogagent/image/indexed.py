@@ -31,6 +31,12 @@ class IndexedImage(Struct, frozen=True):
     header: ImageHeader
     layout: Layout
 
+    @property
+    def used_bytes(self) -> int:
+        """Of all regions together."""
+        index = self.index
+        return index.device_size if index.format == "raw" else index.used_blocks * index.block_size
+
     def unpack(self, place: int, frame: bytes) -> bytes:
         """The bytes of the stream for the region at ``place``, proven. Raises ImageCorrupt."""
         region = self.layout.region(place)

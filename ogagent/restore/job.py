@@ -7,27 +7,24 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
+from pathlib import PurePosixPath
+
+from yarl import URL
 
 from ogagent.disk.machine import Device, Machine
-from ogagent.image.detect import open_image
-from ogagent.image.piece import Image
 from ogagent.model.job import Phase
 from ogagent.model.plan import ImageHeader, RestorePlan
-from ogagent.model.units import MIB
 from ogagent.restore import pipeline
-from ogagent.restore.channel import Inlet
-from ogagent.restore.patience import wait_out
-from ogagent.restore.pipeline import Pipeline
+from ogagent.restore.delivery import Delivery
+from ogagent.restore.indexed import RegionDelivery
+from ogagent.restore.patience import in_thread, wait_out
 from ogagent.restore.plan import check_image, check_size
 from ogagent.restore.progress import Progress
-from ogagent.restore.sidecars import WholeFileSum, refuse_locked
+from ogagent.restore.provenance import indexed_image
+from ogagent.restore.sidecars import refuse_locked
+from ogagent.restore.streamed import streamed
 from ogagent.restore.writer import PartitionWriter
 from ogagent.source.source import Source, SourcePolicy, open_source
-
-_IN_FLIGHT: Final = 16 * MIB
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 async def restore(plan: RestorePlan, machine: Machine, policy: SourcePolicy, progress: Progress) -> None:
@@ -38,32 +35,34 @@ async def restore(plan: RestorePlan, machine: Machine, policy: SourcePolicy, pro
     """
     progress.enter(Phase.CHECKING)
     try:
-        async with _opened_image(plan, policy, progress) as (image, inlet, executor):
-            await _in_thread(executor, inlet.stop, _prepare, image, plan, progress)
+        async with _opened_image(plan, policy, progress) as (image, executor):
+            progress.total = await in_thread(executor, image.stop, image.prepare)
+            check_size(progress.total or 0, plan.target)
             target = machine.open_target(plan.target)
             async with _opened_device(target, executor) as device:
-                await _lay_down(image, device, inlet, executor, progress)
+                await _lay_down(image, device, executor, progress)
     finally:
         progress.enter(None)
 
 
 async def read_header(plan: RestorePlan, policy: SourcePolicy) -> ImageHeader:
     """What the image says of itself, found to suit the plan. Nothing is written. Raises AgentError."""
-    async with _opened_image(plan, policy, Progress()) as (image, _, _):
+    async with _opened_image(plan, policy, Progress()) as (image, _):
         return image.header
 
 
-async def _lay_down(image: Image, device: Device, inlet: Inlet, executor: Executor, progress: Progress) -> None:
+async def _lay_down(image: Delivery, device: Device, executor: Executor, progress: Progress) -> None:
     """The order of these lines is what the promises about interrupted partitions stand on."""
     writer = PartitionWriter(device, progress)
+    await in_thread(executor, image.stop, image.look, device, writer)
     progress.enter(Phase.FETCHING)
-    await _in_thread(executor, writer.stop, writer.begin)
-    await Pipeline(image, writer, inlet, progress).run(executor)
+    await in_thread(executor, writer.stop, writer.begin)
+    await image.run(writer, executor)
     progress.enter(Phase.FLUSHING)
-    await _in_thread(executor, writer.stop, writer.flush)
+    await in_thread(executor, writer.stop, writer.flush)
     if progress.read_back_wanted:
         progress.enter(Phase.READING_BACK)
-        await _in_thread(executor, writer.stop, writer.read_back, image.places(), image.buffer_size)
+        await in_thread(executor, writer.stop, writer.read_back, image.written())
     progress.enter(Phase.COMMITTING)
     await _uninterrupted(executor, partial(writer.commit, read_back=progress.read_back_wanted))
 
@@ -71,25 +70,31 @@ async def _lay_down(image: Image, device: Device, inlet: Inlet, executor: Execut
 @asynccontextmanager
 async def _opened_image(
     plan: RestorePlan, policy: SourcePolicy, progress: Progress
-) -> AsyncIterator[tuple[Image, Inlet, Executor]]:
-    inlet = Inlet(_IN_FLIGHT)
+) -> AsyncIterator[tuple[Delivery, Executor]]:
     executor = ThreadPoolExecutor(pipeline.THREADS, thread_name_prefix="restore")
     try:
         async with open_source(plan.source, policy, lambda: _count_retry(progress)) as source:
-            progress.image = source.size
             await refuse_locked(source)
-            proof = await WholeFileSum.beside(source)
-            pump = asyncio.create_task(_pump(source, inlet, progress, proof))
-            try:
-                image = await _in_thread(executor, inlet.stop, open_image, iter(inlet), policy.max_window)
+            async with _delivery(
+                source, PurePosixPath(URL(plan.source).path).name, policy, progress, executor
+            ) as image:
                 check_image(plan, image.header)
-                yield image, inlet, executor
-            finally:
-                inlet.stop()
-                pump.cancel()
-                await wait_out([pump])
+                yield image, executor
     finally:
         executor.shutdown(wait=False)
+
+
+@asynccontextmanager
+async def _delivery(
+    source: Source, name: str, policy: SourcePolicy, progress: Progress, executor: Executor
+) -> AsyncIterator[Delivery]:
+    """By its index where there is one."""
+    indexed = await indexed_image(source, name, policy.public_keys, progress)
+    if indexed is not None:
+        yield RegionDelivery(indexed, source, progress)
+        return
+    async with streamed(source, policy.max_window, progress, executor) as image:
+        yield image
 
 
 @asynccontextmanager
@@ -104,27 +109,6 @@ async def _opened_device(target: AbstractContextManager[Device], executor: Execu
             await wait_out([loop.run_in_executor(executor, target.__exit__, None, None, None)])
 
 
-async def _pump(source: Source, inlet: Inlet, progress: Progress, proof: WholeFileSum) -> None:
-    """From the network into the first queue; what breaks here reaches the decoder as the cause."""
-    try:
-        async for chunk in source.chunks():
-            progress.received += len(chunk)
-            await proof.update(chunk)
-            await inlet.put(chunk)
-        await proof.check()
-    except Exception as error:  # noqa: BLE001 - it is raised again by whoever reads the inlet
-        inlet.fail(error)
-    else:
-        inlet.close()
-
-
-def _prepare(image: Image, plan: RestorePlan, progress: Progress) -> None:
-    progress.total = image.prepare()
-    if image.header.format == "raw" and image.header.container == "none" and progress.image is not None:
-        progress.total = progress.image
-        check_size(progress.image, plan.target)
-
-
 def _count_retry(progress: Progress) -> None:
     progress.retries += 1
 
@@ -135,17 +119,3 @@ async def _uninterrupted(executor: Executor, work: Callable[[], None]) -> None:
     with suppress(asyncio.CancelledError):
         await wait_out([future])
     future.result()
-
-
-async def _in_thread(
-    executor: Executor, hurry: Callable[[], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
-    """Runs ``work`` in a thread; ``hurry`` makes it end soon."""
-    future = asyncio.get_running_loop().run_in_executor(executor, lambda: work(*args, **kwargs))
-    try:
-        await wait_out([future], hurry)
-    finally:
-        failure = future.exception()  # looked at, so that nobody warns when being cancelled is what counts
-    if failure is not None:
-        raise failure
-    return future.result()

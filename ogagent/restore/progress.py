@@ -49,6 +49,8 @@ class Progress:
     received: int = 0
     total: int | None = None
     written: int = 0
+    reused: int = 0
+    """Bytes of blocks that the partition held already; read from the medium, and not written again."""
     read_back: int = 0
     retries: int = 0
     bottleneck: Bottleneck | None = None
@@ -88,6 +90,7 @@ class Progress:
             received=self.received,
             total=self.total,
             written=self.written,
+            reused=self.reused,
             read_back=self.read_back,
         )
 
@@ -114,7 +117,7 @@ class Progress:
             case Phase.FLUSHING:
                 now = fetched
             case Phase.READING_BACK:
-                now = fetched + (98.0 - fetched) * (self.read_back / self.total if self.total else 1.0)
+                now = fetched + (98.0 - fetched) * (self.read_back / self.written if self.written else 1.0)
             case Phase.COMMITTING:
                 now = 99.0
             case _:
@@ -135,14 +138,21 @@ class Progress:
         """Seconds left of what is to be moved; None while that cannot be told."""
         if self.phase not in (Phase.FETCHING, Phase.READING_BACK) or self.total is None or self._rate <= 0:
             return None
-        passes = 2 if self.phase is Phase.FETCHING and self.read_back_wanted else 1
-        return int((passes * self.total - self._done) / self._rate)
+        left = self.total - self._done if self.phase is Phase.FETCHING else self.written - self.read_back
+        if self.phase is Phase.FETCHING and self.read_back_wanted:
+            left += self.total - self.reused
+        return int(left / self._rate)
+
+    @property
+    def laid(self) -> int:
+        """Bytes of blocks that are where they belong."""
+        return self.written + self.reused
 
     @property
     def _done(self) -> int:
-        return self.read_back if self.phase is Phase.READING_BACK else self.written
+        return self.read_back if self.phase is Phase.READING_BACK else self.laid
 
     def _fetched_share(self) -> float:
         if self.total:
-            return min(self.written / self.total, 1.0)
+            return min(self.laid / self.total, 1.0)
         return min(self.received / self.image, 1.0) if self.image else 0.0

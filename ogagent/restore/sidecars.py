@@ -13,10 +13,12 @@ from ogagent.source.source import Source
 
 _log: Final = logging.getLogger(__name__)
 
+_LONGEST: Final = 4096  # bytes: a line of md5sum, with the file's name
+
 
 async def refuse_locked(source: Source) -> None:
     """``X.img.lock``: somebody is writing the image."""
-    if await source.sidecar(".lock") is not None:
+    if await source.sidecar(".lock", _LONGEST) is not None:
         raise ImageLocked(
             "the image is locked in the repository", hint="wait until its creation has ended, or remove a stale .lock"
         )
@@ -35,7 +37,7 @@ class WholeFileSum:
 
     @classmethod
     async def beside(cls, source: Source) -> WholeFileSum:
-        content = await source.sidecar(".full.sum")
+        content = await source.sidecar(".full.sum", _LONGEST)
         found = md5_in(content) if content is not None else None
         if content is not None and found is None:
             _log.warning("the image's .full.sum holds no MD5 and is ignored")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from blake3 import blake3
 
@@ -23,6 +23,13 @@ _STEP: Final = 64 << 10
 _ZEROS: Final = bytes(_STEP)
 
 
+class Written(NamedTuple):
+    """``digest`` is BLAKE3 of what belongs at ``extents``."""
+
+    extents: list[Extent]
+    digest: bytes
+
+
 class PartitionWriter:
     """One restore: ``begin``, ``write`` for each piece, ``flush``, ``read_back``, ``commit``. Blocking."""
 
@@ -30,8 +37,12 @@ class PartitionWriter:
         self._device = device
         self._progress = progress
         self._edges = Edges(device)
-        self._digests: list[bytes] = []
         self._stopped = False
+
+    @property
+    def inner(self) -> range:
+        """What of the partition is written at once; the rest, its edges, in ``commit``."""
+        return self._edges.inner
 
     def stop(self) -> None:
         """A read-back that runs in another thread ends soon, with Stopped."""
@@ -41,9 +52,11 @@ class PartitionWriter:
         self._progress.touch()
         self._edges.wipe(read_back=self._progress.read_back_wanted)
 
-    def digest(self, piece: Piece) -> None:
-        """Remembers what the medium must hold, for ``read_back``. Pieces come in the order of writing."""
-        self._digests.append(blake3(piece.data).digest())
+    def reuse(self, held: Iterable[tuple[int, memoryview]]) -> None:
+        """Places and bytes that the device holds already, and shall hold in the end. Only before ``begin``."""
+        for offset, data in held:
+            self._edges.keep(offset, data)
+            self._progress.reused += len(data)
 
     def write(self, piece: Piece) -> None:
         for extent in piece.extents:
@@ -72,24 +85,25 @@ class PartitionWriter:
     def flush(self) -> None:
         self._device.flush()
 
-    def read_back(self, places: Iterable[list[Extent]], buffer_size: int) -> None:
+    def read_back(self, written: Iterable[Written]) -> None:
         """Compares the medium with what was meant, except for the edges, which are not there yet."""
-        buffer = page_aligned(buffer_size)
-        for extents, digest in zip(places, self._digests, strict=True):
+        buffer = page_aligned(0)
+        for extents, digest in written:
             if self._stopped:
                 raise Stopped
-            self._compare(extents, digest, buffer)
+            length = extents[-1].start + extents[-1].length
+            if len(buffer) < length:
+                buffer = page_aligned(length)
+            self._compare(extents, digest, buffer[:length])
 
     def _compare(self, extents: list[Extent], digest: bytes, buffer: memoryview) -> None:
-        length = 0
         for extent in extents:
             into = buffer[extent.start : extent.start + extent.length]
             self._edges.give(extent.offset, into)
             if inner := self._inner(extent):
                 self._device.read_back(inner.start, into[inner.start - extent.offset : inner.stop - extent.offset])
-            length = extent.start + extent.length
             self._progress.read_back += extent.length
-        if blake3(buffer[:length]).digest() != digest:
+        if blake3(buffer).digest() != digest:
             last = extents[-1]
             raise differs(extents[0].offset, last.offset + last.length)
 

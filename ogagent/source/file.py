@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -14,10 +14,11 @@ from ogagent.errors import ImageChanged, ImageNotFound, RepositoryUnreachable
 from ogagent.model.units import MIB
 
 _CHUNK: Final = 2 * MIB
-_SIDECAR_LIMIT: Final = 4096
 
 
 class FileSource:
+    takes_ranges = True
+
     def __init__(self, path: str, within: str, fd: int, size: int) -> None:
         self._path = path
         self._within = within
@@ -34,11 +35,14 @@ class FileSource:
         finally:
             os.close(fd)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        position = 0
-        while position < self.size:
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        return self.part(0, self.size)
+
+    async def part(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        position = start
+        while position < min(stop, self.size):
             try:
-                chunk = await asyncio.to_thread(os.pread, self._fd, min(_CHUNK, self.size - position), position)
+                chunk = await asyncio.to_thread(os.pread, self._fd, min(_CHUNK, stop - position), position)
             except OSError as error:
                 raise RepositoryUnreachable(f"reading {self._path} at {position} failed: {error.strerror}") from error
             if not chunk:
@@ -46,15 +50,15 @@ class FileSource:
             position += len(chunk)
             yield chunk
 
-    async def sidecar(self, suffix: str) -> bytes | None:
-        return await asyncio.to_thread(_read_small, f"{self._path}{suffix}", self._within)
+    async def sidecar(self, suffix: str, limit: int) -> bytes | None:
+        return await asyncio.to_thread(_read_small, f"{self._path}{suffix}", self._within, limit)
 
 
-def _read_small(path: str, within: str) -> bytes | None:
+def _read_small(path: str, within: str, limit: int) -> bytes | None:
     try:
         with open(path, "rb") as file:
             _refuse_outside(path, within, file.fileno())
-            return file.read(_SIDECAR_LIMIT)
+            return file.read(limit)
     except FileNotFoundError:
         return None
     except OSError as error:

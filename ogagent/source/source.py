@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Network, IPv6Network
 from ssl import SSLContext
 from typing import Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 from yarl import URL
 
@@ -18,19 +19,27 @@ from ogagent.source.http import open_http
 
 
 class Source(Protocol):
-    """``size`` is the length of the image file in bytes, None when nobody says."""
+    """What breaks on the way and can be continued is continued in here; SourceError is raised when it cannot be.
+
+    It is one and the same file all the time, or ImageChanged is raised. Whoever leaves a generator early closes it.
+    """
 
     @property
-    def size(self) -> int | None: ...
+    def size(self) -> int | None:
+        """The length of the image file in bytes; None before the first byte has come, or when nobody says."""
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The whole image, once, in order. What breaks on the way and can be continued is continued in here.
+    @property
+    def takes_ranges(self) -> bool:
+        """Whether ``part`` comes without what lies before it; to be believed once a part has come."""
 
-        Raises SourceError when it cannot be.
-        """
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The whole image, in order."""
 
-    async def sidecar(self, suffix: str) -> bytes | None:
-        """A small file that lies beside the image, ``.lock`` or ``.full.sum``, say; None when there is none."""
+    def part(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Its bytes from ``start`` to ``stop``, or to its end when that comes first. Several may be read at once."""
+
+    async def sidecar(self, suffix: str, limit: int) -> bytes | None:
+        """What lies beside the image, ``.lock`` or ``.full.sum``, say, but no more than ``limit`` bytes of it."""
 
 
 class SourcePolicy(Struct, frozen=True, kw_only=True):
@@ -38,6 +47,7 @@ class SourcePolicy(Struct, frozen=True, kw_only=True):
 
     ``networks`` None: from anywhere. ``max_window``: how much memory, in bytes, an image may ask for to be decoded.
     ``files_within``: the directory that files must lie in; empty: any.
+    ``public_keys``: when there are some, an image must be signed by one of them.
     """
 
     tls: SSLContext
@@ -46,6 +56,7 @@ class SourcePolicy(Struct, frozen=True, kw_only=True):
     retry_for_s: float
     max_window: int = MAX_WINDOW
     files_within: str = ""
+    public_keys: Sequence[Ed25519PublicKey] = ()
 
 
 @asynccontextmanager

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
 from ogagent.disk import blkid
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
+from ogagent.model.job import ByteCounts
 from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import restore_request
 from ogagent.restore.job import restore
@@ -93,6 +95,8 @@ class Cell(Struct, frozen=True, kw_only=True):
     """From a file, not through a socket."""
     url: str = ""
     """Where the image is looked for, when not in the repository."""
+    keys: tuple[Ed25519PublicKey, ...] = ()
+    """Of those who may sign images."""
     honest: bool = True
     """The disk does what it says, or at least says what it does not do."""
 
@@ -102,6 +106,7 @@ class Ending(Struct, frozen=True, kw_only=True):
     touched: bool
     retries: int
     message: str
+    counts: ByteCounts
 
 
 @contextmanager
@@ -150,6 +155,8 @@ class Bench:
         self.image = folder / "x.img"
         self.progress = Progress(read_back_wanted=cell.read_back)
         self.faults: tuple[Fault, ...] = tuple(map(parse_fault, cell.faults))
+        self.asked = 0
+        """How often the repository has looked at them; again and again while it stalls."""
         make_disk(self.disk, cell.before)
         self._outside = self._neighbours()
         with os.fdopen(os.open(self.image, os.O_WRONLY | os.O_CREAT), "wb") as file:
@@ -165,7 +172,11 @@ class Bench:
     @property
     def policy(self) -> SourcePolicy:
         return SourcePolicy(
-            tls=_LOOPBACK.tls, networks=None, stall_timeout_s=self.cell.stall_s, retry_for_s=self.cell.retry_s
+            tls=_LOOPBACK.tls,
+            networks=None,
+            stall_timeout_s=self.cell.stall_s,
+            retry_for_s=self.cell.retry_s,
+            public_keys=self.cell.keys,
         )
 
     @asynccontextmanager
@@ -176,8 +187,12 @@ class Bench:
         if self.cell.local:
             yield self.image.as_uri()
             return
-        async with TestServer(repository_app(self.image.parent, faults=lambda: self.faults)) as server:
+        async with TestServer(repository_app(self.image.parent, faults=self._asked)) as server:
             yield str(server.make_url(f"{PREFIX}/{self.image.name}"))
+
+    def _asked(self) -> tuple[Fault, ...]:
+        self.asked += 1
+        return self.faults
 
     async def run(self, machine: Machine | None = None) -> Ending:
         async with self.source() as url:
@@ -192,7 +207,14 @@ class Bench:
             number, message = error.number, error.message
         except asyncio.CancelledError:
             number = CANCELLED
-        return Ending(number=number, touched=self.progress.touched, retries=self.progress.retries, message=message)
+        progress = self.progress
+        return Ending(
+            number=number,
+            touched=progress.touched,
+            retries=progress.retries,
+            message=message,
+            counts=progress.counts,
+        )
 
     def partition(self) -> bytes:
         return self._read(PARTITION.start, SIZE)

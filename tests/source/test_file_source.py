@@ -44,7 +44,7 @@ async def test_links_lead_out_of_no_repository(tmp_path: Path) -> None:
     async with FileSource.open(f"{inside}/link.img", str(inside)) as source:
         assert source.size == 7
         with pytest.raises(ImageNotFound, match="leads out of"):
-            await source.sidecar(".lock")
+            await source.sidecar(".lock", 4096)
 
 
 async def test_an_empty_file(tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ async def failure_of(url: str | URL, *, ca: str = "", networks: Networks | None 
             stall_timeout_s=20,
             retry_for_s=600,
             on_retry=lambda: retries.append(None),
-        ):
-            pass
+        ) as source:
+            await anext(source.chunks())
     assert not retries
     return failure.value
 

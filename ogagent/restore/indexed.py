@@ -1,0 +1,193 @@
+"""An image fetched by its regions: those that the partition does not hold already, each proven before it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import AsyncGenerator, Generator, Iterator
+from concurrent.futures import Executor
+from contextlib import aclosing
+from typing import Final
+
+from ogagent.disk.machine import Device
+from ogagent.errors import ImageChanged
+from ogagent.image.indexed import IndexedImage
+from ogagent.image.piece import Piece
+from ogagent.image.workers import in_order
+from ogagent.model.job import Bottleneck
+from ogagent.model.units import MIB
+from ogagent.restore.edges import page_aligned
+from ogagent.restore.patience import in_thread, wait_out
+from ogagent.restore.progress import Progress
+from ogagent.restore.survey import LONGEST_STRETCH, Stretch, Survey, stretches
+from ogagent.restore.writer import PartitionWriter, Written
+from ogagent.source.source import Source
+
+_FETCHERS: Final = 3
+_LAYERS: Final = 2
+_SURVEYORS: Final = 2
+_LARGE_REGION: Final = 8 * MIB
+"""From here on one request at a time is enough, and keeps the memory small."""
+
+
+class RegionDelivery:
+    """Implements ``ogagent.restore.delivery.Delivery``.
+
+    Each fetcher takes the next stretch, which makes the survey go on, and hands its frames, one by one, to threads that
+    unpack and write. So what is known not to be there comes in while the rest of the partition is still being read.
+    """
+
+    def __init__(self, image: IndexedImage, source: Source, progress: Progress) -> None:
+        self._image = image
+        self._source = source
+        self._progress = progress
+        self._fetchers = 1 if not source.takes_ranges or image.index.region_size > _LARGE_REGION else _FETCHERS
+        self._survey: Survey | None = None
+        self._foreign = True
+        self._edges: dict[int, bool] = {}
+        self._inner = range(0)
+        self._written: list[int] = []
+        self._turn = asyncio.Lock()
+        self._writing = threading.Lock()
+        self._own = threading.local()
+        self._fetch_s = self._survey_s = self._unpack_s = self._write_s = 0.0
+        self.header = image.header
+
+    def prepare(self) -> int:
+        return self._image.used_bytes
+
+    def look(self, device: Device, writer: PartitionWriter) -> None:
+        """The edges are about to be wiped; what is right of them is put aside."""
+        index, inner = self._image.index, writer.inner
+        first = bisect_left(index.numbers, -(-inner.start // index.region_size))
+        last = max(bisect_left(index.numbers, inner.stop // index.region_size), first)
+        self._inner = range(first, last)
+        self._edges = dict.fromkeys((*range(first), *range(last, index.count)), False)
+        if not self._source.takes_ranges:
+            return
+        self._survey = survey = Survey(self._image, device)
+        for place in self._edges:
+            if held := survey.held(place):
+                writer.reuse(held)
+                self._edges[place] = True
+        self._foreign = survey.is_foreign(self._inner)
+
+    def _looked(self) -> Iterator[tuple[int, bool]]:
+        """Each place, and whether the partition holds what belongs there."""
+        yield from ((place, held) for place, held in self._edges.items() if place < self._inner.start)
+        if self._survey is None or self._foreign:
+            yield from ((place, False) for place in self._inner)
+        else:
+            found = in_order(self._survey.bytes_held, self._inner, _SURVEYORS)
+            for place, held in zip(self._inner, found, strict=True):
+                self._progress.reused += held
+                yield place, held > 0
+        yield from ((place, held) for place, held in self._edges.items() if place >= self._inner.stop)
+
+    async def run(self, writer: PartitionWriter, executor: Executor) -> None:
+        longest = LONGEST_STRETCH if self._source.takes_ranges else self._image.index.size
+        wanted = stretches(self._looked(), self._image.index.frame, longest)
+        fetchers = [asyncio.create_task(self._fetch(wanted, writer, executor)) for _ in range(self._fetchers)]
+        try:
+            await asyncio.wait(fetchers, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for fetcher in fetchers:
+                fetcher.cancel()
+            try:
+                await wait_out(fetchers)
+            finally:
+                await in_thread(executor, self.stop, wanted.close)
+        for fetcher in fetchers:
+            if not fetcher.cancelled() and (failure := fetcher.exception()):
+                raise failure
+        self._progress.bottleneck = self._bottleneck()
+
+    async def _fetch(self, wanted: Generator[Stretch, None, None], writer: PartitionWriter, executor: Executor) -> None:
+        loop = asyncio.get_running_loop()
+        laying: deque[asyncio.Future[None]] = deque()
+        try:
+            while stretch := await self._next(wanted, executor):
+                async with aclosing(self._frames(stretch)) as frames:
+                    async for place, frame in frames:
+                        laying.append(loop.run_in_executor(executor, self._lay, writer, place, frame))
+                        if len(laying) > 1:
+                            await _settled(laying)
+            while laying:
+                await _settled(laying)
+        finally:
+            await wait_out(laying)
+            for each in laying:
+                each.exception()  # looked at: another failure, or the cancel, is what counts
+
+    async def _next(self, wanted: Generator[Stretch, None, None], executor: Executor) -> Stretch | None:
+        async with self._turn:
+            began = time.monotonic()
+            stretch = await in_thread(executor, self.stop, next, wanted, None)
+            self._survey_s += time.monotonic() - began
+            return stretch
+
+    async def _frames(self, stretch: Stretch) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Cut out of the bytes as they come."""
+        kept = bytearray()
+        async with aclosing(self._source.part(stretch.start, stretch.stop)) as chunks:
+            for place in stretch.places:
+                _, length = self._image.index.frame(place)
+                while len(kept) < length:
+                    began = time.monotonic()
+                    chunk = await anext(chunks, b"")
+                    self._fetch_s += time.monotonic() - began
+                    if not chunk:
+                        raise ImageChanged(f"the image file ends before byte {stretch.stop}, within a frame")
+                    self._progress.received += len(chunk)
+                    kept += chunk
+                with memoryview(kept) as view:
+                    frame = bytes(view[:length])
+                del kept[:length]
+                yield place, frame
+
+    def _lay(self, writer: PartitionWriter, place: int, frame: bytes) -> None:
+        began = time.monotonic()
+        data = self._image.unpack(place, frame)
+        region = self._image.layout.region(place)
+        buffer = self._buffer()
+        region.gather(memoryview(data), buffer)
+        unpacked = time.monotonic()
+        with self._writing:
+            taken = time.monotonic()
+            writer.write(Piece(buffer, region.used, region.extents, []))
+            self._written.append(place)
+            self._unpack_s += unpacked - began
+            self._write_s += time.monotonic() - taken
+
+    def _buffer(self) -> memoryview:
+        """One a thread."""
+        if not hasattr(self._own, "buffer"):
+            self._own.buffer = page_aligned(self._image.index.region_size)
+        buffer: memoryview = self._own.buffer
+        return buffer
+
+    def _bottleneck(self) -> Bottleneck:
+        """The stage that was at work the longest, by what each of its workers did."""
+        busy: dict[Bottleneck, float] = {
+            "network": self._fetch_s / self._fetchers,
+            "decompression": self._unpack_s / _LAYERS,
+            "disk": self._survey_s + self._write_s,
+        }
+        return max(busy, key=lambda stage: busy[stage])
+
+    def written(self) -> Iterator[Written]:
+        for place in sorted(self._written):
+            yield Written(self._image.layout.region(place).extents, self._image.index.hash(place))
+
+    def stop(self) -> None:
+        if self._survey is not None:
+            self._survey.stop()
+
+
+async def _settled(laying: deque[asyncio.Future[None]]) -> None:
+    """The oldest one; it stays in ``laying`` when this is cancelled."""
+    await wait_out([laying[0]])
+    laying.popleft().result()

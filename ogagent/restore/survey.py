@@ -1,0 +1,101 @@
+"""What a partition holds already of an image, and which parts of the image's file are to be fetched for the rest."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from blake3 import blake3
+
+from ogagent.disk.machine import Device
+from ogagent.errors import DeviceError
+from ogagent.image.indexed import IndexedImage
+from ogagent.model.units import MIB
+from ogagent.restore.channel import Stopped
+from ogagent.restore.edges import page_aligned
+
+LONGEST_STRETCH: Final = 16 * MIB
+_SAMPLES: Final = 16
+_FEW: Final = 10
+"""A partition of whose samples not one in so many is right is foreign: reading all of it is not worth the time."""
+
+Held = list[tuple[int, memoryview]]
+"""Places on the partition, in bytes, and what stands there."""
+
+
+class Survey:
+    """Everything is read from the medium. Blocking; several threads may ask at once."""
+
+    def __init__(self, image: IndexedImage, device: Device) -> None:
+        self._image = image
+        self._device = device
+        self._own = threading.local()
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def held(self, place: int) -> Held | None:
+        """The blocks of a region that is as the image has it; good until the same thread asks again.
+
+        What cannot be read is not right: it will be written, and that tells whether the disk is broken.
+        """
+        if self._stopped:
+            raise Stopped
+        extents = self._image.layout.region(place).extents
+        start, stop = extents[0].offset, extents[-1].offset + extents[-1].length
+        found = self._buffer()[: stop - start]
+        with suppress(DeviceError):
+            self._device.read_back(start, found)
+            parts = [(each.offset, found[each.offset - start :][: each.length]) for each in extents]
+            running = blake3()
+            for _, part in parts:
+                running.update(part)
+            if running.digest() == self._image.index.hash(place):
+                return parts
+        return None
+
+    def bytes_held(self, place: int) -> int:
+        """0 for a region that is not right."""
+        return sum(len(part) for _, part in self.held(place) or ())
+
+    def is_foreign(self, places: range) -> bool:
+        samples = places[:: max(len(places) // _SAMPLES, 1)]
+        right = sum(self.held(place) is not None for place in samples)
+        return right * _FEW < len(samples)
+
+    def _buffer(self) -> memoryview:
+        if not hasattr(self._own, "buffer"):
+            self._own.buffer = page_aligned(self._image.index.region_size)
+        buffer: memoryview = self._own.buffer
+        return buffer
+
+
+class Stretch(NamedTuple):
+    """The bytes of the image's file from ``start`` to ``stop``: the frames of ``places``."""
+
+    start: int
+    stop: int
+    places: list[int]
+
+
+def stretches(
+    looked: Iterable[tuple[int, bool]], frame: Callable[[int], tuple[int, int]], longest: int
+) -> Generator[Stretch, None, None]:
+    """Neighbouring frames of what is not held, up to ``longest`` bytes in one; each as soon as it is known.
+
+    ``looked`` are places in order, and whether the partition holds them; ``frame`` tells offset and length.
+    """
+    pending: Stretch | None = None
+    for place, held in looked:
+        offset, length = frame(place)
+        if pending and (held or offset != pending.stop or offset + length - pending.start > longest):
+            yield pending
+            pending = None
+        if not held:
+            places = [*pending.places, place] if pending else [place]
+            pending = Stretch(pending.start if pending else offset, offset + length, places)
+    if pending:
+        yield pending

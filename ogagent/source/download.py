@@ -1,0 +1,190 @@
+"""Bytes of a file on a web server, asked for again where a connection breaks, as long as it is still the same file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from ogagent.errors import ImageChanged, ImageCorrupt, RepositoryUnreachable
+from ogagent.model.units import MIB
+from ogagent.source.answer import Passing, Validators, range_start, reason, refuse_hopeless, refuse_status
+from ogagent.source.resolver import Networks, check_literal
+
+_log: Final = logging.getLogger(__name__)
+
+_MAX_REDIRECTS: Final = 3
+_FIRST_DELAY_S: Final = 0.5
+_MAX_DELAY_S: Final = 15.0
+
+
+class RemoteFile:
+    """One file, as its first answer described it: ``validators`` are None until there was one.
+
+    ``takes_ranges`` is False once the server has answered a range with the whole file.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: URL, networks: Networks | None) -> None:
+        self._session = session
+        self._networks = networks
+        self.url = url
+        self.validators: Validators | None = None
+        self.takes_ranges = True
+
+    @property
+    def size(self) -> int | None:
+        return self.validators.size if self.validators else None
+
+    async def get(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """Of this file, or of one beside it."""
+        first = url
+        for _ in range(_MAX_REDIRECTS + 1):
+            if self._networks is not None:
+                check_literal(url, self._networks)
+            response = await self._session.get(url, headers=headers, allow_redirects=False)
+            location = response.headers.get("Location")
+            if response.status not in (301, 302, 303, 307, 308) or location is None:
+                return response
+            response.close()
+            target = url.join(URL(location))
+            if target.scheme not in ("http", "https") or (url.scheme == "https" and target.scheme == "http"):
+                raise RepositoryUnreachable(f"{url} redirects to {target}, which is not followed")
+            url = target
+        raise RepositoryUnreachable(f"{first} redirects more than {_MAX_REDIRECTS} times")
+
+    async def open(self, start: int, stop: int | None) -> aiohttp.ClientResponse:
+        """The answer, standing at ``start``. Raises Passing, SourceError, aiohttp.ClientError, TimeoutError."""
+        headers = {"Accept-Encoding": "identity"}
+        if start or stop is not None:
+            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+            if self.validators and self.validators.guard:
+                headers["If-Range"] = self.validators.guard
+        response = await self.get(self.url, headers)
+        try:
+            self._accept(response)
+            await self._stand_at(response, start, stop)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def _accept(self, response: aiohttp.ClientResponse) -> None:
+        refuse_status(response.status, self.url)
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise RepositoryUnreachable(f"{self.url} answers in the encoding {encoding}, which was not asked for")
+        found = Validators.of(response)
+        if self.validators is None:
+            self.validators = found
+        elif not self.validators.agrees_with(found):
+            raise ImageChanged(f"{self.url} is another file now: {self.validators.difference(found)}")
+
+    async def _stand_at(self, response: aiohttp.ClientResponse, start: int, stop: int | None) -> None:
+        if response.status == 206:
+            if range_start(response) != start:
+                raise Passing(f"it answers with the range {response.headers.get('Content-Range')!r}")
+            return
+        self.takes_ranges = self.takes_ranges and start == 0 and stop is None
+        if start:
+            _log.warning("%s ignores Range: skipping the first %d bytes", self.url, start)
+        while start:
+            chunk = await response.content.read(min(start, MIB))
+            if not chunk:
+                raise Passing("the connection broke again")
+            start -= len(chunk)
+
+
+class Patience:
+    """How long a server that sends nothing is asked again; ``on_retry`` hears of each time."""
+
+    def __init__(self, url: URL, retry_for_s: float, on_retry: Callable[[], None]) -> None:
+        self._url = url
+        self._retry_for_s = retry_for_s
+        self._silent_since: float | None = None
+        self._delay = _FIRST_DELAY_S
+        self.on_retry = on_retry
+
+    def renew(self) -> None:
+        """Bytes have come."""
+        self._silent_since = None
+
+    async def pause(self, error: BaseException | str) -> None:
+        """A longer one each time. Raises RepositoryUnreachable when ``retry_for_s`` would be over, or for nothing."""
+        if isinstance(error, BaseException):
+            refuse_hopeless(error, self._url)
+            error = reason(error)
+        now = time.monotonic()
+        if self._silent_since is None:
+            self._silent_since, self._delay = now, _FIRST_DELAY_S
+        if now + self._delay > self._silent_since + self._retry_for_s:
+            raise RepositoryUnreachable(
+                f"{self._url} could not be reached for {self._retry_for_s:.0f} s: {error}",
+                hint="check that the repository runs and that this machine reaches it",
+            )
+        _log.warning("%s: %s; trying again in %.1f s", self._url, error, self._delay)
+        self.on_retry()
+        await asyncio.sleep(self._delay * random.uniform(0.75, 1.25))  # noqa: S311 - so that a room does not knock as one
+        self._delay = min(2 * self._delay, _MAX_DELAY_S)
+
+
+class Download:
+    """The bytes of ``file`` from ``start`` to ``stop``, None being its end, once."""
+
+    def __init__(self, file: RemoteFile, patience: Patience, start: int = 0, stop: int | None = None) -> None:
+        self._file = file
+        self._patience = patience
+        self._position = start
+        self._stop = stop
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        while True:
+            before = self._position
+            response = await self._opened()
+            try:
+                async for chunk in self._received(response):
+                    self._position += len(chunk)
+                    self._patience.renew()
+                    yield chunk
+                if self._end is None or self._position >= self._end:
+                    return
+                why = f"it ended after {self._position} of {self._end} bytes"
+            except (aiohttp.ClientError, TimeoutError) as error:
+                why = reason(error)
+            finally:
+                response.close()
+            if self._position > before:
+                _log.warning("%s: broken at byte %d (%s); continuing there", self._file.url, self._position, why)
+                self._patience.on_retry()
+            else:
+                await self._patience.pause(why)
+
+    @property
+    def _end(self) -> int | None:
+        """None while nobody has said where that is."""
+        return min((end for end in (self._stop, self._file.size) if end is not None), default=None)
+
+    async def _opened(self) -> aiohttp.ClientResponse:
+        while True:
+            try:
+                return await self._file.open(self._position, self._stop)
+            except (Passing, aiohttp.ClientError, TimeoutError) as error:
+                await self._patience.pause(error)
+
+    async def _received(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        end = self._end
+        room = None if end is None else end - self._position
+        async for chunk in response.content.iter_any():
+            if room is not None and len(chunk) > room:
+                if response.status == 200 and self._stop is not None:  # the whole file, where a part was asked for
+                    yield chunk[:room]
+                    return
+                raise ImageCorrupt(f"{self._file.url} sent more than the {room} bytes that were to come")
+            yield chunk
+            if room is not None:
+                room -= len(chunk)
