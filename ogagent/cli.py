@@ -16,7 +16,8 @@ from rich.table import Table
 
 from ogagent import __version__, cli_image, service, standalone
 from ogagent.cli_image import print_json
-from ogagent.disk.machine import Machine
+from ogagent.disk.cache import MountedCache
+from ogagent.disk.machine import CacheStore, Machine
 from ogagent.disk.real import RealMachine
 from ogagent.errors import AgentError, MalformedJson, SettingsError
 from ogagent.model.disk import Inventory
@@ -57,14 +58,14 @@ def read_settings(path: Path) -> Settings:
     return load(path, os.environ, kernel.read_text() if kernel.exists() else "")
 
 
-def serve(settings: Settings, machine: Machine) -> None:
+def serve(settings: Settings, machine: Machine, store: CacheStore) -> None:
     log.set_up(settings.log.level, settings.log.format, os.environ)
-    asyncio.run(service.run(settings, machine))
+    asyncio.run(service.run(settings, machine, store))
 
 
 def _serve(options: argparse.Namespace) -> None:
     settings = read_settings(options.config)
-    serve(settings, _machine(settings))
+    serve(settings, _machine(settings), MountedCache(Path(settings.cache.mount_point)))
 
 
 def _disks(options: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ogagent import __version__
-from ogagent.disk.machine import Machine
+from ogagent.disk.machine import CacheStore, Machine
 from ogagent.errors import SettingsError
 from ogagent.http.access import make_access
 from ogagent.http.app import make_app
@@ -29,7 +29,7 @@ from ogagent.http.secret import agent_secret
 from ogagent.image.signature import public_key
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
-from ogagent.jobs.manager import JobManager
+from ogagent.jobs.manager import JobManager, Restore
 from ogagent.jobs.recovery import settle_unended
 from ogagent.model.job import Job
 from ogagent.model.plan import RestorePlan
@@ -38,6 +38,7 @@ from ogagent.ogcore.finals import FinalStore
 from ogagent.ogcore.outbox import NoOutbox, Outbox, Reporter
 from ogagent.ogcore.registration import Registration, spread_s
 from ogagent.ogcore.webhook import Webhook, open_session
+from ogagent.restore.caching import Caching
 from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules
 from ogagent.restore.preview import Previewer
@@ -81,7 +82,7 @@ def plan_rules(settings: Settings) -> Rules:
     )
 
 
-async def run(settings: Settings, machine: Machine) -> None:
+async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
     """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to."""
     notifier = Notifier.from_environment(os.environ)
     stop, hangup = asyncio.Event(), asyncio.Event()
@@ -100,7 +101,8 @@ async def run(settings: Settings, machine: Machine) -> None:
         ogcore = _ogcore(settings, secret, identity.fingerprint, finals, known)
         reporter, registration = await stack.enter_async_context(ogcore)
         metrics = Metrics()
-        jobs = await _job_manager(settings, machine, policy, reporter, journal, metrics)
+        engine = _engine(machine, policy, Caching(store, settings.cache.on_full))
+        jobs = await _job_manager(settings, machine, engine, reporter, journal, metrics)
         metrics.watch(lambda: len(jobs.running), reporter.backlog)
         app = make_app(jobs, Previewer(policy), make_access(settings.access, secret), metrics)
         door = await stack.enter_async_context(_listening(app, settings, identity))
@@ -162,21 +164,25 @@ def _is_plain_address(address: str) -> bool:
     return False
 
 
+def _engine(machine: Machine, policy: SourcePolicy, caching: Caching) -> Restore:
+    async def run_restore(plan: RestorePlan, progress: Progress) -> None:
+        await restore(plan, machine, policy, progress, caching)
+
+    return run_restore
+
+
 async def _job_manager(
     settings: Settings,
     machine: Machine,
-    policy: SourcePolicy,
+    engine: Restore,
     reporter: Reporter,
     journal: Journal,
     metrics: Metrics,
 ) -> JobManager:
-    async def run_restore(plan: RestorePlan, progress: Progress) -> None:
-        await restore(plan, machine, policy, progress)
-
     return JobManager(
         machine=machine,
         rules=plan_rules(settings),
-        restore=run_restore,
+        restore=engine,
         reporter=reporter,
         journal=journal,
         metrics=metrics,

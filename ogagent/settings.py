@@ -86,6 +86,7 @@ class DisksSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     required: bool = True
     mount_point: FilePath = "/opt/opengnsys/cache"
+    on_full: Literal["evict", "fail"] = "evict"
 
 
 class RestoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

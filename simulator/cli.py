@@ -26,6 +26,7 @@ from simulator.http_client import Place
 from simulator.lab.command import LabOptions, lab
 from simulator.lab.hosts import MOST_CLIENTS
 from simulator.machine.booted import Booted, booted_app, installed_system
+from simulator.machine.file_cache import FileCache
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.profile import read_profile
 from simulator.ogcore.app import ogcore_app
@@ -103,7 +104,7 @@ def _agent(options: argparse.Namespace) -> None:
         if not disk.is_file():
             raise LabError(f"{disk} is no file", hint="a disk is a file that holds a partition table")
     profile = read_profile(options.profile) if options.profile else None
-    serve(settings, FileMachine(options.disk, _faults(options), profile))
+    serve(settings, FileMachine(options.disk, _faults(options), profile), FileCache())
 
 
 def _faults(options: argparse.Namespace) -> Faults:

@@ -46,6 +46,7 @@ exclude = []
 [cache]
 required = true
 mount_point = "/opt/opengnsys/cache"
+on_full = "evict"
 [restore]
 read_back = true
 stall_timeout_s = 30

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
-from ogagent.model.disk import Inventory
+from ogagent.model.disk import Inventory, Partition
 from ogagent.model.plan import Target
 
 
@@ -42,4 +43,12 @@ class Machine(Protocol):
         """Opens the partition exclusively. Blocking.
 
         Raises DiskChanged when what is there now is not what ``target`` was bound to, DeviceBusy when it is held.
+        """
+
+
+class CacheStore(Protocol):
+    def mounted(self, partition: Partition) -> AbstractAsyncContextManager[Path]:
+        """The root of the file system of the CACHE, as long as the block lasts. Several may use it at once.
+
+        Raises CacheError.
         """

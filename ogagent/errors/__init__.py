@@ -16,6 +16,7 @@
     │   ├── SourceError                ImageNotFound, ImageLocked, RepositoryUnreachable, ImageChanged
     │   ├── ImageError                 UnknownImage, ImageCorrupt, ImageTooLarge, FilesystemMismatch,
     │   │                              SignatureRefused
+    │   ├── CacheError                 CacheFull
     │   └── DeviceError                WriteFailed, ReadBackDiffers, DiskChanged, DeviceBusy
     ├── Interrupted                    the agent died while the job ran
     ├── ToolMissing                    a program is not installed
@@ -72,6 +73,8 @@ from ogagent.errors.refusal import (
     UnknownPath,
 )
 from ogagent.errors.restore import (
+    CacheError,
+    CacheFull,
     DeviceBusy,
     DeviceError,
     DiskChanged,
@@ -96,6 +99,8 @@ __all__ = [
     "AgentError",
     "BadCall",
     "BodyTooLarge",
+    "CacheError",
+    "CacheFull",
     "CacheMissing",
     "CallerNotAllowed",
     "CredentialMissing",

@@ -66,6 +66,18 @@ class SignatureRefused(ImageError):
     number = 90
 
 
+class CacheError(RestoreError):
+    """The CACHE cannot be used or updated. A deployment goes on without it, unless ``cache.on_full`` says otherwise."""
+
+    code = "cache-not-updated"
+    number = 31
+
+
+class CacheFull(CacheError):
+    code = "cache-full"
+    number = 16
+
+
 class DeviceError(RestoreError):
     code = "write-failed"
     number = 14

@@ -59,6 +59,7 @@ class Running:
             eta_s=progress.eta_s(),
             retries=progress.retries,
             timings=progress.timings,
+            warnings=tuple(progress.warnings),
         )
 
     def outcome(self) -> tuple[State, JobError | None]:

@@ -91,6 +91,8 @@ class Job(Struct, frozen=True, kw_only=True):
     finished: str | None = None
     error: JobError | None = None
     timings: Timings = field(default_factory=Timings)
+    warnings: tuple[str, ...] = ()
+    """What went wrong without making the job fail."""
 
     @property
     def final(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ogagent.model.disk import Partition
 from ogagent.model.request import RestoreRequest
 
 
@@ -42,6 +43,8 @@ class RestorePlan(Struct, frozen=True, kw_only=True):
     target: Target
     source: str
     """URL of the image."""
+    cache: Partition | None = None
+    """The CACHE, when the image goes through it."""
 
 
 class Preview(Struct, frozen=True, kw_only=True):

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, Generator, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing
-from typing import Final
+from typing import Final, NamedTuple
 
 from ogagent.disk.machine import Device
-from ogagent.errors import ImageChanged
+from ogagent.errors import ImageChanged, ImageCorrupt
 from ogagent.image.indexed import IndexedImage
 from ogagent.image.piece import Piece
 from ogagent.image.workers import in_order
@@ -31,6 +31,11 @@ _LAYERS: Final = 2
 _SURVEYORS: Final = 2
 _LARGE_REGION: Final = 8 * MIB
 """From here on one request at a time is enough, and keeps the memory small."""
+
+
+class _Laying(NamedTuple):
+    place: int
+    done: asyncio.Future[None]
 
 
 class RegionDelivery:
@@ -107,20 +112,36 @@ class RegionDelivery:
 
     async def _fetch(self, wanted: Generator[Stretch, None, None], writer: PartitionWriter, executor: Executor) -> None:
         loop = asyncio.get_running_loop()
-        laying: deque[asyncio.Future[None]] = deque()
+        laying: deque[_Laying] = deque()
         try:
             while stretch := await self._next(wanted, executor):
                 async with aclosing(self._frames(stretch)) as frames:
                     async for place, frame in frames:
-                        laying.append(loop.run_in_executor(executor, self._lay, writer, place, frame))
+                        done = loop.run_in_executor(executor, self._lay, writer, place, frame)
+                        laying.append(_Laying(place, done))
                         if len(laying) > 1:
-                            await _settled(laying)
+                            await self._settled(laying, writer, executor)
             while laying:
-                await _settled(laying)
+                await self._settled(laying, writer, executor)
         finally:
-            await wait_out(laying)
+            await wait_out([each.done for each in laying])
             for each in laying:
-                each.exception()  # looked at: another failure, or the cancel, is what counts
+                each.done.exception()  # looked at: another failure, or the cancel, is what counts
+
+    async def _settled(self, laying: deque[_Laying], writer: PartitionWriter, executor: Executor) -> None:
+        """The oldest one; it stays in ``laying`` when this is cancelled. What is damaged may be right elsewhere."""
+        place, done = laying[0]
+        await wait_out([done])
+        laying.popleft()
+        try:
+            done.result()
+        except ImageCorrupt:
+            start, length = self._image.index.frame(place)
+            if not self._source.doubt(start, start + length):
+                raise
+            async with aclosing(self._frames(Stretch(start, start + length, [place]))) as frames:
+                async for _, frame in frames:
+                    await in_thread(executor, self.stop, self._lay, writer, place, frame)
 
     async def _next(self, wanted: Generator[Stretch, None, None], executor: Executor) -> Stretch | None:
         async with self._turn:
@@ -185,9 +206,3 @@ class RegionDelivery:
     def stop(self) -> None:
         if self._survey is not None:
             self._survey.stop()
-
-
-async def _settled(laying: deque[asyncio.Future[None]]) -> None:
-    """The oldest one; it stays in ``laying`` when this is cancelled."""
-    await wait_out([laying[0]])
-    laying.popleft().result()

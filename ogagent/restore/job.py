@@ -15,6 +15,7 @@ from ogagent.disk.machine import Device, Machine
 from ogagent.model.job import Phase
 from ogagent.model.plan import ImageHeader, RestorePlan
 from ogagent.restore import pipeline
+from ogagent.restore.caching import Cache, Caching, NoCache, opened_cache
 from ogagent.restore.delivery import Delivery
 from ogagent.restore.indexed import RegionDelivery
 from ogagent.restore.patience import in_thread, wait_out
@@ -27,31 +28,36 @@ from ogagent.restore.writer import PartitionWriter
 from ogagent.source.source import Source, SourcePolicy, open_source
 
 
-async def restore(plan: RestorePlan, machine: Machine, policy: SourcePolicy, progress: Progress) -> None:
-    """Returns when the disk holds the image.
+async def restore(
+    plan: RestorePlan, machine: Machine, policy: SourcePolicy, progress: Progress, caching: Caching | None = None
+) -> None:
+    """Returns when the disk holds the image. Without ``caching`` it does not go through the CACHE.
 
     Raises AgentError. Whatever it raises, and when it is cancelled: either nothing has been written, or the partition
     mounts nowhere; and no thread is left.
     """
     progress.enter(Phase.CHECKING)
     try:
-        async with _opened_image(plan, policy, progress) as (image, executor):
+        async with (
+            opened_cache(plan, caching, progress) as cache,
+            _opened_image(plan, policy, cache, progress) as (image, executor),
+        ):
             progress.total = await in_thread(executor, image.stop, image.prepare)
             check_size(progress.total or 0, plan.target)
             target = machine.open_target(plan.target)
             async with _opened_device(target, executor) as device:
-                await _lay_down(image, device, executor, progress)
+                await _lay_down(image, device, cache, executor, progress)
     finally:
         progress.enter(None)
 
 
 async def read_header(plan: RestorePlan, policy: SourcePolicy) -> ImageHeader:
     """What the image says of itself, found to suit the plan. Nothing is written. Raises AgentError."""
-    async with _opened_image(plan, policy, Progress()) as (image, _):
+    async with _opened_image(plan, policy, NoCache(), Progress()) as (image, _):
         return image.header
 
 
-async def _lay_down(image: Delivery, device: Device, executor: Executor, progress: Progress) -> None:
+async def _lay_down(image: Delivery, device: Device, cache: Cache, executor: Executor, progress: Progress) -> None:
     """The order of these lines is what the promises about interrupted partitions stand on."""
     writer = PartitionWriter(device, progress)
     await in_thread(executor, image.stop, image.look, device, writer)
@@ -60,6 +66,7 @@ async def _lay_down(image: Delivery, device: Device, executor: Executor, progres
     await image.run(writer, executor)
     progress.enter(Phase.FLUSHING)
     await in_thread(executor, writer.stop, writer.flush)
+    await cache.finish()
     if progress.read_back_wanted:
         progress.enter(Phase.READING_BACK)
         await in_thread(executor, writer.stop, writer.read_back, image.written())
@@ -69,15 +76,14 @@ async def _lay_down(image: Delivery, device: Device, executor: Executor, progres
 
 @asynccontextmanager
 async def _opened_image(
-    plan: RestorePlan, policy: SourcePolicy, progress: Progress
+    plan: RestorePlan, policy: SourcePolicy, cache: Cache, progress: Progress
 ) -> AsyncIterator[tuple[Delivery, Executor]]:
     executor = ThreadPoolExecutor(pipeline.THREADS, thread_name_prefix="restore")
     try:
         async with open_source(plan.source, policy, lambda: _count_retry(progress)) as source:
             await refuse_locked(source)
-            async with _delivery(
-                source, PurePosixPath(URL(plan.source).path).name, policy, progress, executor
-            ) as image:
+            name = PurePosixPath(URL(plan.source).path).name
+            async with _delivery(source, name, policy, cache, progress, executor) as image:
                 check_image(plan, image.header)
                 yield image, executor
     finally:
@@ -86,14 +92,14 @@ async def _opened_image(
 
 @asynccontextmanager
 async def _delivery(
-    source: Source, name: str, policy: SourcePolicy, progress: Progress, executor: Executor
+    source: Source, name: str, policy: SourcePolicy, cache: Cache, progress: Progress, executor: Executor
 ) -> AsyncIterator[Delivery]:
     """By its index where there is one."""
-    indexed = await indexed_image(source, name, policy.public_keys, progress)
+    indexed = await indexed_image(source, name, policy.public_keys, cache, progress)
     if indexed is not None:
-        yield RegionDelivery(indexed, source, progress)
+        yield RegionDelivery(*indexed, progress)
         return
-    async with streamed(source, policy.max_window, progress, executor) as image:
+    async with streamed(await cache.as_stream(source), policy.max_window, progress, executor) as image:
         yield image
 
 

@@ -27,9 +27,9 @@ async def wait_out(futures: Iterable[asyncio.Future[Any]], hurry: Callable[[], N
 
 
 async def in_thread(
-    executor: Executor, hurry: Callable[[], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    executor: Executor | None, hurry: Callable[[], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Runs ``work`` in a thread; ``hurry`` makes it end soon."""
+    """Runs ``work`` in a thread, None being one of the loop's own; ``hurry`` makes it end soon."""
     future = asyncio.get_running_loop().run_in_executor(executor, lambda: work(*args, **kwargs))
     try:
         await wait_out([future], hurry)

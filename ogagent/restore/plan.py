@@ -26,7 +26,8 @@ from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.model.request import RestoreRequest
 
-METHODS: Final = ("unicast", "unicast-direct")
+THROUGH_CACHE: Final = "unicast"
+METHODS: Final = (THROUGH_CACHE, "unicast-direct")
 
 _SYSTEM_CODES: Final = {
     "ef": "an EFI system partition",
@@ -84,7 +85,8 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
         sector_size=disk.sector_size,
     )
     source = rules.repository_url.replace("{ipr}", _in_url(request.ipr)).replace("{nci}", request.nci)
-    return RestorePlan(request=request, target=target, source=source)
+    cache = inventory.cache if request.method == THROUGH_CACHE else None
+    return RestorePlan(request=request, target=target, source=source, cache=cache)
 
 
 def check_repository(host: str, rules: Rules) -> None:

@@ -15,6 +15,7 @@ from ogagent.image import index as image_index
 from ogagent.image import signature
 from ogagent.image.index import ImageIndex
 from ogagent.image.indexed import LARGEST_PREFIX, IndexedImage, open_indexed
+from ogagent.restore.caching import Cache
 from ogagent.restore.progress import Progress
 from ogagent.source.source import Source
 
@@ -22,11 +23,12 @@ _log: Final = logging.getLogger(__name__)
 
 
 async def indexed_image(
-    source: Source, name: str, keys: Sequence[Ed25519PublicKey], progress: Progress
-) -> IndexedImage | None:
-    """The image by its index, when there is one that belongs to the file ``name``; None: it is to be streamed.
+    source: Source, name: str, keys: Sequence[Ed25519PublicKey], cache: Cache, progress: Progress
+) -> tuple[IndexedImage, Source] | None:
+    """The image by its index, when there is one that belongs to the file ``name``, and where its parts come from.
 
-    With ``keys`` that is never the answer: then SignatureRefused is raised, for what is not signed by one of them.
+    None: it is to be streamed. With ``keys`` that is never the answer: then SignatureRefused is raised, for what is not
+    signed by one of them.
     """
     data = await source.sidecar(image_index.SUFFIX, image_index.LARGEST_INDEX)
     if keys:
@@ -35,7 +37,9 @@ async def indexed_image(
         _log.info("the image has no index: it is restored as a stream")
         return None
     try:
-        return await _opened(source, name, data, progress)
+        index = await asyncio.to_thread(_index_of, name, data)
+        parts = await cache.by_index(index, source)
+        return await _opened(index, parts, progress), parts
     except ImageCorrupt as error:
         if keys:
             raise SignatureRefused(
@@ -52,15 +56,24 @@ async def _check_signature(source: Source, index: bytes | None, keys: Sequence[E
     signature.check_signature(index, await source.sidecar(signature.SUFFIX, longest), keys)
 
 
-async def _opened(source: Source, name: str, data: bytes, progress: Progress) -> IndexedImage:
-    index = await asyncio.to_thread(image_index.decode, data)
+def _index_of(name: str, data: bytes) -> ImageIndex:
+    index = image_index.decode(data)
     if index.image != name:
         raise ImageCorrupt(f"the index beside {name} is that of {index.image}")
+    return index
+
+
+async def _opened(index: ImageIndex, source: Source, progress: Progress) -> IndexedImage:
     prefix = await _prefix(source, index, progress)
     if source.size not in (None, index.size):
         raise ImageCorrupt(f"the image has {source.size} bytes, its index is of one with {index.size}")
     progress.image = index.size
-    return await asyncio.to_thread(open_indexed, index, prefix)
+    try:
+        return await asyncio.to_thread(open_indexed, index, prefix)
+    except ImageCorrupt:
+        if not source.doubt(index.prefix.offset, index.prefix.offset + len(prefix)):
+            raise
+    return await asyncio.to_thread(open_indexed, index, await _prefix(source, index, progress))
 
 
 async def _prefix(source: Source, index: ImageIndex, progress: Progress) -> bytes:

@@ -50,6 +50,9 @@ class FileSource:
             position += len(chunk)
             yield chunk
 
+    def doubt(self, start: int, stop: int) -> bool:  # noqa: ARG002 - there is only one place to get it from
+        return False
+
     async def sidecar(self, suffix: str, limit: int) -> bytes | None:
         return await asyncio.to_thread(_read_small, f"{self._path}{suffix}", self._within, limit)
 

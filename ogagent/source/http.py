@@ -61,6 +61,9 @@ class HttpSource:
     def part(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         return Download(self._file, self._patience(self._file.url), start, stop).chunks()
 
+    def doubt(self, start: int, stop: int) -> bool:  # noqa: ARG002 - there is only one place to get it from
+        return False
+
     async def sidecar(self, suffix: str, limit: int) -> bytes | None:
         """A server that does not answer is asked again: what lies there may be a lock."""
         url = self._file.url.with_path(self._file.url.path + suffix)

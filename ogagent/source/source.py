@@ -38,6 +38,9 @@ class Source(Protocol):
     def part(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Its bytes from ``start`` to ``stop``, or to its end when that comes first. Several may be read at once."""
 
+    def doubt(self, start: int, stop: int) -> bool:
+        """What ``part`` gave for this very range is not right. True when it is worth asking once more."""
+
     async def sidecar(self, suffix: str, limit: int) -> bytes | None:
         """What lies beside the image, ``.lock`` or ``.full.sum``, say, but no more than ``limit`` bytes of it."""
 

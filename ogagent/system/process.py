@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import PurePath
 from subprocess import DEVNULL, PIPE
@@ -48,8 +48,15 @@ _PACKAGES: Final = {
 }
 
 
-async def run(argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None, max_output: int = 1 << 20) -> bytes:
-    """Standard output of a program that ended with status 0.
+async def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    stdin: bytes | None = None,
+    max_output: int = 1 << 20,
+    good: Collection[int] = (0,),
+) -> bytes:
+    """Standard output of a program that ended with one of the statuses ``good``.
 
     Raises ToolMissing when the program is not installed; ToolFailed when it cannot be started, ends otherwise, takes
     longer than ``timeout_s`` or prints more than ``max_output`` bytes.
@@ -66,7 +73,7 @@ async def run(argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = No
     if child.overflowed:
         raise ToolFailed(f"{name} printed more than {max_output} bytes")
     status = child.transport.get_returncode()
-    if status != 0:
+    if status not in good:
         raise ToolFailed(f"{name} {_outcome(status, bytes(child.complaint))}")
     return bytes(child.output)
 

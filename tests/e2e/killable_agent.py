@@ -19,6 +19,7 @@ from ogagent.cli import read_settings, serve
 from ogagent.disk.machine import Device
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
+from simulator.machine.file_cache import FileCache
 from simulator.machine.file_machine import FileMachine
 
 
@@ -100,7 +101,7 @@ def run(order: dict[str, Any]) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     deadline = Deadline(order["at"], order["when"], Path(order["counter"]))
-    serve(read_settings(Path(order["config"])), DeadlyMachine(Path(order["disk"]), deadline))
+    serve(read_settings(Path(order["config"])), DeadlyMachine(Path(order["disk"]), deadline), FileCache())
 
 
 def main() -> None:

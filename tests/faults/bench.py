@@ -14,6 +14,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
@@ -21,9 +22,11 @@ from msgspec import Struct
 from ogagent.disk import blkid
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
+from ogagent.model.disk import Partition
 from ogagent.model.job import ByteCounts
 from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import restore_request
+from ogagent.restore.caching import Caching
 from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
 from ogagent.source.source import SourcePolicy
@@ -35,6 +38,7 @@ from tests.faults.images import BEFORE, MIB, SIZE
 
 PARTITION: Final = Entry(number=2, start=2 * MIB, size=SIZE, type=LINUX_FILESYSTEM)
 DISK_SIZE: Final = PARTITION.start + SIZE + 2 * MIB
+CACHE: Final = Partition(partition=4, device="cache", start=0, size=0, code="CA00", cache=True)
 WELL: Final = 0
 CANCELLED: Final = -1
 _NEIGHBOURS: Final = random.Random(3).randbytes(MIB)
@@ -141,9 +145,9 @@ def target_of(disk: Path) -> Target:
     )
 
 
-def plan_for(disk: Path, source: str) -> RestorePlan:
+def plan_for(disk: Path, source: str, cache: Partition | None = None) -> RestorePlan:
     call = {"dsk": "1", "par": "2", "idi": "1", "nci": "x", "ipr": "127.0.0.1", "cpt": "83"}
-    return RestorePlan(request=restore_request(call), target=target_of(disk), source=source)
+    return RestorePlan(request=restore_request(call), target=target_of(disk), source=source, cache=cache)
 
 
 class Bench:
@@ -155,6 +159,8 @@ class Bench:
         self.image = folder / "x.img"
         self.progress = Progress(read_back_wanted=cell.read_back)
         self.faults: tuple[Fault, ...] = tuple(map(parse_fault, cell.faults))
+        self.paths: list[str] = []
+        """What the repository was asked for."""
         self.asked = 0
         """How often the repository has looked at them; again and again while it stalls."""
         make_disk(self.disk, cell.before)
@@ -187,16 +193,22 @@ class Bench:
         if self.cell.local:
             yield self.image.as_uri()
             return
-        async with TestServer(repository_app(self.image.parent, faults=self._asked)) as server:
+        app = repository_app(self.image.parent, faults=self._asked)
+        app.on_response_prepare.append(self._answers)
+        async with TestServer(app) as server:
             yield str(server.make_url(f"{PREFIX}/{self.image.name}"))
+
+    async def _answers(self, request: web.Request, _: web.StreamResponse) -> None:
+        self.paths.append(request.path.removeprefix(f"{PREFIX}/"))
 
     def _asked(self) -> tuple[Fault, ...]:
         self.asked += 1
         return self.faults
 
-    async def run(self, machine: Machine | None = None) -> Ending:
+    async def run(self, machine: Machine | None = None, caching: Caching | None = None) -> Ending:
         async with self.source() as url:
-            job = restore(plan_for(self.disk, url), machine or self.machine, self.policy, self.progress)
+            plan = plan_for(self.disk, url, CACHE if caching else None)
+            job = restore(plan, machine or self.machine, self.policy, self.progress, caching)
             return await self.ending(asyncio.ensure_future(job))
 
     async def ending(self, job: asyncio.Future[None]) -> Ending:

@@ -78,7 +78,15 @@ def test_a_plan_binds_request_target_and_source() -> None:
             sector_size=512,
         ),
         source="https://192.168.2.1/images/linux/ubuntu.img",
+        cache=Inventory(disks=(DISK,)).cache,
     )
+
+
+def test_which_methods_go_through_the_cache() -> None:
+    cache = plan(method="unicast").cache
+    assert cache is not None
+    assert cache.cache
+    assert plan(method="unicast-direct").cache is None
 
 
 def test_the_second_disk_of_two() -> None:
