@@ -18,6 +18,7 @@ from ogagent.cli import read_settings, serve
 from ogagent.errors import AgentError, SettingsError
 from simulator import __version__
 from simulator.bench.command import bench_restore
+from simulator.bench.redeploy import bench_redeploy
 from simulator.certificates import Authority
 from simulator.demo import demo
 from simulator.errors import LabError
@@ -63,8 +64,8 @@ def _demo(options: argparse.Namespace) -> None:
     demo(keep=options.keep)
 
 
-def _bench_restore(options: argparse.Namespace) -> None:
-    bench_restore(options.size, options.json)
+def _bench(options: argparse.Namespace) -> None:
+    options.measure(options.size, options.json)
 
 
 def _repository(options: argparse.Namespace) -> None:
@@ -158,10 +159,14 @@ def _parser() -> argparse.ArgumentParser:
     demo_command.set_defaults(command=_demo)
 
     bench = commands.add_parser("bench", help="measure").add_subparsers(required=True, metavar="WHAT")
-    restore = bench.add_parser("restore", help="this engine against the pipelines that it replaces; needs root")
-    restore.add_argument("--size", type=_bytes, default=4 << 30, metavar="4G", help="of the partition")
-    restore.add_argument("--json", type=Path, metavar="FILE", help="the figures, for a program")
-    restore.set_defaults(command=_bench_restore)
+    for name, measure, text in (
+        ("restore", bench_restore, "this engine against the pipelines that it replaces; needs root"),
+        ("redeploy", bench_redeploy, "what is spared when partition or CACHE hold the image already; needs root"),
+    ):
+        what = bench.add_parser(name, help=text)
+        what.add_argument("--size", type=_bytes, default=4 << 30, metavar="4G", help="of the partition")
+        what.add_argument("--json", type=Path, metavar="FILE", help="the figures, for a program")
+        what.set_defaults(command=_bench, measure=measure)
 
     repository = commands.add_parser("repository", help="serve a directory of images")
     repository.add_argument("--images", type=Path, required=True, metavar="DIR")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import psutil
 from msgspec import Struct
 from rich.console import Console
 
@@ -19,10 +17,10 @@ from simulator.bench.contestants import DECOMPRESS, OPENGNSYS
 from simulator.bench.network import Arrival, Link, over_link, over_loopback
 from simulator.bench.restore import Row, compare
 from simulator.bench.served import Served, restore_and_watch
+from simulator.bench.table import aims_table, machine, markdown
 from simulator.errors import LabError
 
 _GIB: Final = 1 << 30
-_CPUINFO: Final = Path("/proc/cpuinfo")
 _LARGE: Final = 40 * _GIB
 _LARGE_CONTENT: Final = 512 << 20
 
@@ -50,7 +48,7 @@ def bench_restore(size: int, json_file: Path | None) -> None:
         result = _measure(size, Path(scratch), status.update)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
-    for part in (result.machine, _described(result), "", _contestants(result.rows), "", _aims(result.aims)):
+    for part in (result.machine, _described(result), "", _contestants(result.rows), "", aims_table(result.aims)):
         console.print(part, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -71,7 +69,7 @@ def _measure(size: int, scratch: Path, say: Callable[[str], None]) -> Result:
     say("the whole agent, a large partition")
     served_large = restore_and_watch(make_images(large, _LARGE, content=_LARGE_CONTENT).zstd, _LARGE, scratch)
     return Result(
-        machine=_machine(),
+        machine=machine(),
         size=size,
         used=images.used,
         image_sizes=_sizes(images),
@@ -93,22 +91,7 @@ def _contestants(rows: Sequence[Row]) -> str:
         figures = (f"{row.wall_s:.2f}", f"{row.bytes_per_s / 1e6:.0f}", ratio, f"{row.cpu_s:.1f}")
         lines.append((row.name, *figures, f"{row.peak_rss >> 20}", row.bottleneck or ""))
     headings = ("", "seconds", "MB/s", "of OpenGnsys' time", "CPU seconds", "peak MiB", "slowest stage")
-    return _markdown(headings, lines)
-
-
-def _aims(found: Sequence[Aim]) -> str:
-    lines = []
-    for aim in found:
-        digits = 0 if aim.unit else 2
-        limit = f"{'≥' if aim.at_least else '≤'} {aim.aimed:.{digits}f} {aim.unit}"
-        lines.append((aim.name, f"{aim.found:.{digits}f} {aim.unit}", limit, "" if aim.reached else "missed"))
-    return _markdown(("", "found", "aimed at", ""), lines)
-
-
-def _markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """The first column is text, the others are figures."""
-    rule = ["---", *("---:" for _ in headings[1:])]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rule, *lines))
+    return markdown(headings, lines)
 
 
 def _described(result: Result) -> str:
@@ -118,13 +101,3 @@ def _described(result: Result) -> str:
 
 def _sizes(images: Images) -> dict[str, int]:
     return {path.stem: path.stat().st_size for path in (images.zstd, images.lzop, images.gzip)}
-
-
-def _machine() -> str:
-    model = next(
-        (line.partition(":")[2].strip() for line in _CPUINFO.read_text().splitlines() if line.startswith("model name")),
-        platform.machine(),
-    )
-    memory = psutil.virtual_memory().total / _GIB
-    python, kernel = platform.python_version(), platform.release()
-    return f"{psutil.cpu_count()} cores of {model}, {memory:.0f} GiB, Linux {kernel}, Python {python}"

@@ -45,13 +45,8 @@ def make_images(directory: Path, size: int, *, content: int | None = None) -> Im
     Raises LabError without root, and ToolMissing.
     """
     filesystem, plain = directory / "partition.raw", directory / "bench.img"
-    with filesystem.open("wb") as file:
-        file.truncate(size)
-    run(["mke2fs", "-q", "-F", "-t", "ext4", filesystem])
-    with _mounted(filesystem, directory / "mnt") as place:
-        _fill(place, int(size * _FILLED) if content is None else content)
-    log = directory / "partclone.log"
-    run(["partclone.extfs", "-c", "-s", filesystem, "-O", plain, "-L", log], timeout_s=_COPY_TIMEOUT_S)
+    make_filesystem(filesystem, size, content=content)
+    image_of(filesystem, plain)
     filesystem.unlink()
     zstd, lzop, gzip = (directory / f"bench-{name}.img" for name in ("zstd", "lzop", "gzip"))
     for tool, into in (("zstd -q -T0 -c", zstd), ("lzop -c", lzop), ("pigz -c", gzip)):
@@ -59,12 +54,26 @@ def make_images(directory: Path, size: int, *, content: int | None = None) -> Im
     return Images(plain=plain, zstd=zstd, lzop=lzop, gzip=gzip, size=size, used=plain.stat().st_size)
 
 
+def make_filesystem(path: Path, size: int, *, content: int | None = None) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+    run(["mke2fs", "-q", "-F", "-t", "ext4", path])
+    with mounted(path, path.with_name("mnt")) as place:
+        _fill(place, int(size * _FILLED) if content is None else content)
+
+
+def image_of(filesystem: Path, image: Path) -> None:
+    """What partclone makes of it, in no container."""
+    log = image.with_name("partclone.log")
+    run(["partclone.extfs", "-c", "-s", filesystem, "-O", image, "-L", log], timeout_s=_COPY_TIMEOUT_S)
+
+
 @contextmanager
-def _mounted(filesystem: Path, place: Path) -> Iterator[Path]:
+def mounted(filesystem: Path, place: Path) -> Iterator[Path]:
     if os.geteuid() != 0:
         raise LabError("only root may mount", hint="run the benchmark as root")
     place.mkdir()
-    run(["mount", "-o", "loop", filesystem, place])
+    run(["mount", *([] if filesystem.is_block_device() else ["-o", "loop"]), filesystem, place])
     try:
         yield place
     finally:

@@ -1,0 +1,110 @@
+"""``python -m simulator.bench.deployment URL DEVICE [--cache DIR] [--die-at SHARE]``: one deployment by the engine.
+
+A directory stands for the CACHE. Prints what it took, as JSON; or kills itself on the way, as a power cut would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import msgspec
+import psutil
+from yarl import URL
+
+from ogagent.disk.device import BlockDevice, sector_size
+from ogagent.disk.machine import Device
+from ogagent.model.disk import Inventory, Partition
+from ogagent.model.plan import RestorePlan, Target
+from ogagent.model.request import RestoreRequest
+from ogagent.restore.caching import Caching
+from ogagent.restore.job import restore
+from ogagent.restore.progress import Progress
+from ogagent.source.source import SourcePolicy
+from ogagent.system.tls import client_context
+
+_LOOPBACK: Final = "lo"
+_POLL_S: Final = 0.001
+_CACHE: Final = Partition(partition=4, device="cache", start=0, size=0, code="CA00", cache=True)
+
+
+class OneDevice:
+    """Implements ``ogagent.disk.machine.Machine``."""
+
+    async def inventory(self) -> Inventory:
+        return Inventory()
+
+    @contextmanager
+    def open_target(self, target: Target) -> Iterator[Device]:
+        fd = os.open(target.device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+        with BlockDevice(fd, base=0, size=target.size, sector_size=target.sector_size, name=target.device) as device:
+            yield device
+
+
+class Directory:
+    """Implements ``ogagent.disk.machine.CacheStore``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @asynccontextmanager
+    async def mounted(self, partition: Partition) -> AsyncIterator[Path]:  # noqa: ARG002 - the Protocol names it
+        yield self._path
+
+
+async def _deploy(url: str, device: str, cache: Path | None, die_at: float | None) -> dict[str, object]:
+    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size, sector = os.lseek(fd, 0, os.SEEK_END), sector_size(fd)
+    finally:
+        os.close(fd)
+    target = Target(
+        disk=1, partition=1, device=device, disk_device=device, identity=device, start=0, size=size, sector_size=sector
+    )
+    request = RestoreRequest(dsk=1, par=1, idi="", nci=PurePosixPath(URL(url).path).stem, ipr="")
+    plan = RestorePlan(request=request, target=target, source=url, cache=_CACHE if cache else None)
+    policy = SourcePolicy(tls=client_context("", ""), networks=None, stall_timeout_s=30, retry_for_s=30)
+    caching = Caching(Directory(cache), "fail") if cache else None
+    progress = Progress()
+    before, began = _network_bytes(), time.monotonic()
+    work = asyncio.create_task(restore(plan, OneDevice(), policy, progress, caching))
+    while die_at is not None and not work.done():
+        if progress.total and progress.laid >= die_at * progress.total:
+            os.kill(os.getpid(), signal.SIGKILL)
+        await asyncio.sleep(_POLL_S)
+    await work
+    seconds = time.monotonic() - began
+    return {
+        "seconds": seconds,
+        "network": _network_bytes() - before,
+        "bytes": msgspec.to_builtins(progress.counts),
+        "timings": msgspec.to_builtins(progress.timings),
+    }
+
+
+def _network_bytes() -> int:
+    received: int = psutil.net_io_counters(pernic=True)[_LOOPBACK].bytes_recv
+    return received
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("device")
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--die-at", type=float)
+    options = parser.parse_args()
+    found = asyncio.run(_deploy(options.url, options.device, options.cache, options.die_at))
+    print(json.dumps(found))  # noqa: T201 - the result, for the program that started this
+
+
+if __name__ == "__main__":
+    _main()
