@@ -6,6 +6,7 @@ been proven.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -15,10 +16,12 @@ from blake3 import blake3
 from ogagent.disk.machine import Device
 from ogagent.errors import DeviceError, ImageTooLarge, WriteFailed
 from ogagent.image.piece import Extent, Piece
+from ogagent.image.workers import in_order
 from ogagent.restore.channel import Stopped
 from ogagent.restore.edges import Edges, differs, page_aligned
 from ogagent.restore.progress import Progress
 
+_READERS: Final = 2
 _STEP: Final = 64 << 10
 _ZEROS: Final = bytes(_STEP)
 
@@ -38,6 +41,7 @@ class PartitionWriter:
         self._progress = progress
         self._edges = Edges(device)
         self._stopped = False
+        self._own = threading.local()
 
     @property
     def inner(self) -> range:
@@ -86,26 +90,35 @@ class PartitionWriter:
         self._device.flush()
 
     def read_back(self, written: Iterable[Written]) -> None:
-        """Compares the medium with what was meant, except for the edges, which are not there yet."""
-        buffer = page_aligned(0)
-        for extents, digest in written:
-            if self._stopped:
-                raise Stopped
-            length = extents[-1].start + extents[-1].length
-            if len(buffer) < length:
-                buffer = page_aligned(length)
-            self._compare(extents, digest, buffer[:length])
+        """Compares the medium with what was meant, except for the edges, which are not there yet.
 
-    def _compare(self, extents: list[Extent], digest: bytes, buffer: memoryview) -> None:
+        In two threads: one reads while the other one hashes.
+        """
+        for length in in_order(self._compared, written, _READERS):
+            self._progress.read_back += length
+
+    def _compared(self, written: Written) -> int:
+        """Answers how many bytes that were."""
+        if self._stopped:
+            raise Stopped
+        extents, digest = written
+        buffer = self._buffer(extents[-1].start + extents[-1].length)
         for extent in extents:
             into = buffer[extent.start : extent.start + extent.length]
             self._edges.give(extent.offset, into)
             if inner := self._inner(extent):
                 self._device.read_back(inner.start, into[inner.start - extent.offset : inner.stop - extent.offset])
-            self._progress.read_back += extent.length
         if blake3(buffer).digest() != digest:
             last = extents[-1]
             raise differs(extents[0].offset, last.offset + last.length)
+        return len(buffer)
+
+    def _buffer(self, length: int) -> memoryview:
+        """One a thread."""
+        if len(getattr(self._own, "buffer", b"")) < length:
+            self._own.buffer = page_aligned(length)
+        buffer: memoryview = self._own.buffer
+        return buffer[:length]
 
     def commit(self, *, read_back: bool) -> None:
         """The edges. When that fails, they are wiped again, for a superblock may have arrived."""
