@@ -1,4 +1,4 @@
-"""A restore with what the systemd unit leaves to the agent: no capability, and a read-only view of the machine.
+"""A restore with what the systemd unit leaves to the agent: one capability, and a read-only view of the machine.
 
 The unit itself is systemd's to apply, and no systemd runs here; ``unshare`` and ``setpriv`` take away the same.
 """
@@ -29,15 +29,16 @@ pytestmark = [
 ]
 
 MIB: Final = 1 << 20
+CAP_SYS_ADMIN: Final = 21  # linux/capability.h
 SECRET: Final = "0123456789abcdef" * 4
-TABLE: Final = "label: gpt\nstart=1MiB, size=24MiB, type=linux\nstart=25MiB, size=8MiB, type=linux\n"
+TABLE: Final = "label: gpt\nstart=1MiB, size=24MiB, type=linux\nstart=25MiB, size=30MiB, type=linux\n"
 PAYLOAD: Final = random.Random(4).randbytes(3 * MIB)
 # The state directory stays writable, as StateDirectory= has it; mounts of the machine still come in.
 SANDBOX: Final = """
 mount --bind "$1" "$1"
 mount -o remount,bind,ro /
 shift
-exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+exec setpriv --bounding-set=-all,+sys_admin --inh-caps=-all --no-new-privs "$@"
 """
 
 
@@ -60,9 +61,11 @@ def configuration(folder: Path, device: str, port: int) -> Path:
     secret.touch(mode=0o600)
     secret.write_text(SECRET)
     (folder / "state").mkdir()
+    (folder / "cache").mkdir()
     file = folder / "ogagent.toml"
     file.write_text(
         f'[server]\naddress = "127.0.0.1"\nport = {port}\n[access]\nsecret_file = "{secret}"\n'
+        f'[cache]\nmount_point = "{folder / "cache"}"\n'
         f'[repository]\nurl = "file://{folder}/{{nci}}.img"\n[state]\ndir = "{folder / "state"}"\n'
         f"[disks]\ninclude = {json.dumps([device])}\n"
         f"exclude = {json.dumps([each for each in real_disks() if each != device])}\n"
@@ -115,7 +118,7 @@ async def confined(folder: Path, device: str) -> AsyncIterator[Agent]:
 @pytest.fixture
 def device(loop_disk: LoopDisk, tool: Callable[..., str], tmp_path: Path) -> str:
     """Its first partition is the target; the second the CACHE. Beside it, the image."""
-    device = loop_disk(40 * MIB, TABLE)
+    device = loop_disk(58 * MIB, TABLE)
     tool("mkfs.ext4", "-q", "-F", "-L", "CACHE", f"{device}p2")
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/payload").write_bytes(PAYLOAD)
@@ -128,22 +131,25 @@ def device(loop_disk: LoopDisk, tool: Callable[..., str], tmp_path: Path) -> str
 CALL: Final = {"dsk": 1, "par": 1, "idi": "1", "nci": "image-test", "ipr": "127.0.0.1", "cpt": "83"}
 
 
-async def test_a_restore_needs_no_capability_and_writes_nowhere_else(
+async def test_a_restore_through_the_cache_needs_one_capability_and_writes_nowhere_else(
     device: str, tool: Callable[..., str], tmp_path: Path
 ) -> None:
     async with confined(tmp_path, device) as agent:
         for line in agent.proc("status").splitlines():
             if line.startswith("Cap"):
-                assert int(line.split()[1], 16) == 0
+                assert int(line.split()[1], 16) & ~(1 << CAP_SYS_ADMIN) == 0
         root = next(line for line in agent.proc("mountinfo").splitlines() if line.split()[4] == "/")
         assert "ro" in root.split()[5].split(",")
         started = await agent.call("POST", "/CloningEngine/RestaurarImagen", json=CALL)
         job = await agent.until(f"/jobs/{started['job_id']}", lambda job: job["state"] != "running")
-        assert (job["state"], job["error"]) == ("succeeded", None)
+        assert (job["state"], job["error"], job["warnings"]) == ("succeeded", None, [])
+        assert f" {tmp_path}/cache " not in agent.proc("mountinfo")
         assert job["bytes"]["read_back"] == job["bytes"]["total"]
     tool("e2fsck", "-f", "-n", f"{device}p1")
     tool("debugfs", "-R", f"dump /payload {tmp_path / 'restored'}", f"{device}p1")
     assert (tmp_path / "restored").read_bytes() == PAYLOAD
+    tool("e2fsck", "-f", "-n", f"{device}p2")
+    assert "image-test.img" in tool("debugfs", "-R", "ls -l /opt/opengnsys/images", f"{device}p2")
 
 
 @pytest.fixture
