@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Final
 
 import msgspec
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from ogagent.image.index import encode
+from ogagent.image.seekable import pack_frame, unpack_frame
 from tests.faults.bench import WELL, Cell, Matrix, run_cell, run_cells
 from tests.faults.framed import BEFORES, INDEX, KEY, REGION, SIGNATURE, Framed, framed, framed_cell
 from tests.faults.images import KINDS, MIB, SIZE, flipped, image
@@ -166,6 +168,18 @@ async def test_frames_that_are_not_what_the_index_says(matrix: Matrix) -> None:
     await run_cells(matrix, "index", cells)
     held = framed("crc32").frame(2 * MIB)
     await run_cell(matrix, "index", "flip in what is held", replace(cell, data=flipped(cell.data, held.start + 9)))
+
+
+async def test_a_frame_that_is_whole_but_another_one(matrix: Matrix) -> None:
+    """As somebody makes it who knows the format: its length is right, and its own checksum."""
+    true = framed("crc32")
+    frame = true.frame(MIDDLE)
+    size = len(unpack_frame(true.data[frame.start : frame.stop], 2 * REGION))
+    forged = pack_frame(random.Random(1).randbytes(size), 1)
+    assert len(forged) == len(frame)
+    cell = framed_cell("crc32", "foreign")
+    cell = replace(cell, data=cell.data[: frame.start] + forged + cell.data[frame.stop :], ends=(33,))
+    await run_cell(matrix, "index", "forged frame", cell)
 
 
 # --- signatures ---------------------------------------------------------------------------------------------------
