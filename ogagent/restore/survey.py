@@ -88,14 +88,15 @@ def stretches(
 
     ``looked`` are places in order, and whether the partition holds them; ``frame`` tells offset and length.
     """
-    pending: Stretch | None = None
+    start = stop = 0
+    places: list[int] = []
     for place, held in looked:
         offset, length = frame(place)
-        if pending and (held or offset != pending.stop or offset + length - pending.start > longest):
-            yield pending
-            pending = None
+        if places and (held or offset != stop or offset + length - start > longest):
+            yield Stretch(start, stop, places)
+            places = []
         if not held:
-            places = [*pending.places, place] if pending else [place]
-            pending = Stretch(pending.start if pending else offset, offset + length, places)
-    if pending:
-        yield pending
+            start, stop = start if places else offset, offset + length
+            places.append(place)
+    if places:
+        yield Stretch(start, stop, places)

@@ -211,12 +211,12 @@ def _remove_sidecars(path: Path) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + _PARTIAL)
-    with partial.open("wb") as file:
+    fresh = path.with_name(f"{path.name}.new")
+    with fresh.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    partial.rename(path)
+    fresh.rename(path)
 
 
 def _flush(directory: Path) -> None:

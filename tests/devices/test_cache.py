@@ -5,21 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from ogagent.disk.cache import MountedCache
 from ogagent.disk.occupancy import block_device_number, read_occupants
 from ogagent.errors import CacheError, CacheFull
 from ogagent.model.disk import Partition
+from ogagent.restore.caching import Caching
 from ogagent.source.shelf import IMAGES, Shelf
 from tests.devices.conftest import LoopDisk, Mount
+from tests.faults.bench import Bench, Cell
+from tests.faults.framed import framed_cell
+from tests.faults.images import KINDS, image
 
 MIB: Final = 1 << 20
 SIZE: Final = 96 * MIB
+INDEXED: Final = framed_cell("crc32", "foreign")
+STREAMED: Final = Cell(data=image("crc32", "zstd"), restored=KINDS["crc32"].restored, local=True)
 TOOLS: Final = ("mke2fs", "e2fsck", "mount", "debugfs")
 
 pytestmark = pytest.mark.skipif(
@@ -179,3 +187,61 @@ def test_a_cache_that_is_read_only(device: str, mount: Mount, tool: Callable[...
     assert kept is not None
     kept.close()
     assert (place / IMAGES / "x.img").exists()
+
+
+# --- jobs ---------------------------------------------------------------------------------------------------------
+
+
+class Mounted:
+    """Implements ``ogagent.disk.machine.CacheStore`` for what a test has mounted."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    @asynccontextmanager
+    async def mounted(self, partition: Partition) -> AsyncIterator[Path]:
+        assert partition.cache
+        yield self._place
+
+
+def fill(place: Path) -> None:
+    """With something that is no image, and so is nobody's to remove."""
+    with suppress(OSError), (place / "something").open("wb") as file:
+        for _ in range(SIZE // MIB):
+            file.write(bytes(MIB))
+            file.flush()
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [INDEXED, STREAMED],
+    ids=["indexed", "streamed"],
+)
+async def test_a_full_cache_is_a_warning(device: str, mount: Mount, tmp_path: Path, cell: Cell) -> None:
+    place = mount(device)
+    fill(place)
+    bench = Bench(tmp_path, cell)
+    bench.check(await bench.run(caching=Caching(Mounted(place), "evict")))
+    assert [text[:4] for text in bench.progress.warnings] == ["016-"]
+
+
+async def test_a_full_cache_may_be_the_end_of_a_job(device: str, mount: Mount, tmp_path: Path) -> None:
+    place = mount(device)
+    put(Shelf(place), "old", 8 * MIB, 100)
+    fill(place)
+    bench = Bench(tmp_path, replace(INDEXED, ends=(16,)))
+    ending = await bench.run(caching=Caching(Mounted(place), "fail"))
+    bench.check(ending)
+    assert not ending.touched
+    assert (place / IMAGES / "old.img").exists()
+
+
+async def test_an_old_image_makes_room_for_that_of_a_job(device: str, mount: Mount, tmp_path: Path) -> None:
+    place = mount(device)
+    put(Shelf(place), "old", 24 * MIB, 100)
+    fill(place)
+    bench = Bench(tmp_path, INDEXED)
+    bench.check(await bench.run(caching=Caching(Mounted(place), "evict")))
+    assert not bench.progress.warnings
+    assert (place / IMAGES / "x.img").read_bytes() == bench.cell.data
+    assert not (place / IMAGES / "old.img").exists()

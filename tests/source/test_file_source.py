@@ -47,6 +47,17 @@ async def test_links_lead_out_of_no_repository(tmp_path: Path) -> None:
             await source.sidecar(".lock", 4096)
 
 
+async def test_parts_of_a_file(tmp_path: Path) -> None:
+    image = tmp_path / "image-test.img"
+    image.write_bytes(IMAGE)
+    async with FileSource.open(str(image)) as source:
+        for start, stop in ((0, 0), (0, 1), (7, 4_000_000), (len(IMAGE) - 3, len(IMAGE) + 3)):
+            assert b"".join([chunk async for chunk in source.part(start, stop)]) == IMAGE[start:stop]
+        assert await source.sidecar(".index", 10) is None
+        (tmp_path / "image-test.img.index").write_bytes(IMAGE)
+        assert await source.sidecar(".index", 10) == IMAGE[:10]
+
+
 async def test_an_empty_file(tmp_path: Path) -> None:
     image = tmp_path / "image-test.img"
     image.touch()

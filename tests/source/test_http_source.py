@@ -250,6 +250,69 @@ async def test_an_encoding_that_was_not_asked_for() -> None:
         assert isinstance(await failure_of(server.url), RepositoryUnreachable)
 
 
+# --- parts --------------------------------------------------------------------------------------------------------
+
+
+async def parts_of(url: str | URL, *wanted: tuple[int, int], retry: float = 20) -> tuple[list[bytes], bool]:
+    """All at once; and whether the server takes ranges."""
+    opened = open_http(
+        URL(url),
+        tls=client_context("", ""),
+        networks=LOOPBACK,
+        stall_timeout_s=20,
+        retry_for_s=retry,
+        on_retry=lambda: None,
+    )
+    async with opened as source:
+
+        async def part(start: int, stop: int) -> bytes:
+            return b"".join([chunk async for chunk in source.part(start, stop)])
+
+        return await asyncio.gather(*(part(*each) for each in wanted)), source.takes_ranges
+
+
+async def test_parts_from_a_real_file_server(aiohttp_server: AiohttpServer, tmp_path: Path) -> None:
+    (tmp_path / "image-test.img").write_bytes(IMAGE)
+    app = web.Application()
+    app.router.add_static("/images", tmp_path)
+    url = (await aiohttp_server(app)).make_url("/images/image-test.img")
+    wanted = [(0, 1), (5, 700_001), (FIRST, SECOND), (SIZE - 1, SIZE), (SIZE - 10, SIZE + 10), (0, SIZE)]
+    found, takes_ranges = await parts_of(url, *wanted)
+    assert found == [IMAGE[start:stop] for start, stop in wanted]
+    assert takes_ranges
+
+
+async def test_parts_from_a_server_that_sends_all(aiohttp_server: AiohttpServer) -> None:
+    url = (await aiohttp_server(statuses())).make_url("/image-test.img")
+    found, takes_ranges = await parts_of(url, (0, 10), (FIRST, SECOND))
+    assert found == [IMAGE[:10], IMAGE[FIRST:SECOND]]
+    assert not takes_ranges
+
+
+async def test_a_part_is_continued_where_it_broke() -> None:
+    async with scripted(Answer(partial(FIRST, IMAGE[FIRST:SECOND])), Answer(partial(SECOND, IMAGE[SECOND:]))) as server:
+        found, _ = await parts_of(server.url, (FIRST, SIZE))
+    assert found == [IMAGE[FIRST:]]
+    assert [header(head, "Range") for head in server.heads] == [
+        f"bytes={FIRST}-{SIZE - 1}",
+        f"bytes={SECOND}-{SIZE - 1}",
+    ]
+    assert [header(head, "If-Range") for head in server.heads] == [None, '"one"']
+
+
+async def test_a_part_of_another_file() -> None:
+    other = VALIDATORS.replace("one", "two")
+    async with scripted(Answer(partial(FIRST, IMAGE[FIRST:SECOND])), Answer(partial(SECOND, b"", other))) as server:
+        with pytest.raises(ImageChanged, match="ETag"):
+            await parts_of(server.url, (FIRST, SIZE))
+
+
+async def test_more_than_the_part_that_was_asked_for() -> None:
+    async with scripted(Answer(partial(FIRST, IMAGE[FIRST:]))) as server:
+        with pytest.raises(ImageCorrupt, match="more than"):
+            await parts_of(server.url, (FIRST, SECOND))
+
+
 # --- statuses -----------------------------------------------------------------------------------------------------
 
 
