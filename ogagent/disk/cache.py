@@ -58,7 +58,8 @@ class MountedCache:
             if partition.filesystem.startswith("ext"):
                 await process.run(["e2fsck", "-p", partition.device], timeout_s=_CHECK_S, good=_CORRECTED)
             await asyncio.to_thread(self._mount_point.mkdir, parents=True, exist_ok=True)
-            options = "nosuid,nodev,noexec,noatime"
+            # nosymfollow: whoever could write into the CACHE must not lead root to other places
+            options = "nosuid,nodev,noexec,nosymfollow,noatime"
             await process.run(["mount", "-o", options, partition.device, str(self._place)], timeout_s=_MOUNT_S)
         except (ToolFailed, ToolMissing) as error:
             raise CacheError(f"the CACHE ({partition.device}) cannot be mounted: {error.message}") from error
