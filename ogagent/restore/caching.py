@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Final, Literal, Protocol
 
 from blake3 import blake3
@@ -123,9 +123,14 @@ class ImageCache:
             self._complain(CacheError(f"the image in the CACHE could not be completed: {error.message}"))
 
     def close(self) -> None:
-        if self._kept is not None:
-            self._kept.close()
-        self._kept = None
+        """Half a stream is of no use to anybody."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return
+        if not kept.whole and self._index is None:
+            with suppress(CacheError):
+                kept.remove()
+        kept.close()
 
     async def _through(self, origin: Source, opened: Callable[[], KeptImage | None]) -> Source:
         """``origin`` alone when the CACHE cannot be used, or somebody else is writing this image into it."""

@@ -79,6 +79,11 @@ class KeptImage:
         with self._open() as fd:
             os.utime(fd)
 
+    def remove(self) -> None:
+        """Nothing, when it has got its final name meanwhile."""
+        with _told(self.path):
+            self.path.unlink(missing_ok=True)
+
     def close(self) -> None:
         with self._using:
             if self._fd is not None:

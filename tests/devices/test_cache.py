@@ -223,6 +223,7 @@ async def test_a_full_cache_is_a_warning(device: str, mount: Mount, tmp_path: Pa
     bench = Bench(tmp_path, cell)
     bench.check(await bench.run(caching=Caching(Mounted(place), "evict")))
     assert [text[:4] for text in bench.progress.warnings] == ["016-"]
+    assert not list((place / IMAGES).glob("*.stream.partial"))
 
 
 async def test_a_full_cache_may_be_the_end_of_a_job(device: str, mount: Mount, tmp_path: Path) -> None:
