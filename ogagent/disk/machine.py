@@ -48,7 +48,10 @@ class Machine(Protocol):
 
 class CacheStore(Protocol):
     def mounted(self, partition: Partition) -> AbstractAsyncContextManager[Path]:
-        """The root of the file system of the CACHE, as long as the block lasts. Several may use it at once.
+        """The root of the file system of the CACHE, to be read, as long as the block lasts. Several may use it at once.
 
-        Raises CacheError.
+        Nothing is written by this, unless the file system has to be repaired first. Raises CacheError.
         """
+
+    async def make_writable(self) -> None:
+        """Until the block of the last one who uses it ends. Raises CacheError."""

@@ -43,6 +43,9 @@ class Cache(Protocol):
 
     async def as_stream(self, origin: Source) -> Source: ...
 
+    async def begin(self) -> None:
+        """All has been checked: from now on the CACHE may be written to."""
+
     async def finish(self) -> None:
         """All blocks have been written. What came is made the image of the CACHE, once it is proven to be whole."""
 
@@ -53,6 +56,8 @@ class NoCache:
 
     async def as_stream(self, origin: Source) -> Source:
         return origin
+
+    async def begin(self) -> None: ...
 
     async def finish(self) -> None: ...
 
@@ -77,7 +82,7 @@ async def opened_cache(plan: RestorePlan, caching: Caching | None, progress: Pro
         except CacheError as error:
             complain(error)
         else:
-            cache = kept = ImageCache(Shelf(root), plan.request.nci, complain, evict=caching.on_full == "evict")
+            cache = kept = ImageCache(caching, Shelf(root), plan.request.nci, complain)
             stack.callback(kept.close)
         yield cache
 
@@ -85,31 +90,46 @@ async def opened_cache(plan: RestorePlan, caching: Caching | None, progress: Pro
 class ImageCache:
     """Implements ``Cache`` for one image. What goes wrong in here, ``complain`` hears of."""
 
-    def __init__(self, shelf: Shelf, name: str, complain: Callable[[CacheError], None], *, evict: bool) -> None:
+    def __init__(self, caching: Caching, shelf: Shelf, name: str, complain: Callable[[CacheError], None]) -> None:
+        self._caching = caching
         self._shelf = shelf
         self._name = name
         self._complain = complain
-        self._evict = evict
         self._kept: KeptImage | None = None
         self._source: CachedSource | None = None
         self._origin: Source | None = None
         self._index: ImageIndex | None = None
+        self._begun = False
 
     async def by_index(self, index: ImageIndex, origin: Source) -> Source:
         """What the CACHE has of this very file; each region of it is proven as if it came from anywhere else."""
         self._index = index
-        return await self._through(origin, lambda: self._whole_of(index) or self._partial(_mark(index), index.size))
+        return await self._through(origin, lambda: self._whole_of(index))
 
     async def as_stream(self, origin: Source) -> Source:
         """The image of the CACHE when it has, read now, the sum that the repository names: a name proves nothing."""
         self._index = None
         wanted = md5_in(await origin.sidecar(".full.sum", _LONGEST_SIDECAR) or b"")
-        return await self._through(
-            origin, lambda: (self._whole_with(wanted) if wanted else None) or self._partial(_STREAM, None)
-        )
+        return await self._through(origin, lambda: self._whole_with(wanted) if wanted else None)
+
+    async def begin(self) -> None:
+        """What is not in the CACHE yet is to be kept in it from now on, and what has come already."""
+        if self._source is None:
+            return
+        try:
+            await self._caching.store.make_writable()
+            if self._kept is None:
+                await in_thread(None, self.close, self._open, self._partial)
+                await self._source.keep_in(self._kept)
+            self._begun = True
+        except CacheError as error:
+            self._complain(error)
+            await self._source.keep_in(self._kept)
 
     async def finish(self) -> None:
-        if self._source is None or self._kept is None or self._origin is None or not self._source.usable:
+        if not self._begun or self._source is None or self._kept is None or self._origin is None:
+            return
+        if not self._source.usable:
             return
         try:
             if self._kept.whole:
@@ -133,13 +153,11 @@ class ImageCache:
         kept.close()
 
     async def _through(self, origin: Source, opened: Callable[[], KeptImage | None]) -> Source:
-        """``origin`` alone when the CACHE cannot be used, or somebody else is writing this image into it."""
+        """``origin`` alone when the CACHE cannot be used."""
         try:
             await in_thread(None, self.close, self._open, opened)
         except CacheError as error:
             self._complain(error)
-            return origin
-        if self._kept is None:
             return origin
         self._origin = origin
         self._source = CachedSource(origin, self._kept, self._complain)
@@ -150,8 +168,12 @@ class ImageCache:
         self.close()
         self._kept = opened()
 
-    def _partial(self, mark: str, size: int | None) -> KeptImage | None:
-        return self._shelf.partial(self._name, mark, size, evict=self._evict)
+    def _partial(self) -> KeptImage | None:
+        """None when somebody else is writing this image into the CACHE."""
+        evict = self._caching.on_full == "evict"
+        if self._index is None:
+            return self._shelf.partial(self._name, _STREAM, None, evict=evict)
+        return self._shelf.partial(self._name, _mark(self._index), self._index.size, evict=evict)
 
     def _whole_of(self, index: ImageIndex) -> KeptImage | None:
         data = self._shelf.sidecar(self._name, image_index.SUFFIX, image_index.LARGEST_INDEX)

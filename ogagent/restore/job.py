@@ -59,6 +59,7 @@ async def read_header(plan: RestorePlan, policy: SourcePolicy) -> ImageHeader:
 
 async def _lay_down(image: Delivery, device: Device, cache: Cache, executor: Executor, progress: Progress) -> None:
     """The order of these lines is what the promises about interrupted partitions stand on."""
+    await cache.begin()
     writer = PartitionWriter(device, progress)
     await in_thread(executor, image.stop, image.look, device, writer)
     progress.enter(Phase.FETCHING)

@@ -15,14 +15,21 @@ from ogagent.source.shelf import KeptImage
 from ogagent.source.source import Source
 
 _CHUNK: Final = 2 * MIB
+_EARLY: Final = 32 * MIB
+"""Of an image comes so much at most before all has been checked: what is in flight, and its header and bitmap."""
 
 
 class CachedSource:
-    """Implements ``ogagent.source.source.Source``. When the CACHE fails, ``complain`` hears of it, and may raise."""
+    """Implements ``ogagent.source.source.Source``. When the CACHE fails, ``complain`` hears of it, and may raise.
 
-    def __init__(self, origin: Source, kept: KeptImage, complain: Callable[[CacheError], None]) -> None:
+    ``kept`` None: the CACHE has nothing of the image; what comes waits for ``keep_in``.
+    """
+
+    def __init__(self, origin: Source, kept: KeptImage | None, complain: Callable[[CacheError], None]) -> None:
         self._origin = origin
         self._kept = kept
+        self._early: list[tuple[int, bytes]] | None = [] if kept is None else None
+        self._early_size = 0
         self._complain = complain
         self._doubted: set[int] = set()
         self.usable = True
@@ -34,19 +41,29 @@ class CachedSource:
 
     @property
     def size(self) -> int | None:
-        return self._kept.size if self._kept.whole else self._origin.size
+        return self._kept.size if self._kept is not None and self._kept.whole else self._origin.size
 
     @property
     def takes_ranges(self) -> bool:
-        return self._kept.whole or self._origin.takes_ranges
+        return self._whole or self._origin.takes_ranges
 
     @property
     def damaged(self) -> bool:
         """The CACHE has given something that was not right."""
         return bool(self._doubted)
 
+    @property
+    def _whole(self) -> bool:
+        return self._kept is not None and self._kept.whole
+
+    async def keep_in(self, kept: KeptImage | None) -> None:
+        """None: nothing is kept."""
+        self._kept, early, self._early = kept, self._early or [], None
+        for position, chunk in early:
+            await self._keep(position, chunk)
+
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        if self._kept.whole:
+        if self._kept is not None and self._kept.whole:
             async for chunk in self.part(0, self._kept.size):
                 yield chunk
             return
@@ -77,7 +94,7 @@ class CachedSource:
                 return
 
     def doubt(self, start: int, stop: int) -> bool:  # noqa: ARG002 - a range is known by where it starts
-        again = self.usable and start not in self._doubted
+        again = self.usable and self._kept is not None and start not in self._doubted
         self._doubted.add(start)
         return again
 
@@ -85,7 +102,7 @@ class CachedSource:
         return await self._origin.sidecar(suffix, limit)
 
     async def _extent(self, position: int, stop: int) -> tuple[bool, int]:
-        if self.usable:
+        if self.usable and self._kept is not None:
             try:
                 return await asyncio.to_thread(self._kept.extent, position, stop)
             except CacheError as error:
@@ -94,6 +111,8 @@ class CachedSource:
 
     async def _read(self, position: int, length: int) -> bytes:
         """Nothing when the CACHE fails."""
+        if self._kept is None:
+            return b""
         try:
             return await asyncio.to_thread(self._kept.read, position, length)
         except CacheError as error:
@@ -101,11 +120,19 @@ class CachedSource:
             return b""
 
     async def _keep(self, position: int, chunk: bytes) -> None:
-        if self.usable and not self._kept.whole:
+        if self._early is not None:
+            self._wait_with(position, chunk)
+        elif self.usable and self._kept is not None and not self._kept.whole:
             try:
                 await asyncio.to_thread(self._kept.write, position, chunk)
             except CacheError as error:
                 self._fail(error)
+
+    def _wait_with(self, position: int, chunk: bytes) -> None:
+        """What there is no room for leaves a hole, so that the file in the CACHE is found not to be whole."""
+        if self._early is not None and self._early_size + len(chunk) <= _EARLY:
+            self._early.append((position, chunk))
+            self._early_size += len(chunk)
 
     def _fail(self, error: CacheError) -> None:
         if self.usable:

@@ -59,6 +59,9 @@ class Directory:
     async def mounted(self, partition: Partition) -> AsyncIterator[Path]:  # noqa: ARG002 - the Protocol names it
         yield self._path
 
+    async def make_writable(self) -> None:
+        """It is."""
+
 
 async def _deploy(url: str, device: str, cache: Path | None, die_at: float | None) -> dict[str, object]:
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)

@@ -22,3 +22,6 @@ class FileCache:
         except OSError as error:
             raise CacheError(f"{directory} cannot be made: {error.strerror}") from error
         yield directory
+
+    async def make_writable(self) -> None:
+        """It is."""

@@ -57,6 +57,9 @@ def occupant(device: str) -> str | None:
 async def test_it_is_mounted_as_long_as_it_is_used(device: str, tmp_path: Path) -> None:
     store = MountedCache(tmp_path / "new" / "cache")
     async with store.mounted(partition(device)) as one:
+        with pytest.raises(OSError, match="Read-only"):
+            (one / "kept").write_text("here")
+        await store.make_writable()
         (one / "kept").write_text("here")
         async with store.mounted(partition(device)) as other:
             assert other == one
@@ -64,6 +67,13 @@ async def test_it_is_mounted_as_long_as_it_is_used(device: str, tmp_path: Path) 
     assert occupant(device) is None
     async with store.mounted(partition(device)) as again:
         assert (again / "kept").read_text() == "here"
+
+
+async def test_only_to_look_into_it_writes_nothing(device: str, tmp_path: Path) -> None:
+    before = Path(device).read_bytes()
+    async with MountedCache(tmp_path / "cache").mounted(partition(device)) as place:
+        assert list(place.iterdir())
+    assert Path(device).read_bytes() == before
 
 
 async def test_a_mount_of_somebody_else_stays(device: str, mount: Mount, tmp_path: Path) -> None:
@@ -202,6 +212,9 @@ class Mounted:
     async def mounted(self, partition: Partition) -> AsyncIterator[Path]:
         assert partition.cache
         yield self._place
+
+    async def make_writable(self) -> None:
+        """It is."""
 
 
 def fill(place: Path) -> None:

@@ -44,6 +44,9 @@ class Directory:
         finally:
             self.users -= 1
 
+    async def make_writable(self) -> None:
+        """It is."""
+
 
 class Classroom:
     """One PC, and one deployment after the other."""
