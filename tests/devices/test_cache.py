@@ -70,10 +70,10 @@ async def test_it_is_mounted_as_long_as_it_is_used(device: str, tmp_path: Path) 
 
 
 async def test_only_to_look_into_it_writes_nothing(device: str, tmp_path: Path) -> None:
-    before = Path(device).read_bytes()
+    before = await asyncio.to_thread(Path(device).read_bytes)
     async with MountedCache(tmp_path / "cache").mounted(partition(device)) as place:
         assert list(place.iterdir())
-    assert Path(device).read_bytes() == before
+    assert await asyncio.to_thread(Path(device).read_bytes) == before
 
 
 async def test_a_mount_of_somebody_else_stays(device: str, mount: Mount, tmp_path: Path) -> None:
