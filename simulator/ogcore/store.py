@@ -62,5 +62,10 @@ class Store:
         await self._do(self._database.close)
 
     async def _do(self, work: Callable[[], object]) -> None:
+        """A caller that is cancelled waits for his thread all the same: nobody may close the database under it."""
         async with self._turn:
-            await asyncio.to_thread(work)
+            thread = asyncio.ensure_future(asyncio.to_thread(work))
+            try:
+                await asyncio.shield(thread)
+            finally:
+                await asyncio.wait([thread])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import msgspec
@@ -93,6 +95,26 @@ async def test_the_oldest_traces_make_room(tmp_path: Path) -> None:
     assert traces.numbered(first.id) is None
     assert traces.numbered(last.id)
     await store.close()
+
+
+async def test_it_is_not_closed_under_a_write_whose_caller_was_cancelled(tmp_path: Path) -> None:
+    store, _, _ = loaded(tmp_path / "memory")
+    writing, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        writing.set()
+        assert go_on.wait(20)
+
+    caller = asyncio.create_task(store._do(write))
+    assert await asyncio.to_thread(writing.wait, 20)
+    caller.cancel()
+    closing = asyncio.create_task(store.close())
+    done, _ = await asyncio.wait([caller, closing], timeout=0.05)
+    assert not done
+    go_on.set()
+    await asyncio.wait([caller, closing])
+    assert caller.cancelled()
+    assert closing.exception() is None
 
 
 def test_a_file_that_is_something_else_is_named(tmp_path: Path) -> None:
