@@ -8,6 +8,7 @@ from typing import ClassVar
 class AgentError(Exception):
     code: ClassVar[str] = "internal"
     number: ClassVar[int] = 40
+    status: ClassVar[int] = 500
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

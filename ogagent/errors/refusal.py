@@ -9,6 +9,7 @@ class Refusal(AgentError):
     """``field`` names the member of the request, ``job_id`` the job, that stands in the way."""
 
     code = "refused"
+    status = 400
     number = 1
 
     def __init__(self, message: str, *, hint: str = "", field: str = "", job_id: str = "") -> None:
@@ -39,26 +40,32 @@ class InvalidField(BadCall):
 
 class NotJson(BadCall):
     code = "not-json"
+    status = 415
 
 
 class BodyTooLarge(BadCall):
     code = "body-too-large"
+    status = 413
 
 
 class MethodNotAllowed(BadCall):
     code = "method-not-allowed"
+    status = 405
 
 
 class AccessDenied(Refusal):
     code = "caller-not-allowed"
+    status = 403
 
 
 class CredentialMissing(AccessDenied):
     code = "credential-missing"
+    status = 401
 
 
 class CredentialWrong(AccessDenied):
     code = "credential-wrong"
+    status = 401
 
 
 class CallerNotAllowed(AccessDenied):
@@ -67,10 +74,12 @@ class CallerNotAllowed(AccessDenied):
 
 class TooManyRequests(AccessDenied):
     code = "too-many-requests"
+    status = 429
 
 
 class NotFound(Refusal):
     code = "unknown-path"
+    status = 404
     number = 2
 
 
@@ -92,6 +101,7 @@ class JobNotFound(NotFound):
 
 class InTheWay(Refusal):
     code = "disk-busy"
+    status = 409
 
 
 class DiskBusy(InTheWay):
@@ -120,6 +130,7 @@ class JobFinished(InTheWay):
 
 class Impossible(Refusal):
     code = "disk-not-partitioned"
+    status = 422
 
 
 class DiskNotPartitioned(Impossible):
@@ -148,8 +159,10 @@ class RepositoryNotAllowed(Impossible):
 
 class TooManyConnections(Refusal):
     code = "too-many-connections"
+    status = 503
 
 
 class Stopping(Refusal):
     code = "stopping"
+    status = 503
     number = 4

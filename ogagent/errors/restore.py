@@ -12,6 +12,7 @@ class RestoreError(AgentError):
 
 class SourceError(RestoreError):
     code = "repository-unreachable"
+    status = 422
     number = 23
 
 
@@ -40,6 +41,7 @@ class ImageChanged(SourceError):
 
 class ImageError(RestoreError):
     code = "image-corrupt"
+    status = 422
     number = 33
 
 

@@ -12,7 +12,7 @@ from ogagent import __version__
 from ogagent.errors import AgentError
 from ogagent.http.answers import Problem
 from ogagent.http.calls import FROM_ANYONE, OFF_THE_MAP, WITHOUT_CREDENTIAL, Call
-from ogagent.http.problems import PROBLEM, STATUS
+from ogagent.http.problems import PROBLEM
 
 _ABOUT: Final = """The agent of OpenGnsys for ogLive.
 
@@ -53,7 +53,7 @@ def openapi_document(calls: Sequence[Call]) -> dict[str, Any]:
         "components": {
             "schemas": components,
             "securitySchemes": _SCHEMES,
-            "responses": {kind.__name__: _refused(STATUS[kind], [kind.code]) for kind in OFF_THE_MAP},
+            "responses": {kind.__name__: _refused(kind.status, [kind.code]) for kind in OFF_THE_MAP},
         },
     }
 
@@ -81,7 +81,7 @@ def _refusals(call: Call) -> dict[str, Any]:
     kinds: Iterable[type[AgentError]] = [*FROM_ANYONE, *(() if call.open else WITHOUT_CREDENTIAL), *call.refusals]
     codes: dict[int, list[str]] = {}
     for kind in kinds:
-        codes.setdefault(STATUS[kind], []).append(kind.code)
+        codes.setdefault(kind.status, []).append(kind.code)
     refused = {str(status): _refused(status, codes[status]) for status in sorted(codes)}
     return refused | {"500": _refused(500, [])}
 

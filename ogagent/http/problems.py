@@ -22,42 +22,6 @@ PROBLEM: Final = "application/problem+json"
 
 _log: Final = logging.getLogger(__name__)
 
-_KINDS: Final[Mapping[int, tuple[type[AgentError], ...]]] = {
-    400: (
-        errors.Refusal,
-        errors.BadCall,
-        errors.MalformedHttp,
-        errors.MalformedJson,
-        errors.MissingField,
-        errors.InvalidField,
-    ),
-    401: (errors.CredentialMissing, errors.CredentialWrong),
-    403: (errors.AccessDenied, errors.CallerNotAllowed),
-    404: (
-        *(errors.NotFound, errors.UnknownPath, errors.JobNotFound),
-        *(errors.DiskNotFound, errors.PartitionNotFound),
-    ),
-    405: (errors.MethodNotAllowed,),
-    409: (
-        *(errors.InTheWay, errors.DiskBusy, errors.PartitionInUse, errors.JobFinished),
-        *(errors.TargetIsCache, errors.TargetIsSystem),
-    ),
-    413: (errors.BodyTooLarge,),
-    415: (errors.NotJson,),
-    422: (
-        *(errors.Impossible, errors.DiskNotPartitioned, errors.TooFewPartitions, errors.CacheMissing),
-        *(errors.MethodNotSupported, errors.RepositoryNotAllowed),
-        # What a job would fail with; said by /plan alone.
-        *(errors.SourceError, errors.RepositoryUnreachable, errors.ImageNotFound, errors.ImageLocked),
-        *(errors.ImageChanged, errors.ImageError, errors.UnknownImage, errors.ImageCorrupt),
-        *(errors.ImageTooLarge, errors.FilesystemMismatch, errors.SignatureRefused),
-    ),
-    429: (errors.TooManyRequests,),
-    503: (errors.Stopping, errors.TooManyConnections),
-}
-STATUS: Final[Mapping[type[AgentError], int]] = {kind: status for status, kinds in _KINDS.items() for kind in kinds}
-"""The HTTP status of each refusal. Any other error is the agent's own, 500."""
-
 _LAST_WORDS: Final = (errors.MalformedHttp, errors.TooManyConnections)
 """After these the connection is closed."""
 
@@ -88,8 +52,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def answer(request: web.BaseRequest, error: AgentError, headers: Mapping[str, str] | None = None) -> web.Response:
-    status = STATUS.get(type(error))
-    if status is None:
+    status = error.status
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return _bug(request, error)
     _log.info("%s %s from %s refused: %s", request.method, request.path, request.remote, error.message)
     response = _problem(error, status, {**_HEADERS.get(status, {}), **(headers or {})})
