@@ -8,8 +8,9 @@ from typing import Final, cast
 from isal import isal_zlib
 
 from ogagent.errors import ImageCorrupt, UnknownImage
+from ogagent.image.gzip_header import GZIP_MAGIC, SHORTEST_HEADER, read_header
 from ogagent.image.lzop import LZOP_MAGIC, LzopDecoder
-from ogagent.image.stream import Chunks, Decoder
+from ogagent.image.stream import Chunks, Decoder, goes_on
 from ogagent.image.zstd_frame import MAX_FRAME_HEADER, is_zstd, window_size
 from ogagent.model.units import format_bytes
 
@@ -17,8 +18,6 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
-
-GZIP_MAGIC: Final = b"\x1f\x8b"  # RFC 1952, 2.3.1
 
 MAX_WINDOW: Final = 128 << 20
 """What ``zstd -d`` takes without being told otherwise, ``zstd --long`` writes, and ``zstd --ultra -22`` needs."""
@@ -75,6 +74,8 @@ class ZstdDecoder:
             if not data and self._frame.needs_input:
                 raise ImageCorrupt(f"the image ends at byte {self._chunks.consumed}, in the middle of a zstd frame")
             out = self._decompress(data, min(len(into), _OUTPUT_PIECE))
+            if self._frame.eof:
+                self._chunks.give_back(self._frame.unused_data)
             if out:
                 into[: len(out)] = out
                 return len(out)
@@ -86,12 +87,11 @@ class ZstdDecoder:
             raise ImageCorrupt(f"the zstd stream is damaged near byte {self._chunks.consumed}: {error}") from error
 
     def _next_frame(self) -> bool:
-        self._chunks.give_back(len(self._frame.unused_data))
         head = self._chunks.peek(4)
         if not head:
             return False
         if not is_zstd(head):
-            raise ImageCorrupt(f"after its last zstd frame, at byte {self._chunks.consumed}, the image goes on")
+            raise goes_on("zstd frame", self._chunks.consumed)
         self._frame = self._open_frame()
         return True
 
@@ -115,30 +115,37 @@ class GzipDecoder:
 
     def __init__(self, chunks: Chunks) -> None:
         self._chunks = chunks
-        self._member = isal_zlib.decompressobj(self._GZIP_WRAPPER)
+        self._member = self._open_member()
 
     def readinto(self, into: memoryview) -> int:
         while True:
             if self._member.eof and not self._next_member():
                 return 0
             data = self._chunks.next(_INPUT_PIECE)
-            try:
-                out = self._member.decompress(data, len(into))
-            except _GZIP_ERROR as error:
-                raise ImageCorrupt(f"the gzip stream is damaged near byte {self._chunks.consumed}: {error}") from error
-            self._chunks.give_back(len(self._member.unconsumed_tail))
+            out = self._decompress(data, len(into))
+            self._chunks.give_back(self._member.unused_data if self._member.eof else self._member.unconsumed_tail)
             if out:
                 into[: len(out)] = out
                 return len(out)
             if not data and not self._member.eof:
                 raise ImageCorrupt(f"the image ends at byte {self._chunks.consumed}, in the middle of a gzip member")
 
+    def _decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
+        try:
+            return self._member.decompress(data, max_length)
+        except _GZIP_ERROR as error:
+            raise ImageCorrupt(f"the gzip stream is damaged near byte {self._chunks.consumed}: {error}") from error
+
     def _next_member(self) -> bool:
-        self._chunks.give_back(len(self._member.unused_data))
-        head = self._chunks.peek(2)
-        if not head:
+        if self._chunks.peek(2) != GZIP_MAGIC:
+            self._chunks.expect_end("gzip member")
             return False
-        if head != GZIP_MAGIC:
-            raise ImageCorrupt(f"after its last gzip member, at byte {self._chunks.consumed}, the image goes on")
-        self._member = isal_zlib.decompressobj(self._GZIP_WRAPPER)
+        self._member = self._open_member()
         return True
+
+    def _open_member(self) -> isal_zlib.Decompress:
+        """isal loses its place in a header with optional fields that comes in parts, so it is given none of them."""
+        read_header(self._chunks)
+        member = isal_zlib.decompressobj(self._GZIP_WRAPPER)
+        member.decompress(SHORTEST_HEADER)
+        return member

@@ -100,12 +100,10 @@ class LzopDecoder:
         return [(checksum, self._take(4)) for flag, checksum in kinds if self._flags & flag]
 
     def _next_file(self) -> None:
-        head = self._chunks.peek(len(LZOP_MAGIC))
-        if head == LZOP_MAGIC:
+        if self._chunks.peek(len(LZOP_MAGIC)) == LZOP_MAGIC:
             self._flags = self._read_header()
-        elif head:
-            raise ImageCorrupt(f"after its last lzop block, at byte {self._chunks.consumed}, the image goes on")
         else:
+            self._chunks.expect_end("lzop block")
             self._ended = True
 
     def _decompress(self, packed: memoryview, size: int) -> bytes:

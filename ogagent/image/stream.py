@@ -8,6 +8,11 @@ from typing import Final, Protocol
 from ogagent.errors import ImageCorrupt
 
 
+_PADDING_PIECE: Final = 128 << 10
+_MOST_PADDING: Final = 1 << 30
+"""In bytes: no block of a tape or of dd is as large."""
+
+
 class Decoder(Protocol):
     """Turns the bytes of a container into what is inside it.
 
@@ -43,10 +48,13 @@ class Chunks:
         self.consumed += len(data)
         return data
 
-    def give_back(self, count: int) -> None:
-        """The last ``count`` bytes that ``next`` just answered come again."""
-        self._place -= count
-        self.consumed -= count
+    def give_back(self, rest: bytes | memoryview) -> None:
+        """The last bytes that were handed out, ``rest``, come again, also when they came in several chunks."""
+        self.consumed -= len(rest)
+        if len(rest) <= self._place:
+            self._place -= len(rest)
+        else:
+            self._chunk, self._place = memoryview(bytes(rest) + bytes(self._chunk[self._place :])), 0
 
     def peek(self, size: int) -> bytes:
         """The next ``size`` bytes, fewer at the end, without taking them."""
@@ -69,6 +77,32 @@ class Chunks:
                 raise ImageCorrupt(f"the image ends at byte {self.consumed}, in the middle of {what}")
             parts += data
         return memoryview(parts)
+
+
+    def expect_end(self, after: str) -> None:
+        """Raises ImageCorrupt, naming what it comes ``after``, when anything but padding is left.
+
+        Tapes and dd fill their last block with zeros, which gzip and lzop pass over without a word. A line end comes from
+        an editor or an echo; gzip and lzop complain of it, but have given out all they had.
+        """
+        end = self.consumed
+        self._skip_zeros(_MOST_PADDING)
+        if self.peek(3) not in (b"", b"\n", b"\r\n"):
+            raise goes_on(after, end)
+
+    def _skip_zeros(self, limit: int) -> None:
+        while limit and (piece := self.next(min(limit, _PADDING_PIECE))):
+            limit -= len(piece)
+            if rest := bytes(piece).lstrip(b"\0"):
+                self.give_back(rest)
+                return
+
+
+def goes_on(after: str, end: int) -> ImageCorrupt:
+    return ImageCorrupt(
+        f"after its last {after}, at byte {end}, the image goes on",
+        hint=f"if what follows is of no use, cut it off: truncate --size={end} IMAGE",
+    )
 
 
 class ByteStream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -23,8 +24,12 @@ Written = list[tuple[int, bytes]]
 
 def judge(data: bytes, chunk: int = 1 << 16) -> Written | None:
     """Offsets and bytes in the order of writing, or None for an image that was refused."""
+    return judge_chunks(data[at : at + chunk] for at in range(0, len(data), chunk))
+
+
+def judge_chunks(chunks: Iterator[bytes]) -> Written | None:
     try:
-        return _written(data, chunk)
+        return _written(chunks)
     except ImageError as error:
         _check_refusal(error)
         return None
@@ -51,8 +56,8 @@ def _crc(data: bytes | bytearray) -> bytes:
     return (zlib.crc32(data) ^ 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def _written(data: bytes, chunk: int) -> Written | None:
-    image = open_image(data[at : at + chunk] for at in range(0, len(data), chunk))
+def _written(chunks: Iterator[bytes]) -> Written | None:
+    image = open_image(chunks)
     assert msgspec.json.encode(image.header)
     assert re.fullmatch(r"[ -Z^-~]*", image.header.filesystem), "what a terminal or rich might take for an order"
     if image.header.device_size > DEVICE:

@@ -147,7 +147,7 @@ def test_flipped_bits(kind: str, container: bytes) -> None:
     assert found
 
 
-@pytest.mark.parametrize("garbage", [b"\0", b"\0" * 4096, b"garbage", b"\x28\xb5", b"\x1f", b"\x89LZO"])
+@pytest.mark.parametrize("garbage", [b"garbage", b"\x28\xb5", b"\x1f", b"\x89LZO"])
 def test_something_after_the_end(container: bytes, garbage: bytes) -> None:
     for chunk in (1 << 20, 1000):
         with pytest.raises(ImageCorrupt):
