@@ -15,7 +15,7 @@ from ogagent.image.bitmap import Bitmap
 from ogagent.image.checksum import partclone_crc32
 from ogagent.image.partclone_header import Geometry, read_header
 from ogagent.image.piece import Check, Extent, Piece, Prover
-from ogagent.image.stream import ByteStream
+from ogagent.image.stream import ByteStream, goes_on
 from ogagent.model.plan import ImageHeader
 from ogagent.model.units import MIB
 
@@ -28,6 +28,7 @@ class PartcloneImage:
         self._stream = stream
         self._geometry = geometry = read_header(stream)
         self._bitmap: Bitmap = b""
+        self._used = 0
         self._checksum_mode = geometry.checksum_mode
         self.header = ImageHeader(
             container=container,
@@ -79,7 +80,17 @@ class PartcloneImage:
         # Format 0001 counted by the superblock, which may be off; partclone goes by the bitmap there.
         if used != geometry.used_blocks and geometry.version != "0001":
             raise ImageCorrupt(f"the header counts {geometry.used_blocks} used blocks, the bitmap {used}")
+        self._used = used
         return used * geometry.block_size
+
+    def check_length(self, size: int) -> None:
+        geometry = self._geometry
+        groups = -(-self._used // geometry.blocks_per_checksum) if geometry.blocks_per_checksum else 0
+        end = self._stream.position + self._used * geometry.block_size + groups * self.checksum_size
+        if size > end:
+            raise goes_on("block", end)
+        if size < end:
+            raise ImageCorrupt(f"the image has {size} bytes, by its header and bitmap it must have {end}")
 
     def _read_bits(self, size: int) -> Bitmap:
         bits = bytearray()

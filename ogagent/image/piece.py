@@ -54,6 +54,9 @@ class Image(Protocol):
     def prepare(self) -> int | None:
         """Reads and proves all that stands before the first block; answers how many bytes follow, if known."""
 
+    def check_length(self, size: int) -> None:
+        """Raises ImageCorrupt when all that is in the container cannot be ``size`` bytes; only after ``prepare``."""
+
     def pieces(self, take_buffer: Callable[[], memoryview]) -> Iterator[Piece]:
         """Reads the image to its end, unproven. Raises ImageCorrupt when it does not end where it should."""
 

@@ -35,6 +35,12 @@ class RawImage:
     def prepare(self) -> None:
         return None
 
+    def check_length(self, size: int) -> None:
+        if size < self.header.device_size:
+            raise ImageCorrupt(
+                f"the image has {size} bytes, its {self.header.filesystem} file system {self.header.device_size}"
+            )
+
     def pieces(self, take_buffer: Callable[[], memoryview]) -> Iterator[Piece]:
         while True:
             buffer = take_buffer()
@@ -43,10 +49,7 @@ class RawImage:
                 break
             yield Piece(buffer, length, [Extent(self._size, 0, length)], [])
             self._size += length
-        if self._size < self.header.device_size:
-            raise ImageCorrupt(
-                f"the image has {self._size} bytes, its {self.header.filesystem} file system {self.header.device_size}"
-            )
+        self.check_length(self._size)
 
     def places(self) -> Iterator[list[Extent]]:
         for offset in range(0, self._size, _PIECE):

@@ -24,6 +24,8 @@ LEVELS: Final = range(1, 20)
 
 _SEEK_TABLE_MAGIC: Final = 0x184D2A5E
 _SEEKABLE_MAGIC: Final = 0x8F92EAB1
+SEEKABLE_END: Final = struct.pack("<I", _SEEKABLE_MAGIC)
+"""The last bytes of the file."""
 _NO_CHECKSUMS: Final = 0
 
 # A frame sees nothing of what came before it. At the fast levels, tables that hold all of it and shorter matches win

@@ -15,6 +15,9 @@ from ogagent.image import index as image_index
 from ogagent.image import signature
 from ogagent.image.index import ImageIndex
 from ogagent.image.indexed import LARGEST_PREFIX, IndexedImage, open_indexed
+from ogagent.image.seekable import SEEKABLE_END
+from ogagent.image.stream import goes_on
+from ogagent.image.zstd_frame import ZSTD_MAGIC, is_zstd
 from ogagent.restore.caching import Cache
 from ogagent.restore.progress import Progress
 from ogagent.source.source import Source
@@ -36,6 +39,7 @@ async def indexed_image(
     if data is None:
         _log.info("the image has no index: it is restored as a stream")
         return None
+    index = None
     try:
         index = await asyncio.to_thread(_index_of, name, data)
         parts = await cache.by_index(index, source)
@@ -45,8 +49,22 @@ async def indexed_image(
             raise SignatureRefused(
                 f"the image is not the one that was signed: {error.message}", hint=signature.HOW_TO_SIGN
             ) from error
+        if index is not None:
+            await _refuse_appended(index, source)
         _log.warning("%s: the image is restored as a stream", error.message)
         return None
+
+
+async def _refuse_appended(index: ImageIndex, source: Source) -> None:
+    """Raises ImageCorrupt when the image of the index is there to its end, and something follows that is no zstd.
+
+    As a stream it would be found as well, but only when all has been written.
+    """
+    if source.size is None or source.size <= index.size or not source.takes_ranges:
+        return
+    around = await _part(source, index.size - len(SEEKABLE_END), index.size + len(ZSTD_MAGIC))
+    if around.startswith(SEEKABLE_END) and not is_zstd(around[len(SEEKABLE_END) :]):
+        raise goes_on("zstd frame", index.size)
 
 
 async def _check_signature(source: Source, index: bytes | None, keys: Sequence[Ed25519PublicKey]) -> None:
@@ -81,9 +99,14 @@ async def _prefix(source: Source, index: ImageIndex, progress: Progress) -> byte
     start, length = index.prefix.offset, index.prefix.length
     if length > LARGEST_PREFIX:
         raise ImageCorrupt(f"the index says that the image's header has {length} bytes")
-    prefix = bytearray()
-    async with aclosing(source.part(start, start + max(length, 1))) as chunks:
-        async for chunk in chunks:
-            prefix += chunk
+    prefix = await _part(source, start, start + max(length, 1))
     progress.received += len(prefix)
-    return bytes(prefix[:length])
+    return prefix[:length]
+
+
+async def _part(source: Source, start: int, stop: int) -> bytes:
+    part = bytearray()
+    async with aclosing(source.part(start, stop)) as chunks:
+        async for chunk in chunks:
+            part += chunk
+    return bytes(part)

@@ -34,9 +34,12 @@ class StreamedImage:
         self.header = image.header
 
     def prepare(self) -> int | None:
-        known = self._image.prepare()
-        as_it_is = self.header.format == "raw" and self.header.container == "none"
-        return self._progress.image if as_it_is else known
+        """Without a container, the length of the file shows one that is cut off, or goes on, before the first write."""
+        known, size = self._image.prepare(), self._progress.image
+        if self.header.container != "none" or size is None:
+            return known
+        self._image.check_length(size)
+        return size if self.header.format == "raw" else known
 
     def look(self, device: Device, writer: PartitionWriter) -> None: ...
 

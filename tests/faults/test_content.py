@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from tests.faults.bench import WELL, Cell, Matrix, run_cells
 from tests.faults.images import (
@@ -24,6 +25,7 @@ from tests.faults.images import (
 )
 
 GARBAGE: Final = {"zero": b"\0", "text": b"garbage\n", "zeros": bytes(100_000)}
+PADDING: Final = {"zero": b"\0", "zeros": bytes(100_000), "line end": b"\n", "zeros and a line end": bytes(512) + b"\r\n"}
 _SHARES: Final = (0, 1, 3, 8, 20, 200, 1000, 5000, 9900, 9990, 9999, 10_000)  # of 10,000
 
 
@@ -60,9 +62,32 @@ async def test_a_container_that_ends_early(matrix: Matrix, kind: str, container:
 
 @pytest.mark.parametrize(("kind", "container"), PACKED)
 async def test_something_after_the_container(matrix: Matrix, kind: str, container: str) -> None:
-    data = image(kind, container)
-    cells = {f"{name} after {kind} {container}": damaged(kind, data + more, 33) for name, more in GARBAGE.items()}
+    """Padding counts only where the program that unpacks passes over it."""
+    data, padded = image(kind, container), WELL if container in ("gzip", "lzop") else 33
+    ends = dict.fromkeys(GARBAGE, 33) | dict.fromkeys(PADDING, padded)
+    cells = {
+        f"{name} after {kind} {container}": damaged(kind, data + more, ends[name])
+        for name, more in (GARBAGE | PADDING).items()
+    }
     await run_cells(matrix, "container", cells)
+
+
+@pytest.mark.parametrize("kind", [name for name in KINDS if name != "raw"])
+async def test_without_a_container_the_length_shows_it_before_the_first_write(matrix: Matrix, kind: str) -> None:
+    data = plain(kind)
+    others = {name: data + more for name, more in GARBAGE.items()}
+    others |= {f"cut {share}": data[: (len(data) - 1) * share // 10_000] for share in _SHARES[4:]}
+    cells = {f"{name} of {kind}": damaged(kind, other, 33) for name, other in others.items()}
+    cells |= {f"{name}, http": replace(cell, local=False) for name, cell in cells.items()}
+    for ending in await run_cells(matrix, "format", cells):
+        assert not ending.touched, ending.message
+
+
+async def test_a_raw_image_that_is_too_short(matrix: Matrix) -> None:
+    data = plain("raw")
+    cells = {f"raw cut by {less}": damaged("raw", data[:-less], 33) for less in (1, 512, len(data) // 2)}
+    for ending in await run_cells(matrix, "format", cells):
+        assert not ending.touched, ending.message
 
 
 async def test_the_same_image_twice(matrix: Matrix) -> None:

@@ -157,6 +157,22 @@ async def test_an_image_that_changed_since(matrix: Matrix) -> None:
     await run_cells(matrix, "index", cells)
 
 
+async def test_something_after_an_image_in_frames(matrix: Matrix) -> None:
+    """Its index tells where the image ends, before anything is written; what zstd passes over may follow."""
+    cell = framed_cell("crc32", "foreign")
+    skippable = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
+    for local in (True, False):
+        more = {"zero": b"\0", "line end": b"\n", "text": b"garbage\n", "zeros": bytes(100_000)}
+        cells = {
+            f"{name} after frames, {local}": replace(cell, data=cell.data + after, local=local, ends=(33,))
+            for name, after in more.items()
+        }
+        for ending in await run_cells(matrix, "index", cells):
+            assert not ending.touched
+            assert f"at byte {len(cell.data)}, the image goes on" in ending.message
+        await run_cell(matrix, "index", "skippable", replace(cell, data=cell.data + skippable, local=local))
+
+
 async def test_frames_that_are_not_what_the_index_says(matrix: Matrix) -> None:
     """Known before the region is written; what the partition holds already is not even asked for."""
     frame = framed("crc32").frame(MIDDLE)

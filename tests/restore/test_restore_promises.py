@@ -361,7 +361,10 @@ async def test_stretches_of_zeros_are_not_written_but_zeroed(bench: Bench) -> No
 
 
 async def test_a_raw_image_that_is_too_short(bench: Bench) -> None:
+    """Its length is known at once, unless a container hides it."""
     await bench.fails(ImageCorrupt, raw_ext4(8 * MIB - 1), 33)
+    nothing_written(bench)
+    await bench.fails(ImageCorrupt, igzip.compress(raw_ext4(8 * MIB - 1)), 33)
     assert bench.device.head == ZEROS
 
 
@@ -389,13 +392,18 @@ async def test_one_flipped_bit_in_a_container(bench: Bench, place: int) -> None:
 
 @pytest.mark.parametrize("place", [*RANDOM.sample(range(BLOCKS, len(IMAGE)), 10), BLOCKS, len(IMAGE) - 1])
 async def test_a_truncated_image(bench: Bench, place: int) -> None:
+    """Its length is known at once, unless a container hides it."""
     await bench.fails(ImageCorrupt, IMAGE[:place], 33)
+    nothing_written(bench)
+    await bench.fails(ImageCorrupt, igzip.compress(IMAGE[:place]), 33)
     assert bench.device.head == ZEROS
 
 
 @pytest.mark.parametrize("garbage", [b"\0", b"garbage", bytes(5 * MIB)], ids=len)
 async def test_something_after_the_image(bench: Bench, garbage: bytes) -> None:
     await bench.fails(ImageCorrupt, IMAGE + garbage, 33)
+    nothing_written(bench)
+    await bench.fails(ImageCorrupt, igzip.compress(IMAGE + garbage), 33)
     assert bench.device.head == ZEROS
 
 
