@@ -34,14 +34,22 @@ _GZIP_ERROR: Final = cast("type[Exception]", isal_zlib.IsalError)
 
 def open_container(chunks: Chunks, max_window: int = MAX_WINDOW) -> Decoder:
     """Refuses zstd frames that need more than ``max_window`` bytes of what came before to be decoded."""
-    head = chunks.peek(len(LZOP_MAGIC))
-    if is_zstd(head):
-        return ZstdDecoder(chunks, max_window)
-    if head.startswith(GZIP_MAGIC):
-        return GzipDecoder(chunks)
-    if head == LZOP_MAGIC:
-        return LzopDecoder(chunks)
+    match container_of(chunks.peek(len(LZOP_MAGIC))):
+        case ZstdDecoder.container:
+            return ZstdDecoder(chunks, max_window)
+        case GzipDecoder.container:
+            return GzipDecoder(chunks)
+        case LzopDecoder.container:
+            return LzopDecoder(chunks)
     return PlainDecoder(chunks)
+
+
+def container_of(head: bytes) -> str:
+    if is_zstd(head):
+        return ZstdDecoder.container
+    if head.startswith(GZIP_MAGIC):
+        return GzipDecoder.container
+    return LzopDecoder.container if head.startswith(LZOP_MAGIC) else PlainDecoder.container
 
 
 class PlainDecoder:

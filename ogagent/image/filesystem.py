@@ -9,6 +9,13 @@ from typing import Final, NamedTuple
 PROBE_SIZE: Final = 68 << 10  # btrfs keeps its superblock at 64 KiB
 
 
+LUKS: Final = (0, b"LUKS\xba\xbe")
+BITLOCKER: Final = (3, b"-FVE-FS-")
+BITLOCKER_TO_GO: Final = (424, bytes.fromhex("3bd66749292ed84a8399f6a339e3d001"))
+_ENCRYPTED: Final = (LUKS, BITLOCKER, BITLOCKER_TO_GO)
+"""BitLocker calls itself FAT32 as well, and under LUKS may be left what was there before."""
+
+
 class Superblock(NamedTuple):
     """``size`` is what the file system occupies, in bytes; 0 where its superblock does not tell."""
 
@@ -18,6 +25,8 @@ class Superblock(NamedTuple):
 
 def recognize(head: bytes) -> Superblock | None:
     """None when the bytes do not begin a file system this agent knows."""
+    if any(head.startswith(magic, offset) for offset, magic in _ENCRYPTED):
+        return None
     for magic, offset, measure in _KNOWN:
         if head[offset : offset + len(magic)] == magic and len(head) >= PROBE_SIZE:
             return measure(head)

@@ -7,7 +7,6 @@ from typing import Final, Protocol
 
 from ogagent.errors import ImageCorrupt
 
-
 _PADDING_PIECE: Final = 128 << 10
 _MOST_PADDING: Final = 1 << 30
 """In bytes: no block of a tape or of dd is as large."""
@@ -78,12 +77,11 @@ class Chunks:
             parts += data
         return memoryview(parts)
 
-
     def expect_end(self, after: str) -> None:
         """Raises ImageCorrupt, naming what it comes ``after``, when anything but padding is left.
 
-        Tapes and dd fill their last block with zeros, which gzip and lzop pass over without a word. A line end comes from
-        an editor or an echo; gzip and lzop complain of it, but have given out all they had.
+        Tapes and dd fill their last block with zeros, which gzip and lzop pass over without a word. A line end comes
+        from an editor or an echo; gzip and lzop complain of it, but have given out all they had.
         """
         end = self.consumed
         self._skip_zeros(_MOST_PADDING)

@@ -25,7 +25,12 @@ from tests.faults.images import (
 )
 
 GARBAGE: Final = {"zero": b"\0", "text": b"garbage\n", "zeros": bytes(100_000)}
-PADDING: Final = {"zero": b"\0", "zeros": bytes(100_000), "line end": b"\n", "zeros and a line end": bytes(512) + b"\r\n"}
+PADDING: Final = {
+    "zero": b"\0",
+    "zeros": bytes(100_000),
+    "line end": b"\n",
+    "zeros and a line end": bytes(512) + b"\r\n",
+}
 _SHARES: Final = (0, 1, 3, 8, 20, 200, 1000, 5000, 9900, 9990, 9999, 10_000)  # of 10,000
 
 

@@ -68,12 +68,12 @@ def every_container(data: bytes) -> Iterator[tuple[str, bytes]]:
     first, second = data[:half], data[half:]
     yield "none", data
     for names in _combinations(GZIP_FIELDS):
-        flags = sum(map(GZIP_FIELDS.get, names))
+        flags = sum(GZIP_FIELDS[name] for name in names)
         yield "gzip " + " ".join(names), gzip_member(data, flags)
         yield "gzip members " + " ".join(names), gzip_member(first, flags) + gzip_member(second, flags)
     yield "gzip with empty members", gzip_member(b"") + gzip_member(data, 0x1F) + gzip_member(b"", 0x1F)
     for names in _combinations(LZOP_FLAGS):
-        flags = sum(map(LZOP_FLAGS.get, names))
+        flags = sum(LZOP_FLAGS[name] for name in names)
         yield "lzop " + " ".join(names), lzop_file(data, flags, b"sda1.img")
     yield "lzop files", lzop_file(first, 0x1041) + lzop_file(b"") + lzop_file(second, 0x41, b"second")
     for checked in (False, True):

@@ -70,7 +70,7 @@ def test_a_name_without_end_is_not_read(texts: tuple[bytes, bytes]) -> None:
         return data[taken - 4096 : taken]
 
     data = gzip_member(CONTENT, GZIP_FIELDS["FNAME"] | GZIP_FIELDS["FCOMMENT"], texts)
-    with pytest.raises(ImageCorrupt, match="name or comment.* does not end"):
+    with pytest.raises(ImageCorrupt, match=r"name or comment.* does not end"):
         open_container(Chunks(iter(chunks, b"")))
     assert taken < LONGEST + 10_000
 
