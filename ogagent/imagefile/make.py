@@ -97,7 +97,7 @@ class _Reading:
     def __init__(self, original: Original, report: Report) -> None:
         self._original = original
         self._meter = Meter(report, "packing", original.status.st_size)
-        self._expected = md5_in(read_sidecar(original.path, ".full.sum", _LARGEST_SUM) or b"")
+        self._expected = md5_in(read_sidecar(original.path, ".full.sum", _LARGEST_SUM) or b"", original.path.name)
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     def chunks(self) -> Iterator[bytes]:

@@ -100,7 +100,7 @@ async def _delivery(
     if indexed is not None:
         yield RegionDelivery(*indexed, progress)
         return
-    async with streamed(await cache.as_stream(source), policy.max_window, progress, executor) as image:
+    async with streamed(await cache.as_stream(source), name, policy.max_window, progress, executor) as image:
         yield image
 
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import secrets
 from typing import Final
 
-from ogagent.errors import ImageCorrupt, ImageLocked
+from ogagent.errors import ImageCorrupt, ImageLocked, RepositoryUnreachable
 from ogagent.image.sums import md5_in
 from ogagent.source.source import Source
 
 _log: Final = logging.getLogger(__name__)
 
-_LONGEST: Final = 4096  # bytes: a line of md5sum, with the file's name
+_LONGEST: Final = 64 << 10  # bytes: the sums of some hundred images in one file
 
 
 async def refuse_locked(source: Source) -> None:
-    """``X.img.lock``: somebody is writing the image."""
-    if await source.sidecar(".lock", _LONGEST) is not None:
-        raise ImageLocked(
-            "the image is locked in the repository", hint="wait until its creation has ended, or remove a stale .lock"
+    """``X.img.lock``: somebody is writing the image. From a server that finds any name at all, no lock is believed."""
+    if await source.sidecar(".lock", _LONGEST) is None:
+        return
+    if await source.sidecar(f".{secrets.token_hex(8)}", _LONGEST) is not None:
+        raise RepositoryUnreachable(
+            "the repository finds any name, also one that does not exist: nobody can tell a lock from a page",
+            hint="its web server must answer 404 to what is not there",
         )
+    raise ImageLocked(
+        "the image is locked in the repository", hint="wait until its creation has ended, or remove a stale .lock"
+    )
 
 
 class WholeFileSum:
@@ -36,11 +43,18 @@ class WholeFileSum:
         self._under_way: asyncio.Future[None] | None = None
 
     @classmethod
-    async def beside(cls, source: Source) -> WholeFileSum:
+    async def beside(cls, source: Source, name: str, warnings: list[str]) -> WholeFileSum:
+        """That of the image file ``name``. One that cannot be understood is added to the job's ``warnings``."""
         content = await source.sidecar(".full.sum", _LONGEST)
-        found = md5_in(content) if content is not None else None
-        if content is not None and found is None:
-            _log.warning("the image's .full.sum holds no MD5 and is ignored")
+        if content is None:
+            return cls(None)
+        found = md5_in(content, name)
+        if found is None:
+            warning = ImageCorrupt(
+                f"{name}.full.sum does not tell the MD5 of {name}: the image is not compared with it"
+            )
+            _log.warning("%s", warning.message)
+            warnings.append(warning.der)
         return cls(found)
 
     async def update(self, chunk: bytes) -> None:

@@ -57,10 +57,10 @@ class StreamedImage:
 
 @asynccontextmanager
 async def streamed(
-    source: Source, max_window: int, progress: Progress, executor: Executor
+    source: Source, name: str, max_window: int, progress: Progress, executor: Executor
 ) -> AsyncIterator[StreamedImage]:
-    """Raises AgentError."""
-    proof = await WholeFileSum.beside(source)
+    """The image file ``name``. Raises AgentError."""
+    proof = await WholeFileSum.beside(source, name, progress.warnings)
     inlet = Inlet(_IN_FLIGHT)
     pump = asyncio.create_task(_pump(source, inlet, progress, proof))
     try:

@@ -22,6 +22,7 @@ PREFIX: Final = "/ogrepository/images"
 _CATALOGUE: Final = web.AppKey("catalogue", Catalogue)
 _RATE: Final = web.AppKey("rate", int)
 _FAULTS: Final[web.AppKey[Faults]] = web.AppKey("faults")
+_PAGE: Final = "<!DOCTYPE html><html><body><h1>Sorry, we could not find that page</h1></body></html>\n"
 _CHUNK: Final = 1 << 20
 _UNLIMITED: Final = 0
 _CHUNKS_A_SECOND: Final = 10
@@ -55,6 +56,8 @@ async def _file(request: web.Request) -> web.StreamResponse:
     if refused := _refused(request, trouble, sidecar=not name.endswith(IMAGE_SUFFIX)):
         return refused
     path = await asyncio.to_thread(request.app[_CATALOGUE].file, name)
+    if path is None and trouble.pages:
+        return web.Response(text=_PAGE, content_type="text/html")
     if path is None:
         raise web.HTTPNotFound(text="there is no such image\n")
     async with _opened(path) as file:
@@ -97,6 +100,8 @@ async def _send(request: web.Request, file: BinaryIO, trouble: Trouble) -> web.S
     current = Representation(size=status.st_size, modified=status.st_mtime_ns)
     current = trouble.state(current, continued="Range" in request.headers)
     headers = CIMultiDict({"ETag": current.etag, "Last-Modified": current.last_modified, "Accept-Ranges": "bytes"})
+    if trouble.coding:
+        headers["Content-Encoding"] = trouble.coding
     try:
         asked = requested_part(request.headers, current)
     except Unsatisfiable:

@@ -26,6 +26,16 @@ class Trouble:
     def unmeasured(self) -> bool:
         return "unmeasured" in self._faults
 
+    @property
+    def pages(self) -> bool:
+        return "pages" in self._faults
+
+    @property
+    def coding(self) -> str | None:
+        """What is said of the bytes, which stay what they are."""
+        value = self._value("coding")
+        return value if isinstance(value, str) else None
+
     def status(self, *, sidecar: bool, continued: bool) -> int | None:
         values = (
             self._value("status"),

@@ -111,6 +111,7 @@ class Ending(Struct, frozen=True, kw_only=True):
     retries: int
     message: str
     counts: ByteCounts
+    warnings: tuple[str, ...]
 
 
 @contextmanager
@@ -226,6 +227,7 @@ class Bench:
             retries=progress.retries,
             message=message,
             counts=progress.counts,
+            warnings=tuple(progress.warnings),
         )
 
     def partition(self) -> bytes:

@@ -137,10 +137,18 @@ SIDECARS: Final[tuple[tuple[dict[str, bytes], tuple[str, ...], int], ...]] = (
     ({".full.sum": b"SUM"}, (), WELL),
     ({".full.sum": b"SUM  x.img\n"}, (), WELL),
     ({".full.sum": b"0" * 32}, (), 33),
+    ({".full.sum": b"MD5 (x.img) = SUM\n"}, (), WELL),
+    ({".full.sum": b"\xef\xbb\xbfSUM *x.img\r\n"}, (), WELL),
+    ({".full.sum": b"0" * 32 + b"  y.img\nSUM  /images/x.img\n"}, (), WELL),
+    ({".full.sum": b"MD5(x.img)= " + b"0" * 32}, (), 33),
+    ({".full.sum": b"\xef\xbb\xbf" + b"0" * 32}, (), 33),
+    ({".full.sum": b"SUM  y.img\n" + b"0" * 32 + b"  x.img\n"}, (), 33),
     ({".full.sum": b"nonsense"}, (), WELL),
     ({".full.sum": b""}, (), WELL),
     ({".lock": b""}, ("repository:sidecars=503",), 23),
     ({".full.sum": b"SUM"}, ("repository:sidecars=500",), 23),
+    ({}, ("repository:pages",), 23),
+    ({".lock": b""}, ("repository:pages",), 23),
     ({}, ("repository:sidecars=404",), WELL),
     ({}, ("repository:sidecars=403",), WELL),
 )
@@ -154,7 +162,18 @@ async def test_beside_the_image(matrix: Matrix, pair: tuple[str, str]) -> None:
     for sidecars, texts, number in SIDECARS:
         files = {suffix: content.replace(b"SUM", right) for suffix, content in sidecars.items()}
         cells[f"{sidecars} {texts}"] = replace(cell, sidecars=files, faults=texts, ends=(number,))
-    await run_cells(matrix, "sidecar", cells)
+    for name, ending in zip(cells, await run_cells(matrix, "sidecar", cells), strict=True):
+        not_understood = "nonsense" in name or "b''" in name.partition(".full.sum")[2]
+        assert len(ending.warnings) == not_understood, name
+        assert all(warning.startswith("033-x.img.full.sum ") for warning in ending.warnings)
+
+
+async def test_who_finds_every_name_is_told_so(matrix: Matrix) -> None:
+    ending = await run_cell(
+        matrix, "sidecar", "pages", replace(good("crc32", "zstd"), faults=("repository:pages",), ends=(23,))
+    )
+    assert "any name" in ending.message
+    assert not ending.touched
 
 
 @pytest.mark.parametrize("pair", IMAGES, ids="-".join)

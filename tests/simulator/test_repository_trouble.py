@@ -89,6 +89,20 @@ async def test_the_status_of_sidecars(client: Client, faults: Faults) -> None:
         assert (sidecar.status, image.status) == (500, 200)
 
 
+async def test_a_page_for_what_is_not_there(client: Client, faults: Faults) -> None:
+    faults.become("repository:pages")
+    async with client.get(ABSENT) as absent, client.get(PATH) as image:
+        assert (absent.status, absent.content_type) == (200, "text/html")
+        assert await image.read() == DATA
+
+
+async def test_a_coding_that_is_only_said(client: Client, faults: Faults) -> None:
+    faults.become("repository:coding=x-gzip")
+    async with client.get(PATH, headers={"Range": "bytes=5-9"}) as part:
+        assert part.headers["Content-Encoding"] == "x-gzip"
+        assert await part.read() == DATA[5:10]
+
+
 @pytest.mark.parametrize(("place", "end"), [("0", 0), ("1", 1), ("50%", HALF), ("100%", SIZE)])
 async def test_a_cut(client: Client, faults: Faults, place: str, end: int) -> None:
     faults.become(f"repository:cut@{place}")
