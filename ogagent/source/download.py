@@ -10,11 +10,23 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 
 import aiohttp
+from msgspec.structs import replace
 from yarl import URL
 
 from ogagent.errors import ImageChanged, ImageCorrupt, RepositoryUnreachable
 from ogagent.model.units import MIB
-from ogagent.source.answer import Passing, Validators, range_start, reason, refuse_hopeless, refuse_status
+from ogagent.source.answer import (
+    BEYOND,
+    OK,
+    PARTIAL,
+    ContentRange,
+    Passing,
+    Validators,
+    reason,
+    refuse_form,
+    refuse_hopeless,
+    refuse_status,
+)
 from ogagent.source.resolver import Networks, check_literal
 
 _log: Final = logging.getLogger(__name__)
@@ -52,14 +64,17 @@ class RemoteFile:
             if response.status not in (301, 302, 303, 307, 308) or location is None:
                 return response
             response.close()
-            target = url.join(URL(location))
+            target = _joined(url, location)
             if target.scheme not in ("http", "https") or (url.scheme == "https" and target.scheme == "http"):
                 raise RepositoryUnreachable(f"{url} redirects to {target}, which is not followed")
             url = target
         raise RepositoryUnreachable(f"{first} redirects more than {_MAX_REDIRECTS} times")
 
-    async def open(self, start: int, stop: int | None) -> aiohttp.ClientResponse:
-        """The answer, standing at ``start``. Raises Passing, SourceError, aiohttp.ClientError, TimeoutError."""
+    async def open(self, start: int, stop: int | None) -> aiohttp.ClientResponse | None:
+        """The answer, standing at ``start``; None when the file has come to its end there.
+
+        Raises Passing, SourceError, aiohttp.ClientError, TimeoutError.
+        """
         headers = {"Accept-Encoding": "identity"}
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
@@ -67,27 +82,39 @@ class RemoteFile:
                 headers["If-Range"] = self.validators.guard
         response = await self.get(self.url, headers)
         try:
-            self._accept(response)
+            refuse_status(response.status, self.url)
+            if response.status == BEYOND:
+                self._accept_end(response, start)
+                response.close()
+                return None
+            refuse_form(response, self.url)
+            self._accept(Validators.of(response))
             await self._stand_at(response, start, stop)
         except BaseException:
             response.close()
             raise
         return response
 
-    def _accept(self, response: aiohttp.ClientResponse) -> None:
-        refuse_status(response.status, self.url)
-        encoding = response.headers.get("Content-Encoding", "identity")
-        if encoding != "identity":
-            raise RepositoryUnreachable(f"{self.url} answers in the encoding {encoding}, which was not asked for")
-        found = Validators.of(response)
-        if self.validators is None:
-            self.validators = found
-        elif not self.validators.agrees_with(found):
-            raise ImageChanged(f"{self.url} is another file now: {self.validators.difference(found)}")
+    def _accept(self, found: Validators) -> None:
+        known = self.validators or found
+        if difference := known.difference(found):
+            raise ImageChanged(f"{self.url} is another file now: {difference}")
+        self.validators = known if known.size is not None else replace(known, size=found.size)
+
+    def _accept_end(self, response: aiohttp.ClientResponse, start: int) -> None:
+        """Nothing comes after ``start``: the file's length must be told, and be that."""
+        found = ContentRange.of(response)
+        if found is None or found.total is None or self.size not in (None, found.total):
+            raise ImageChanged(f"{self.url} is shorter now than it was: nothing comes after byte {start}")
+        if start < found.total:
+            raise Passing(f"it has {found.total} bytes, and nothing after byte {start}")
+        if self.validators is not None:
+            self.validators = replace(self.validators, size=found.total)
 
     async def _stand_at(self, response: aiohttp.ClientResponse, start: int, stop: int | None) -> None:
-        if response.status == 206:
-            if range_start(response) != start:
+        if response.status == PARTIAL:
+            found = ContentRange.of(response)
+            if found is None or not found.stop or found.start != start:
                 raise Passing(f"it answers with the range {response.headers.get('Content-Range')!r}")
             return
         self.takes_ranges = self.takes_ranges and start == 0 and stop is None
@@ -98,6 +125,13 @@ class RemoteFile:
             if not chunk:
                 raise Passing("the connection broke again")
             start -= len(chunk)
+
+
+def _joined(url: URL, location: str) -> URL:
+    try:
+        return url.join(URL(location))
+    except ValueError as error:
+        raise RepositoryUnreachable(f"{url} redirects to {location!r}, which is no URL") from error
 
 
 class Patience:
@@ -146,6 +180,8 @@ class Download:
         while True:
             before = self._position
             response = await self._opened()
+            if response is None:
+                return
             try:
                 async for chunk in self._received(response):
                     self._position += len(chunk)
@@ -169,7 +205,7 @@ class Download:
         """None while nobody has said where that is."""
         return min((end for end in (self._stop, self._file.size) if end is not None), default=None)
 
-    async def _opened(self) -> aiohttp.ClientResponse:
+    async def _opened(self) -> aiohttp.ClientResponse | None:
         while True:
             try:
                 return await self._file.open(self._position, self._stop)
@@ -177,11 +213,12 @@ class Download:
                 await self._patience.pause(error)
 
     async def _received(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        end = self._end
+        said = ContentRange.of(response) if response.status == PARTIAL else None
+        end = min((end for end in (said and said.stop, self._end) if end is not None), default=None)
         room = None if end is None else end - self._position
         async for chunk in response.content.iter_any():
             if room is not None and len(chunk) > room:
-                if response.status == 200 and self._stop is not None:  # the whole file, where a part was asked for
+                if response.status == OK and self._stop is not None:  # the whole file, where a part was asked for
                     yield chunk[:room]
                     return
                 raise ImageCorrupt(f"{self._file.url} sent more than the {room} bytes that were to come")

@@ -122,6 +122,19 @@ async def test_when_it_goes_on(matrix: Matrix, point: str) -> None:
     await run_cells(matrix, "source", cells)
 
 
+@pytest.mark.parametrize("pair", IMAGES, ids="-".join)
+async def test_what_is_called_compressed_for_the_way(matrix: Matrix, pair: tuple[str, str]) -> None:
+    """The bytes are those of the file, whatever they are called."""
+    at = place("middle", *pair)
+    cells = {
+        f"{coding} {pair}": replace(
+            good(*pair), faults=faults(f"coding={coding} cut@P", at), ends=(number,), retry_s=RETRY_S
+        )
+        for coding, number in (("gzip", WELL), ("x-gzip", WELL), ("br", 23))
+    }
+    await run_cells(matrix, "source", cells)
+
+
 async def test_nobody_listens(matrix: Matrix) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
