@@ -26,7 +26,7 @@ _CONTENT_RANGE: Final = re.compile(
 )
 _CODINGS_OF_IMAGES: Final = ("gzip", "x-gzip", "zstd")
 """Apache's mod_mime_magic, and others, look into a file and call its own compression a coding for the way. The bytes
-are taken as they come; what they are, the image code sees. What a server compresses while it sends has no length yet."""
+are taken as they come; what they are, the image code sees. What a server compresses while it sends it has no length."""
 
 
 class Passing(Exception):
@@ -106,8 +106,8 @@ def refuse_form(response: aiohttp.ClientResponse, url: URL) -> None:
     """Bytes that are not those of the file, or of which nobody can tell where they belong."""
     lists = ",".join(response.headers.getall("Content-Encoding", [])).lower().split(",")
     codings = [coding for each in lists if (coding := each.strip()) not in ("", "identity")]
-    own = len(codings) == 1 and codings[0] in _CODINGS_OF_IMAGES and response.content_length is not None
-    if codings and not own:
+    measured = response.status == PARTIAL or response.content_length is not None
+    if codings and not (measured and len(codings) == 1 and codings[0] in _CODINGS_OF_IMAGES):
         raise RepositoryUnreachable(
             f"{url} answers in the encoding {', '.join(codings)}, which was not asked for",
             hint="switch compression off in the repository's web server, for images at least",
