@@ -29,6 +29,9 @@ _CODINGS_OF_IMAGES: Final = ("gzip", "x-gzip", "zstd")
 are taken as they come; what they are, the image code sees. What a server compresses while it sends it has no length."""
 
 
+_SHOWN: Final = 100  # characters
+
+
 class Passing(Exception):
     """A failure that may be gone at the next attempt."""
 
@@ -85,7 +88,7 @@ class Validators(Struct, frozen=True):
         both = [(name, old, new) for name, old, new in told if old is not None and new is not None]
         for name, old, new in both:
             if old != new:
-                return f"its {name} was {old}, now {new}"
+                return f"its {name} was {shown(str(old))}, now {shown(str(new))}"
         by_length_alone = all(name == "length" for name, _, _ in both)
         if by_length_alone and any((self.etag, self.modified, now.etag, now.modified)):
             return "it does not tell its ETag and date any more, or only now"
@@ -102,27 +105,30 @@ def refuse_status(status: int, url: URL) -> None:
     raise RepositoryUnreachable(f"{url} answers {status}", hint="check the repository's access rules")
 
 
-def refuse_form(response: aiohttp.ClientResponse, url: URL) -> None:
-    """Bytes that are not those of the file, or of which nobody can tell where they belong."""
+def refuse_coding(response: aiohttp.ClientResponse, url: URL) -> None:
+    """Bytes that are not those of the file."""
     lists = ",".join(response.headers.getall("Content-Encoding", [])).lower().split(",")
     codings = [coding for each in lists if (coding := each.strip()) not in ("", "identity")]
     measured = response.status == PARTIAL or response.content_length is not None
     if codings and not (measured and len(codings) == 1 and codings[0] in _CODINGS_OF_IMAGES):
         raise RepositoryUnreachable(
-            f"{url} answers in the encoding {', '.join(codings)}, which was not asked for",
+            f"{url} answers in the encoding {shown(', '.join(codings))}, which was not asked for",
             hint="switch compression off in the repository's web server, for images at least",
         )
-    if response.status == PARTIAL and response.content_type == "multipart/byteranges":
-        raise RepositoryUnreachable(
-            f"{url} answers a request for one range with several parts",
-            hint="look for what stands between: the repository's web server, or a proxy",
-        )
+
+
+def refuse_contradiction(response: aiohttp.ClientResponse, url: URL) -> None:
+    """Bytes of which nobody can tell where they belong."""
     found = ContentRange.of(response)
-    if response.status == OK and found and found.stop and (found.start or found.total not in (None, found.stop)):
-        raise RepositoryUnreachable(
-            f"{url} answers 200, which is the whole file, and the range {response.headers['Content-Range']}",
-            hint="look for what stands between: the repository's web server, or a proxy",
-        )
+    if response.status == PARTIAL and response.content_type == "multipart/byteranges":
+        why = "answers a request for one range with several parts"
+    elif response.status == OK and found and found.stop and (found.start or found.total not in (None, found.stop)):
+        why = f"answers 200, which is the whole file, and the range {shown(response.headers['Content-Range'])}"
+    else:
+        return
+    raise RepositoryUnreachable(
+        f"{url} {why}", hint="look for what stands between: the repository's web server, or a proxy"
+    )
 
 
 def refuse_hopeless(error: BaseException, url: URL) -> None:
@@ -136,6 +142,11 @@ def reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__
+
+
+def shown(text: str | None) -> str:
+    """What a server says, for people and their terminals: no more than they can read."""
+    return repr(text if text is None or len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 
 def _is_older(modified: str, date: str) -> bool:

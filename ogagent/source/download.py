@@ -23,9 +23,11 @@ from ogagent.source.answer import (
     Passing,
     Validators,
     reason,
-    refuse_form,
+    refuse_coding,
+    refuse_contradiction,
     refuse_hopeless,
     refuse_status,
+    shown,
 )
 from ogagent.source.resolver import Networks, check_literal
 
@@ -66,7 +68,7 @@ class RemoteFile:
             response.close()
             target = _joined(url, location)
             if target.scheme not in ("http", "https") or (url.scheme == "https" and target.scheme == "http"):
-                raise RepositoryUnreachable(f"{url} redirects to {target}, which is not followed")
+                raise RepositoryUnreachable(f"{url} redirects to {shown(str(target))}, which is not followed")
             url = target
         raise RepositoryUnreachable(f"{first} redirects more than {_MAX_REDIRECTS} times")
 
@@ -87,7 +89,8 @@ class RemoteFile:
                 self._accept_end(response, start)
                 response.close()
                 return None
-            refuse_form(response, self.url)
+            refuse_coding(response, self.url)
+            refuse_contradiction(response, self.url)
             self._accept(Validators.of(response))
             await self._stand_at(response, start, stop)
         except BaseException:
@@ -115,7 +118,7 @@ class RemoteFile:
         if response.status == PARTIAL:
             found = ContentRange.of(response)
             if found is None or not found.stop or found.start != start:
-                raise Passing(f"it answers with the range {response.headers.get('Content-Range')!r}")
+                raise Passing(f"it answers with the range {shown(response.headers.get('Content-Range'))}")
             return
         self.takes_ranges = self.takes_ranges and start == 0 and stop is None
         if start:
@@ -131,7 +134,7 @@ def _joined(url: URL, location: str) -> URL:
     try:
         return url.join(URL(location))
     except ValueError as error:
-        raise RepositoryUnreachable(f"{url} redirects to {location!r}, which is no URL") from error
+        raise RepositoryUnreachable(f"{url} redirects to {shown(location)}, which is no URL") from error
 
 
 class Patience:

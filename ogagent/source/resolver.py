@@ -17,6 +17,8 @@ from ogagent.errors import RepositoryNotAllowed, RepositoryUnreachable
 # The last part of 2130706433, 127.1 or 0x7f.1, which sockets take for 127.0.0.1. No host name ends in one.
 _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
+_SHOWN: Final = 100  # characters
+
 Networks = Sequence[IPv4Network | IPv6Network]
 
 
@@ -55,7 +57,10 @@ class AllowedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         if pinned := self._pinned.get((host, port, family)):
             return pinned
-        found = await self._resolver.resolve(host, port, family)
+        try:
+            found = await self._resolver.resolve(host, port, family)
+        except UnicodeError as error:  # a part of it is empty, or longer than the 63 bytes that DNS has room for
+            raise RepositoryUnreachable(f"{host[:_SHOWN]!r} is not a host name") from error
         inside = [result for result in found if allowed(result["host"], self._networks)]
         if not inside:
             raise RepositoryNotAllowed(

@@ -53,7 +53,7 @@ def distrust(error: BaseException, ca: str, clock: datetime) -> Distrust | None:
         return None
     if isinstance(found, ssl.SSLCertVerificationError):
         return Distrust(found.verify_message.rstrip("."), _about_certificate(found.verify_code, ca, clock))
-    reason = found.reason or str(found)
+    reason = getattr(found, "reason", None) or str(found)  # OpenSSL's own errors have one
     if reason in _NO_TLS:
         return Distrust("it does not speak TLS there", "look at the URL: https or http, and the port")
     if reason in _OLD_TLS:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
@@ -17,7 +19,8 @@ from pytest_aiohttp.plugin import AiohttpServer
 from ogagent.errors import RepositoryNotAllowed, RepositoryUnreachable
 from ogagent.source.resolver import AllowedResolver
 from ogagent.system.tls import own_identity, server_context
-from tests.source.scripted import IMAGE, LOOPBACK, failure_of, fetch, statuses
+from tests.source.scripted import IMAGE, LOOPBACK, SIZE, Fetched, failure_of, fetch, statuses, whole
+from tests.system.signed import DAY, Authority
 
 ELSEWHERE: Final = (ip_network("10.0.0.0/8"),)
 
@@ -123,3 +126,57 @@ async def test_a_certificate_that_nobody_vouches_for(aiohttp_server: AiohttpServ
     assert failure.number == 23
     assert "repository.ca" in failure.hint
     assert (await fetch(url, ca=str(tmp_path / "certificate.pem"))).data == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "address", "told", "hint"),
+    [
+        (DAY, 2 * DAY, "127.0.0.1", "not yet valid", "clock, which says 20"),
+        (-2 * DAY, -DAY, "127.0.0.1", "expired", "renew the certificate; or set this machine's clock"),
+        (-DAY, DAY, "127.0.0.9", "not valid for '127.0.0.1'", "subjectAltName"),
+    ],
+)
+async def test_why_a_certificate_is_not_believed(
+    begins: timedelta,
+    ends: timedelta,
+    address: str,
+    told: str,
+    hint: str,
+    aiohttp_server: AiohttpServer,
+    tmp_path: Path,
+) -> None:
+    """``repository.ca`` is right, and is not what is talked of."""
+    ca = Authority(tmp_path)
+    server = await aiohttp_server(statuses(), ssl=ca.server(address, begins=begins, ends=ends))
+    failure = await failure_of(server.make_url("/image-test.img"), ca=str(ca.pem))
+    assert isinstance(failure, RepositoryUnreachable)
+    assert told in failure.message
+    assert hint in failure.hint
+    assert "repository.ca" not in failure.hint
+
+
+async def test_a_handshake_that_is_broken_off_is_tried_again(tmp_path: Path) -> None:
+    """As of a server that is being started anew."""
+    ca = Authority(tmp_path)
+    calls = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            await writer.start_tls(ca.server())
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(whole(IMAGE))
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/image-test.img"
+        assert await fetch(url, ca=str(ca.pem)) == Fetched(IMAGE, SIZE, 1)
+
+
+@pytest.mark.parametrize("place", ["http://[bad", "http://127.0.0.1:999999/", "http://" + "x" * 5000 + "/", "//[::1/"])
+async def test_a_redirect_to_what_is_no_address(aiohttp_server: AiohttpServer, place: str) -> None:
+    failure = await failure_of((await aiohttp_server(redirecting([place]))).make_url("/0"))
+    assert isinstance(failure, RepositoryUnreachable | RepositoryNotAllowed)
+    assert len(failure.message) < 1000
