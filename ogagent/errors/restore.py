@@ -96,6 +96,7 @@ class ReadBackDiffers(DeviceError):
 
 class DiskChanged(DeviceError):
     code = "disk-changed"
+    status = 422
     number = 92
 
 

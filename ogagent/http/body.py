@@ -11,11 +11,11 @@ from typing import Any, Final, NoReturn
 from aiohttp import web
 
 from ogagent.errors import InvalidField, MalformedJson, MissingField, NotJson
+from ogagent.model.text import LONGEST, is_printable
 
 MAX_BODY: Final = 64 * 1024
 MAX_DEPTH: Final = 32
 _TIMEOUT_S: Final = 10.0
-_TEXT_LENGTH: Final = 200
 # Types that promise something else than JSON. Any other may hold it, as curl --data sends it under the type of a form.
 _OTHER_TYPES: Final = re.compile(r"(multipart|message|image|audio|video)/.*|.*[/+](xml|html|x?-?yaml|csv|cbor|msgpack)")
 
@@ -39,15 +39,18 @@ def text_member(members: Mapping[str, Any], field: str) -> str:
     value = members.get(field)
     if value is None:
         raise MissingField(f"{field} is missing", field=field)
-    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_LENGTH or not value.isprintable():
-        raise InvalidField(f"{field} must be a string of 1 to {_TEXT_LENGTH} printable characters", field=field)
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not is_printable(value):
+        raise InvalidField(f"{field} must be a string of 1 to {LONGEST} printable characters", field=field)
     return value
 
 
 def parsed_object(body: bytes) -> dict[str, Any]:
-    """json, not msgspec: a member that is named twice must be noticed. Raises MalformedJson."""
+    """json, not msgspec: a member that is named twice must be noticed. Raises MalformedJson.
+
+    Windows' programs put a byte order mark before UTF-8; RFC 8259, 8.1, lets readers pass over it.
+    """
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_members, parse_constant=_no_constant)
+        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_members, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and integers beyond Python's limit
         raise MalformedJson(f"the body is not JSON: {error}") from error
     if not isinstance(value, dict):

@@ -19,6 +19,7 @@ from ogagent.model.disk import Inventory
 from ogagent.model.job import Job
 from ogagent.model.plan import Preview
 from ogagent.model.request import RESTORE_SCHEMA
+from ogagent.model.text import LONGEST, SEEN
 
 EVENT_STREAM: Final = "text/event-stream"
 
@@ -76,14 +77,14 @@ _PLAN: Final[Refusals] = (
 _FORESEEN: Final[Refusals] = (
     *(errors.RepositoryUnreachable, errors.ImageNotFound, errors.ImageLocked, errors.ImageChanged),
     *(errors.UnknownImage, errors.ImageCorrupt, errors.ImageTooLarge, errors.FilesystemMismatch),
-    errors.SignatureRefused,
+    *(errors.SignatureRefused, errors.DiskChanged),
 )
 _CANCEL: Final[Refusals] = (errors.JobNotFound, errors.JobFinished)
 
 _JOB_ID: Final = {
     "type": "object",
     "required": ["job_id"],
-    "properties": {"job_id": {"type": "string", "minLength": 1, "maxLength": 200}},
+    "properties": {"job_id": {"type": "string", "maxLength": LONGEST, "pattern": f"^{SEEN}+$"}},
 }
 
 CALLS: Final = (

@@ -45,7 +45,7 @@ class Jobs(Protocol):
 
 class Previews(Protocol):
     async def preview(self, plan: RestorePlan) -> Preview:
-        """Reads the image's header, in bounded time. Raises SourceError or ImageError."""
+        """Reads the image's header, in bounded time. Raises DiskChanged, SourceError or ImageError."""
 
 
 INTERFACE: Final[web.AppKey[Mapping[str, Any]]] = web.AppKey("interface")

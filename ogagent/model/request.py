@@ -1,66 +1,133 @@
-"""The call ``RestaurarImagen``, decoded strictly: what is in a RestoreRequest has been checked."""
+"""The call ``RestaurarImagen``, decoded strictly: what is in a RestoreRequest has been checked.
+
+One table says of each member what it may be; the check of a call and the JSON schema of its body are both made of it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
 from ogagent.errors import InvalidField, MissingField
+from ogagent.model.repository import HOST_NAME, LONGEST_HOST_NAME, is_host
+from ogagent.model.text import LONGEST, SEEN, is_printable
 
 FUNCTION: Final = "RestaurarImagen"
 
-_NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}")
-_CODE: Final = re.compile(r"[0-9A-Fa-f]{1,4}")
+_Form = Mapping[str, Any]
+_LARGEST_INTEGER: Final = 2**53 - 1  # what every reader of JSON understands alike: RFC 8259, 6
+_METHOD: Final = re.compile(rf" *[!-~]+( {SEEN}*)?")
+_SYNONYMS: Final = {"unicast-cache": "unicast"}
 # No part begins with a dot, no two dots follow each other: nothing leads out of the repository.
 _PART: Final = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?"
-_NAME: Final = re.compile(f"{_PART}(/{_PART})?")
-_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})|[0-9A-Fa-f:.]{2,45}")
-_ECHOED_LENGTH: Final = 200
-_NAME_LENGTH: Final = 200
+_NAME: Final = re.compile(f"/?(?=.{{1,{LONGEST}}}$){_PART}(/{_PART})?")
+# OpenGnsys' table `tipospar` (ogAdmBD.sql) and `ogTypeToId` of its engine (Disk.lib): an MSDOS type byte, 0 to fd; the
+# four digits of a GPT type, 0700 to ffff; and two of five digits, 10000 for LVM's and 10010 for ZFS' volumes.
+_CODE: Final = re.compile("([0-9A-Fa-f]{1,4}|10000|10010)?")
+_VOLUMES: Final[_Form] = {"enum": [10000, 10010]}
 
 
-def _schema(
-    what: str,
-    pattern: re.Pattern[str] | None = None,
-    *,
-    required: bool = False,
-    integers: tuple[int, int] | None = None,
-) -> dict[str, Any]:
-    text: dict[str, Any] = {"type": "string", "minLength": int(required), "maxLength": _ECHOED_LENGTH}
-    number: dict[str, Any] = {"type": "integer"}
-    if pattern:
-        text["pattern"] = f"^({pattern.pattern})$"
-    if integers:
-        number |= {"minimum": integers[0], "maximum": integers[1]}
-    return {"description": what, "anyOf": [text, number] if required else [text, number, {"type": "null"}]}
+class _Rule(Struct, frozen=True, kw_only=True):
+    """``forms`` are the schemas of which a value meets one; ``fits`` says the same of the value as text."""
 
+    what: str
+    expected: str
+    fits: Callable[[str], object]
+    forms: tuple[_Form, ...]
+    longest: int
+    required: bool
+
+    @property
+    def schema(self) -> _Form:
+        absent: tuple[_Form, ...] = () if self.required else ({"type": "null"},)
+        return {"description": self.what, "anyOf": [*self.forms, *absent]}
+
+
+def _integers(least: int = -_LARGEST_INTEGER, most: int = _LARGEST_INTEGER) -> _Form:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def _string(pattern: str, longest: int) -> _Form:
+    return {"type": "string", "maxLength": longest, "pattern": f"^({pattern})$"}
+
+
+def _rule(
+    what: str, expected: str, pattern: re.Pattern[str], *integers: _Form, longest: int = LONGEST, required: bool = False
+) -> _Rule:
+    forms = (_string(pattern.pattern, longest), *integers)
+    return _Rule(what=what, expected=expected, fits=pattern.fullmatch, forms=forms, longest=longest, required=required)
+
+
+def _number(what: str) -> _Rule:
+    return _rule(what, "a number from 1", re.compile("[1-9][0-9]{0,2}"), _integers(1, 999), required=True)
+
+
+def _text(what: str, *, required: bool = False) -> _Rule:
+    pattern = re.compile(f"{SEEN}+" if required else f"{SEEN}*")
+    return _rule(what, "text", pattern, _integers(), required=required)
+
+
+def _method(what: str) -> _Rule:
+    return _rule(what, "a method, and its options after a space; leave it out for unicast", _METHOD, _integers())
+
+
+_HOST_FORMS: Final[tuple[_Form, ...]] = (
+    {"type": "string", "format": "ipv4", "pattern": r"^[0-9]+(\.[0-9]+){3}$"},
+    {"type": "string", "format": "ipv6", "pattern": "^[0-9A-Fa-f:.]+$"},
+    _string(HOST_NAME.pattern, LONGEST_HOST_NAME),
+)
+_RULES: Final[Mapping[str, _Rule]] = {
+    "nfn": _rule("function name", FUNCTION, re.compile(FUNCTION)),
+    "dsk": _number("disk number, from 1"),
+    "par": _number("partition number, from 1"),
+    "idi": _text("image id", required=True),
+    "nci": _rule(
+        "the image's canonical name, without extension",
+        "letters, digits, '.', '_', '-', at most one '/' inside, and no '..'",
+        *(_NAME, _integers()),
+        longest=LONGEST + 1,  # with the slash that is dropped
+        required=True,
+    ),
+    "ipr": _Rule(
+        what="repository, an IP address or a host name",
+        expected="the IP address of the repository, or its host name as RFC 1123 has it",
+        fits=is_host,
+        forms=_HOST_FORMS,
+        longest=LONGEST_HOST_NAME,
+        required=True,
+    ),
+    "cpt": _rule(
+        "partition code of the image, hexadecimal; an integer counts as these digits",
+        "a partition code of 1-4 hexadecimal digits, 10000 or 10010",
+        *(_CODE, _integers(0, 9999), _VOLUMES),
+    ),
+    "ifs": _text("software profile id"),
+    "method": _method("unicast, multicast, p2p or torrent; options after a space"),
+    "ptc": _method("the same as method, which counts when both are there"),
+    "identity": _text("the disk that is meant, as the inventory names it; when it is another one, the job fails"),
+    "force": _rule(
+        "1: members of volumes that are not active may be overwritten",
+        *("0 or 1", re.compile("[01]?"), _integers(0, 1)),
+    ),
+    "ids": _text("id of the trace in ogCore; 0: it keeps none"),
+}
 
 RESTORE_SCHEMA: Final[Mapping[str, Any]] = {
     "type": "object",
-    "description": "As ogCore sends it. An integer counts as its digits; other members are ignored.",
-    "required": ["dsk", "par", "idi", "nci", "ipr"],
-    "properties": {
-        "nfn": {"description": "function name", "enum": [FUNCTION, None]},
-        "dsk": _schema("disk number, from 1", _NUMBER, required=True, integers=(1, 999)),
-        "par": _schema("partition number, from 1", _NUMBER, required=True, integers=(1, 999)),
-        "cpt": _schema("partition code of the image", re.compile(f"({_CODE.pattern})?"), integers=(0, 9999)),
-        "ifs": _schema("software profile id"),
-        "idi": _schema("image id", required=True),
-        "nci": _schema("the image's canonical name, without extension", _NAME, required=True, integers=(0, 10**15)),
-        "ipr": _schema("repository, an IP address or a host name", _HOST, required=True, integers=(0, 10**15)),
-        "method": _schema("unicast, multicast, p2p or torrent; options after a space", re.compile(r".*\S.*")),
-        "ptc": _schema("the same as method, which counts when both are there", re.compile(r".*\S.*")),
-        "ids": _schema("id of the trace in ogCore; 0: it keeps none"),
-    },
+    "description": "As ogCore sends it. An integer counts as its digits, null as absent; other members are ignored.",
+    "required": [name for name, rule in _RULES.items() if rule.required],
+    "properties": {name: rule.schema for name, rule in _RULES.items()},
 }
 """JSON schema of the call's body."""
 
 
 class RestoreRequest(Struct, frozen=True, kw_only=True):
-    """Members carry the names that ogCore uses; ``method`` is one word in lower case, its options apart."""
+    """Members carry the names that ogCore uses, and are empty when absent; ``nci`` begins with no slash; ``method`` is
+    one word in lower case, its options apart, and ``unicast`` in all its spellings.
+    """
 
     dsk: int
     par: int
@@ -72,82 +139,70 @@ class RestoreRequest(Struct, frozen=True, kw_only=True):
     ids: str = ""
     method: str = "unicast"
     method_options: str = ""
+    identity: str = ""
+    force: bool = False
 
     def echo(self) -> dict[str, str]:
         """The request in ogCore's own shape: strings only."""
-        method = f"{self.method} {self.method_options}".strip()
-        members = {
+        return {
             "nfn": FUNCTION,
             "dsk": str(self.dsk),
             "par": str(self.par),
             "cpt": self.cpt,
             "ifs": self.ifs,
-        }
-        return members | {
             "idi": self.idi,
             "nci": self.nci,
             "ipr": self.ipr,
-            "method": method,
+            "method": f"{self.method} {self.method_options}".strip(" "),
+            "identity": self.identity,
+            "force": "1" if self.force else "0",
             "ids": self.ids,
         }
 
 
 def restore_request(members: Mapping[str, Any]) -> RestoreRequest:
     """Raises MissingField or InvalidField, each naming the member. Unknown members are ignored."""
-    function = _text(members, "nfn", default=FUNCTION)
-    if function != FUNCTION:
-        raise InvalidField(f"nfn is {function!r}, this call is {FUNCTION}", field="nfn")
-    method_field = "ptc" if "method" not in members and "ptc" in members else "method"
-    method, _, options = _text(members, method_field, default="unicast").strip().partition(" ")
-    if not method:
-        raise InvalidField(f"{method_field} is empty", field=method_field, hint="leave it out for unicast")
+    texts = {name: _checked(name, rule, members.get(name)) for name, rule in _RULES.items()}
+    method, _, options = (texts["method"] or texts["ptc"] or "unicast").strip(" ").partition(" ")
+    method = method.lower()
     return RestoreRequest(
-        dsk=_number(members, "dsk"),
-        par=_number(members, "par"),
-        idi=_text(members, "idi"),
-        nci=_image_name(members),
-        ipr=_matching(members, "ipr", _HOST, "the address or host name of the repository"),
-        cpt=_matching(members, "cpt", _CODE, "a partition code of 1-4 hexadecimal digits")
-        if _given(members, "cpt")
-        else "",
-        ifs=_text(members, "ifs", default=""),
-        ids=_text(members, "ids", default=""),
-        method=method.lower(),
-        method_options=options.strip(),
+        dsk=int(texts["dsk"]),
+        par=int(texts["par"]),
+        idi=texts["idi"],
+        nci=texts["nci"].removeprefix("/"),
+        ipr=texts["ipr"],
+        cpt=texts["cpt"],
+        ifs=texts["ifs"],
+        ids=texts["ids"],
+        method=_SYNONYMS.get(method, method),
+        method_options=options.strip(" "),
+        identity=texts["identity"],
+        force=texts["force"] == "1",
     )
 
 
-def _given(members: Mapping[str, Any], field: str) -> bool:
-    return members.get(field) not in (None, "")
-
-
-def _text(members: Mapping[str, Any], field: str, *, default: str | None = None) -> str:
-    value = members.get(field)
-    if value is None or (value == "" and default is None):
-        if default is None:
-            raise MissingField(f"{field} is missing", field=field)
-        return default
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InvalidField(f"{field} must be a string or an integer", field=field)
-    # Python refuses to print integers of thousands of digits; such a number is wrong here anyway.
-    text = str(value) if isinstance(value, str) or abs(value) < 10**30 else "9" * (_ECHOED_LENGTH + 1)
-    if len(text) > _ECHOED_LENGTH:
-        raise InvalidField(f"{field} is longer than {_ECHOED_LENGTH} characters", field=field)
-    if not text.isprintable():
-        raise InvalidField(f"{field} holds a character that cannot be printed", field=field)
+def _checked(name: str, rule: _Rule, value: object) -> str:
+    """Empty when it is absent."""
+    if value is None or (rule.required and value == ""):
+        if rule.required:
+            raise MissingField(f"{name} is missing", field=name)
+        return ""
+    text = _as_text(name, value)
+    if len(text) > rule.longest:
+        raise InvalidField(f"{name} is longer than {rule.longest} characters", field=name)
+    if not is_printable(text):
+        raise InvalidField(f"{name} holds a character that cannot be printed", field=name)
+    if not rule.fits(text):
+        raise InvalidField(f"{name} is {text!r}, expected {rule.expected}", field=name)
     return text
 
 
-def _matching(members: Mapping[str, Any], field: str, pattern: re.Pattern[str], what: str) -> str:
-    value = _text(members, field)
-    if not pattern.fullmatch(value):
-        raise InvalidField(f"{field} is {value!r}, expected {what}", field=field)
+def _as_text(name: str, value: object) -> str:
+    """To JSON 1 and 1.0 are the same integer."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_INTEGER:
+        return str(value)
+    if not isinstance(value, str):
+        raise InvalidField(f"{name} must be a string, or an integer up to {_LARGEST_INTEGER}", field=name)
     return value
-
-
-def _number(members: Mapping[str, Any], field: str) -> int:
-    return int(_matching(members, field, _NUMBER, "a number from 1"))
-
-
-def _image_name(members: Mapping[str, Any]) -> str:
-    return _matching(members, "nci", _NAME, "letters, digits, '.', '_', '-', at most one '/', and no '..'")

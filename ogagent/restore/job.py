@@ -19,7 +19,7 @@ from ogagent.restore.caching import Cache, Caching, NoCache, opened_cache
 from ogagent.restore.delivery import Delivery
 from ogagent.restore.indexed import RegionDelivery
 from ogagent.restore.patience import in_thread, wait_out
-from ogagent.restore.plan import check_image, check_size
+from ogagent.restore.plan import check_identity, check_image, check_size
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
 from ogagent.restore.sidecars import refuse_locked
@@ -38,6 +38,7 @@ async def restore(
     """
     progress.enter(Phase.CHECKING)
     try:
+        check_identity(plan)
         async with (
             opened_cache(plan, caching, progress) as cache,
             _opened_image(plan, policy, cache, progress) as (image, executor),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
 from msgspec import Struct
 
 from ogagent.errors import (
     CacheMissing,
+    DiskChanged,
     DiskNotFound,
     DiskNotPartitioned,
     FilesystemMismatch,
@@ -24,6 +23,7 @@ from ogagent.errors import (
 )
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
+from ogagent.model.repository import Networks, image_url, is_within
 from ogagent.model.request import RestoreRequest
 
 THROUGH_CACHE: Final = "unicast"
@@ -60,7 +60,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     """What the configuration says about plans."""
 
     repository_url: str
-    repository_networks: Sequence[IPv4Network | IPv6Network]
+    repository_networks: Networks
     cache_required: bool
 
 
@@ -84,7 +84,7 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
         size=partition.size,
         sector_size=disk.sector_size,
     )
-    source = rules.repository_url.replace("{ipr}", _in_url(request.ipr)).replace("{nci}", request.nci)
+    source = image_url(rules.repository_url, request.ipr, request.nci)
     cache = inventory.cache if request.method == THROUGH_CACHE else None
     return RestorePlan(request=request, target=target, source=source, cache=cache)
 
@@ -92,14 +92,24 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
 def check_repository(host: str, rules: Rules) -> None:
     """A host name passes here; the address that it stands for is checked when it is known, see ``source.resolver``."""
     try:
-        address = ip_address(host)
+        inside = is_within(host, rules.repository_networks)
     except ValueError:
         return
-    if not any(address in network for network in rules.repository_networks):
+    if not inside:
         raise RepositoryNotAllowed(
             f"repository {host} is outside the networks that this agent takes images from",
             field="ipr",
             hint="see repository.allow in the agent's configuration",
+        )
+
+
+def check_identity(plan: RestorePlan) -> None:
+    """Raises DiskChanged when the request names a disk, and another one has its number."""
+    wanted, found = plan.request.identity, plan.target.identity
+    if wanted and wanted != found:
+        raise DiskChanged(
+            f"disk {plan.target.disk} is {found}, the request means {wanted}",
+            hint="read the inventory again, and repeat the request with the number that the disk has now",
         )
 
 
@@ -161,14 +171,10 @@ def _partition(number: int, disk: Disk, inventory: Inventory, rules: Rules) -> P
     return partition
 
 
-def refuse_precious(disk: Disk, partition: Partition) -> None:
-    where = f"partition {partition.partition} of disk {disk.disk} ({partition.device})"
+def refuse_precious(disk: Disk, partition: Partition, where: str = "") -> None:
+    where = where or f"partition {partition.partition} of disk {disk.disk} ({partition.device})"
     if partition.mounted:
         raise PartitionInUse(f"{where} is in use: {partition.mounted}", field="par", hint="unmount it first")
     what = _SYSTEM_CODES.get(partition.code.lower().lstrip("0"))
     if what:
         raise TargetIsSystem(f"{where} is {what}", field="par")
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

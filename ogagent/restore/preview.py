@@ -8,6 +8,7 @@ from typing import Final
 from ogagent.errors import RepositoryUnreachable
 from ogagent.model.plan import Preview, RestorePlan
 from ogagent.restore.job import read_header
+from ogagent.restore.plan import check_identity
 from ogagent.source.source import SourcePolicy
 
 _TIMEOUT_S: Final = 15.0
@@ -22,7 +23,8 @@ class Previewer:
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
     async def preview(self, plan: RestorePlan) -> Preview:
-        """Raises the SourceError or ImageError that the job would fail with before its first write."""
+        """Raises the DiskChanged, SourceError or ImageError that the job would fail with before its first write."""
+        check_identity(plan)
         try:
             async with asyncio.timeout(self._timeout_s), self._turn:
                 image = await read_header(plan, self._policy)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from ogagent.errors import ImageChanged, ImageCorrupt, RepositoryUnreachable
+from ogagent.model.repository import Networks
 from ogagent.model.units import MIB
 from ogagent.source.answer import (
     BEYOND,
@@ -29,7 +30,7 @@ from ogagent.source.answer import (
     refuse_status,
     shown,
 )
-from ogagent.source.resolver import Networks, check_literal
+from ogagent.source.resolver import check_host, parsed_url
 
 _log: Final = logging.getLogger(__name__)
 
@@ -59,14 +60,13 @@ class RemoteFile:
         """Of this file, or of one beside it."""
         first = url
         for _ in range(_MAX_REDIRECTS + 1):
-            if self._networks is not None:
-                check_literal(url, self._networks)
+            check_host(url, self._networks)
             response = await self._session.get(url, headers=headers, allow_redirects=False)
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or location is None:
                 return response
             response.close()
-            target = _joined(url, location)
+            target = parsed_url(location, url)
             if target.scheme not in ("http", "https") or (url.scheme == "https" and target.scheme == "http"):
                 raise RepositoryUnreachable(f"{url} redirects to {shown(str(target))}, which is not followed")
             url = target
@@ -128,13 +128,6 @@ class RemoteFile:
             if not chunk:
                 raise Passing("the connection broke again")
             start -= len(chunk)
-
-
-def _joined(url: URL, location: str) -> URL:
-    try:
-        return url.join(URL(location))
-    except ValueError as error:
-        raise RepositoryUnreachable(f"{url} redirects to {shown(location)}, which is no URL") from error
 
 
 class Patience:

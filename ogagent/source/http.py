@@ -11,10 +11,11 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from ogagent.model.repository import Networks
 from ogagent.model.units import MIB
 from ogagent.source.answer import PASSING, Passing
 from ogagent.source.download import Download, Patience, RemoteFile
-from ogagent.source.resolver import AllowedResolver, Networks
+from ogagent.source.resolver import AllowedResolver
 
 CONNECTIONS: Final = 4
 """At once to one repository."""

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import re
 import socket
-from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from ogagent.errors import RepositoryNotAllowed, RepositoryUnreachable
-
-# The last part of 2130706433, 127.1 or 0x7f.1, which sockets take for 127.0.0.1. No host name ends in one.
-_NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
-
-_SHOWN: Final = 100  # characters
-
-Networks = Sequence[IPv4Network | IPv6Network]
+from ogagent.model.repository import Networks, is_half_an_address, is_within
+from ogagent.source.answer import shown
 
 
-def allowed(address: str, networks: Networks) -> bool:
-    parsed = ip_address(address)
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return any((mapped or parsed) in network for network in networks)
-
-
-def check_literal(url: URL, networks: Networks) -> None:
-    """An address in a URL is never resolved, so it is checked here."""
-    host = url.host or ""
+def parsed_url(text: str, base: URL | None = None) -> URL:
+    """``base`` is what ``text`` may be relative to. Raises RepositoryUnreachable for what is no URL."""
     try:
-        inside = allowed(host, networks)
+        url = URL(text)
+        return base.join(url) if base is not None else url
     except ValueError as error:
-        if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
-            raise RepositoryUnreachable(f"{host} is neither a host name nor an address") from error
+        raise RepositoryUnreachable(f"{shown(text)} is no URL: {error}") from error
+
+
+def check_host(url: URL, networks: Networks | None) -> None:
+    """An address in a URL is never resolved, so it is checked here; a name only for whether it can be resolved.
+
+    ``networks`` None: from anywhere.
+    """
+    host = url.raw_host or ""  # ``url.host`` raises for a name that begins with xn-- and is no Punycode
+    try:
+        host.encode("idna")  # as sockets do it
+    except UnicodeError as error:
+        raise RepositoryUnreachable(f"{shown(host)} is no host name: {error}") from error
+    if is_half_an_address(host):
+        raise RepositoryUnreachable(f"{host} is neither a host name nor an address")
+    try:
+        inside = networks is None or is_within(host, networks)
+    except ValueError:
         return  # a name: the resolver will see it
     if not inside:
         raise RepositoryUnreachable(f"{host} is outside repository.allow", hint="see repository.allow")
@@ -57,11 +58,8 @@ class AllowedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         if pinned := self._pinned.get((host, port, family)):
             return pinned
-        try:
-            found = await self._resolver.resolve(host, port, family)
-        except UnicodeError as error:  # a part of it is empty, or longer than the 63 bytes that DNS has room for
-            raise RepositoryUnreachable(f"{host[:_SHOWN]!r} is not a host name") from error
-        inside = [result for result in found if allowed(result["host"], self._networks)]
+        found = await self._resolver.resolve(host, port, family)
+        inside = [result for result in found if is_within(result["host"], self._networks)]
         if not inside:
             raise RepositoryNotAllowed(
                 f"repository {host} is {', '.join(result['host'] for result in found)}, outside repository.allow",

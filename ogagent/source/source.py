@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Network, IPv6Network
 from ssl import SSLContext
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
-from yarl import URL
 
 from ogagent.errors import RepositoryUnreachable
 from ogagent.image.codec import MAX_WINDOW
+from ogagent.model.repository import Networks
 from ogagent.source.file import FileSource
 from ogagent.source.http import open_http
+from ogagent.source.resolver import parsed_url
 
 
 class Source(Protocol):
@@ -54,7 +54,7 @@ class SourcePolicy(Struct, frozen=True, kw_only=True):
     """
 
     tls: SSLContext
-    networks: Sequence[IPv4Network | IPv6Network] | None
+    networks: Networks | None
     stall_timeout_s: float
     retry_for_s: float
     max_window: int = MAX_WINDOW
@@ -65,7 +65,7 @@ class SourcePolicy(Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def open_source(url: str, policy: SourcePolicy, on_retry: Callable[[], None]) -> AsyncIterator[Source]:
     """Raises ImageNotFound, RepositoryUnreachable, or another SourceError; ``on_retry`` hears of each new attempt."""
-    location = URL(url)
+    location = parsed_url(url)
     if location.scheme == "file":
         async with FileSource.open(location.path, policy.files_within) as file:
             yield file

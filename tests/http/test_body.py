@@ -98,7 +98,7 @@ async def test_another_structured_type_is_refused(aiohttp_client: AiohttpClient,
         b'{"dsk": 1, "dsk": 2}',
         b'{"deep": {"a": 1, "a": 1}}',
         b'{"dsk": "\xff"}',
-        b'\xef\xbb\xbf{"dsk": 1}',
+        b'\xef\xbb\xbf\xef\xbb\xbf{"dsk": 1}',
         '{"dsk": 1}'.encode("utf-16"),
         b'{"dsk": ' + b"9" * 5000 + b"}",
         b"[" * 60_000,
@@ -109,6 +109,10 @@ async def test_another_structured_type_is_refused(aiohttp_client: AiohttpClient,
 )
 async def test_a_body_that_is_no_object(aiohttp_client: AiohttpClient, body: bytes) -> None:
     assert await answer(aiohttp_client, body, "application/json") == (400, "malformed-json")
+
+
+async def test_a_byte_order_mark_before_the_object_is_passed_over(aiohttp_client: AiohttpClient) -> None:
+    assert await answer(aiohttp_client, b"\xef\xbb\xbf" + GOOD) == json.loads(GOOD)
 
 
 @pytest.mark.parametrize(("depth", "status"), [(MAX_DEPTH, 200), (MAX_DEPTH + 1, 400)])

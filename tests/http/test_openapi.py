@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from aiohttp import web
-from jsonschema_rs import validator_for
 from pytest_aiohttp.plugin import AiohttpClient
 
 from ogagent import errors
@@ -16,7 +14,6 @@ from ogagent.http.answers import Health
 from ogagent.http.calls import CALLS, Call
 from ogagent.http.openapi import openapi_document
 from ogagent.http.problems import problems
-from ogagent.model.request import RESTORE_SCHEMA, restore_request
 
 DOCUMENT = openapi_document(CALLS)
 
@@ -69,45 +66,3 @@ async def test_a_refusal_that_a_call_does_not_name_is_a_bug(aiohttp_client: Aioh
     client = await aiohttp_client(app)
     async with client.get("/") as response:
         assert (response.status, (await response.json(content_type=None))["code"]) == (500, "internal")
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        {},
-        {"dsk": 0},
-        {"dsk": "01"},
-        {"dsk": "1000"},
-        {"par": "x"},
-        {"par": None},
-        {"idi": ""},
-        {"nci": "a/b/c"},
-        {"nci": "../x"},
-        {"nci": "a/.b"},
-        {"nci": "a..b"},
-        {"nci": "x" * 201},
-        {"ipr": "http://x"},
-        {"cpt": "12345"},
-        {"nfn": "KillJob"},
-        {"ids": []},
-        {"ifs": True},
-        {"cpt": ""},
-        {"nci": "dir/image-test.v2."},
-        {"ipr": "::1"},
-        {"method": "UNICAST-DIRECT x"},
-        {"more": [1]},
-        {"ids": None},
-        {"dsk": -1},
-        {"cpt": 83},
-        {"cpt": 83000},
-    ],
-)
-def test_the_schema_of_the_call_and_its_check_agree(members: dict[str, Any]) -> None:
-    body = {"dsk": 1, "par": "2", "idi": 7, "nci": "image-test", "ipr": "192.168.68.55", **members}
-    try:
-        restore_request(body)
-    except errors.BadCall:
-        accepted = False
-    else:
-        accepted = True
-    assert validator_for(dict(RESTORE_SCHEMA)).is_valid(body) is accepted

@@ -29,6 +29,7 @@ CONTRACT = {
         # of /plan:
         *("repository-unreachable", "image-not-found", "image-locked", "image-changed"),
         *("image-unknown-format", "image-corrupt", "image-too-large", "filesystem-mismatch", "signature-refused"),
+        "disk-changed",
     },
     429: {"too-many-requests"},
     503: {"stopping", "too-many-connections"},
@@ -45,7 +46,7 @@ KINDS = [kind for kind in family(AgentError) if kind.status != 500]
 
 
 def test_what_no_call_is_answered_with_is_an_error_of_the_agent() -> None:
-    foreseen = {*family(errors.SourceError), *family(errors.ImageError)}
+    foreseen = {*family(errors.SourceError), *family(errors.ImageError), errors.DiskChanged}
     assert set(KINDS) == set(family(Refusal)) | foreseen
 
 

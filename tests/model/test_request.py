@@ -22,6 +22,8 @@ CALL: Final = {
     "nci": "ubuntu24",
     "ipr": "192.168.2.1",
     "method": "UNICAST 1:2",
+    "identity": "wwn:0x5000c500a1b2c3d4;size:500107862016",
+    "force": "1",
     "ids": "55",
 }
 MEMBERS: Final = (*CALL, "ptc")
@@ -46,17 +48,42 @@ def test_every_member_arrives() -> None:
         ipr="192.168.2.1",
         method="unicast",
         method_options="1:2",
+        identity="wwn:0x5000c500a1b2c3d4;size:500107862016",
+        force=True,
         ids="55",
     )
 
 
+OPTIONAL: Final = ("nfn", "cpt", "ifs", "method", "ptc", "identity", "force", "ids")
+
+
 def test_what_may_be_left_out() -> None:
-    request = restore_request(without("nfn", "cpt", "ifs", "method", "ids"))
+    request = restore_request(without(*OPTIONAL))
     assert (request.cpt, request.ifs, request.ids, request.method) == ("", "", "", "unicast")
+    assert (request.identity, request.force) == ("", False)
 
 
-def test_integers_are_taken_for_their_digits() -> None:
-    assert restore_request(call(dsk=1, par=2, cpt=83, ifs=7, idi=12, ids=55)) == restore_request(CALL)
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_null_is_absent(name: str) -> None:
+    assert restore_request(call(**{name: None})) == restore_request(without(name))
+
+
+@pytest.mark.parametrize("name", ["cpt", "ifs", "identity", "force", "ids"])
+def test_so_is_an_empty_text_that_may_be_left_out(name: str) -> None:
+    assert restore_request(call(**{name: ""})) == restore_request(without(name))
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_integers_are_taken_for_their_digits(kind: type[int | float]) -> None:
+    integers = {"dsk": 1, "par": 2, "cpt": 83, "ifs": 7, "idi": 12, "force": 1, "ids": 55}
+    assert restore_request(call(**{name: kind(value) for name, value in integers.items()})) == restore_request(CALL)
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), 10**30, 10**4000, 1e16, 1e300, float("inf"), float("nan"), 0.5])
+def test_numbers_that_not_every_reader_understands_alike(value: float) -> None:
+    assert restore_request(call(idi=2**53 - 1)).idi == "9007199254740991"
+    with pytest.raises(InvalidField, match="idi must be a string, or an integer up to"):
+        restore_request(call(idi=value))
 
 
 def test_unknown_members_are_ignored() -> None:
@@ -82,12 +109,39 @@ def test_required_members(name: str, absence: str) -> None:
         ("nfn", "KillJob"),
         *(("dsk", value) for value in ("0", "-1", "01", "1 ", "one", "1.0", 0, -1, "\u0661", "1\n")),
         *(("par", value) for value in ("0", "-1", "x", 0)),
-        *(("cpt", value) for value in ("83000", "0x83", "g", "-1", "8 3", "83\n")),
-        *(("nci", value) for value in ("..", "../x", "x/..", "a/b/c", "/x", "x/", ".x", "a/.x", "a..b", "a b", "a%2f")),
+        *(("cpt", value) for value in ("83000", "10001", "0x83", "g", "-1", "8 3", "83\n", 10**5)),
+        *(
+            ("nci", value)
+            for value in (
+                "..",
+                "../x",
+                "x/..",
+                "a/b/c",
+                "//x",
+                "/",
+                "/a/b/c",
+                "x/",
+                ".x",
+                "a/.x",
+                "a..b",
+                "a b",
+                "a%2f",
+            )
+        ),
         *(("nci", value) for value in ("ñ", "a\\b", "a\n", "x" * 201, "a?b", "a#b")),
         *(("ipr", value) for value in ("a b", "-h", "http://x", "u@h", "h/x", "h:1/", "[::1]", "1.2.3.4\n")),
-        *((name, value) for name in ("idi", "ids", "ifs") for value in ("x" * 201, "a\nb", "\x00", "\ud800")),
-        ("method", "  "),
+        *(("ipr", value) for value in ("127.0.0.1:8080", "12:34:56", "a..b", "x" * 64, "fe80::1%eth0", "repo.", "ñ")),
+        *(
+            ("ipr", value)
+            for value in ("0x7f.1", "0x7f", "127.1", "1.2.3", "2130706433", 7, "a." * 127 + "a", "1" * 255)
+        ),
+        *(
+            (name, value)
+            for name in ("idi", "ids", "ifs", "identity")
+            for value in ("x" * 201, "a\nb", "\x00", "\ud800", "\x85", "\u2028", "\u202e", "\ufeff")
+        ),
+        *(("force", value) for value in ("2", "-1", "yes", "true", 2, -1)),
+        *((name, value) for name in ("method", "ptc") for value in ("  ", "ñ", "\u0130 x", "x" * 201)),
     ],
 )
 def test_values_out_of_bounds(name: str, value: object) -> None:
@@ -109,12 +163,19 @@ def test_names_of_images(name: str) -> None:
     assert restore_request(call(nci=name)).nci == name
 
 
-@pytest.mark.parametrize("code", ["7", "83", "8300", "0700", "ca", "CA00", "0C01"])
+@pytest.mark.parametrize("name", ["image-test", "windows/win11", "x" * 200])
+def test_a_slash_before_the_name_is_dropped(name: str) -> None:
+    assert restore_request(call(nci=f"/{name}")).nci == name
+
+
+@pytest.mark.parametrize("code", ["7", "83", "8300", "0700", "ca", "CA00", "0C01", "10000", "10010"])
 def test_partition_codes(code: str) -> None:
     assert restore_request(call(cpt=code)).cpt == code
+    if code.isdecimal() and not code.startswith("0"):
+        assert restore_request(call(cpt=int(code))).cpt == code
 
 
-@pytest.mark.parametrize("host", ["10.1.2.3", "repo", "repo.example.org", "fd00::1", "::1"])
+@pytest.mark.parametrize("host", ["10.1.2.3", "repo", "repo.example.org", "fd00::1", "::1", "x" * 63, "a." * 126 + "a"])
 def test_repositories(host: str) -> None:
     assert restore_request(call(ipr=host)).ipr == host
 
@@ -126,6 +187,8 @@ def test_repositories(host: str) -> None:
         ("Unicast-Direct", "unicast-direct", ""),
         ("MULTICAST 9000:full-duplex:239.194.17.2:70M", "multicast", "9000:full-duplex:239.194.17.2:70M"),
         (" TORRENT  peer:3600 ", "torrent", "peer:3600"),
+        ("UNICAST-CACHE", "unicast", ""),
+        ("unicast-Cache 1:2", "unicast", "1:2"),
         ("", "", ""),
     ],
 )
@@ -141,6 +204,7 @@ def test_methods(text: str, method: str, options: str) -> None:
 def test_ptc_is_another_name_for_method() -> None:
     assert restore_request({**without("method"), "ptc": "UNICAST-DIRECT"}).method == "unicast-direct"
     assert restore_request(call(ptc="P2P")).method == "unicast"
+    assert restore_request(call(method=None, ptc="UNICAST-DIRECT")).method == "unicast-direct"
     with pytest.raises(InvalidField) as caught:
         restore_request({**without("method"), "ptc": 1.5})
     assert caught.value.field == "ptc"

@@ -15,8 +15,8 @@ from msgspec import Struct
 from yarl import URL
 
 from ogagent.errors import AgentError
+from ogagent.model.repository import Networks
 from ogagent.source.http import open_http
-from ogagent.source.resolver import Networks
 from ogagent.system.tls import client_context
 
 IMAGE: Final = random.Random(1).randbytes(1_000_003)
