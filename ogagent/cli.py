@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,8 @@ from ogagent.cli_image import print_json
 from ogagent.disk.cache import MountedCache
 from ogagent.disk.machine import CacheStore, Machine
 from ogagent.disk.real import RealMachine
-from ogagent.errors import AgentError, MalformedJson, SettingsError
+from ogagent.errors import AgentError, SettingsError
+from ogagent.http.body import parsed_object
 from ogagent.model.disk import Inventory
 from ogagent.model.request import restore_request
 from ogagent.model.units import format_bytes
@@ -79,13 +79,7 @@ def _disks(options: argparse.Namespace) -> None:
 
 def _plan(options: argparse.Namespace) -> None:
     settings = read_settings(options.config)
-    try:
-        members = json.loads(options.request)
-    except ValueError as error:
-        raise MalformedJson(f"the request is not JSON: {error}") from error
-    if not isinstance(members, dict):
-        raise MalformedJson("the request is not a JSON object")
-    asyncio.run(_show_plan(settings, members))
+    asyncio.run(_show_plan(settings, parsed_object(os.fsencode(options.request))))
 
 
 async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
@@ -116,7 +110,7 @@ def _machine(settings: Settings) -> RealMachine:
 
 
 def _print_disks(inventory: Inventory) -> None:
-    console = Console()
+    console = Console(markup=False, emoji=False)  # a label is nothing but text
     if not inventory.disks:
         console.print("This machine has no disks.")
     for disk in inventory.disks:

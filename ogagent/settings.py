@@ -11,24 +11,28 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from string import Formatter
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
+from yarl import URL
 
 from ogagent.errors import SettingsError
+from ogagent.model.repository import image_url, is_host
 
 URL_VARIABLE: Final = "OGAGENT_OGCORE_URL"
 URL_PARAMETER: Final = "ogagent.ogcore"
+
+_REQUESTED_HOST: Final = re.compile(r"([^{}@]*@)?\{ipr\}(:[0-9]+)?")
+_IMAGE: Final = "directory/image"
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Window = Annotated[int, Meta(ge=8 << 20, le=1 << 31)]  # bytes; 8 MiB: the least that RFC 8878, 3.1.1.1.2, asks for
 Timeout = Annotated[float, Meta(gt=0, le=86400)]
 FilePath = Annotated[str, Meta(min_length=1)]
-CallPath = Annotated[str, Meta(pattern=r"^/[!-~]*$")]
+CallPath = Annotated[str, Meta(pattern=r"^/[!-~]*\Z")]
 Network = IPv4Network | IPv6Network
 
 
@@ -71,7 +75,8 @@ class RepositorySettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def directory(self) -> str:
         """Where all images are when ``url`` is one of files: what stands before the first placeholder."""
-        return str(Path(urlsplit(self.url.partition("{")[0] + "_").path).parent) if self.url.startswith("file:") else ""
+        location = URL(self.url.partition("{")[0] + "_")
+        return str(Path(location.path).parent) if location.scheme == "file" else ""
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -211,23 +216,42 @@ def _ogcore_url_mistake(url: str) -> str | None:
 
 
 def _check_ogcore_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https":
+    location = _location(url)
+    if location.scheme != "https":
         raise ValueError(f"{url!r} does not begin with https://")
-    if not parts.hostname or parts.port == 0 or "@" in parts.netloc or parts.query or parts.fragment:
+    if not location.raw_host or location.raw_user is not None:
         raise ValueError(f"{url!r} is not of the form https://HOST[:PORT][/PATH]")
-    parts.hostname.encode("idna")
 
 
 def _check_repository_url(url: str) -> None:
-    names = {name for _, name, _, _ in Formatter().parse(url) if name is not None}
-    if "nci" not in names or names - {"ipr", "nci"}:
+    rest = url.replace("{ipr}", "").replace("{nci}", "")
+    if "{nci}" not in url or "{" in rest or "}" in rest:
         raise ValueError(f"{url!r} must hold {{nci}}, may hold {{ipr}}, and no other placeholder")
-    parts = urlsplit(url.format(ipr="192.0.2.1", nci="image"))
-    if parts.scheme not in ("http", "https", "file"):
+    authority = url.partition("//")[2].partition("/")[0]
+    if "{" in authority and not _REQUESTED_HOST.fullmatch(authority):
+        raise ValueError(f"{url!r} has a placeholder in its host or port: {{ipr}} may only be the whole host")
+    location = _location(image_url(url, "repository.example", _IMAGE))
+    if location.scheme not in ("http", "https", "file"):
         raise ValueError(f"{url!r} does not begin with http://, https:// or file://")
-    if (parts.scheme == "file") == bool(parts.netloc):
+    if (location.scheme == "file") == bool(location.raw_host):
         raise ValueError(f"{url!r} has a host where none belongs, or none where one belongs")
+    if not location.path.startswith("/") or _IMAGE not in location.path:
+        raise ValueError(f"{url!r} must have {{nci}} in its path, which begins with /")
+
+
+def _location(url: str) -> URL:
+    """Raises ValueError for what would fail at a call only."""
+    location, parts = URL(url), urlsplit(url)  # calls are made with the one; the other takes no port like +80
+    if parts.port == 0 or "?" in url or "#" in url:
+        raise ValueError(f"{url!r} is not of the form SCHEME://HOST[:PORT][/PATH]")
+    if not url.isprintable() or not location.path.isprintable():
+        raise ValueError(f"{url!r} holds a character that cannot be printed")
+    (parts.hostname or "").encode("idna")  # as sockets do it
+    host = location.raw_host or ""
+    # DNS has names with an underscore, and with a dot at the end.
+    if host and not is_host(host.removesuffix(".").replace("_", "-")):
+        raise ValueError(f"{host!r} is neither an IP address nor the name of a host")
+    return location
 
 
 def _reason(check: Callable[[str], Any], value: str) -> str | None:

@@ -15,10 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
+from ogagent.disk.codes import mark_cache
 from ogagent.disk.device import BlockDevice, sector_size
+from ogagent.disk.identity import sysfs_directory
+from ogagent.disk.inventory import read_disk
+from ogagent.disk.kernel import KernelDisk, describe_disk
 from ogagent.disk.machine import Device
-from ogagent.disk.occupancy import block_device_number
-from ogagent.disk.real import RealMachine
+from ogagent.disk.occupancy import block_device_number, read_occupants
 from ogagent.errors import DeviceBusy, DiskNotFound, TargetIsCache, TargetIsSystem
 from ogagent.imagefile.check import describe
 from ogagent.model.disk import Inventory
@@ -40,10 +43,14 @@ async def restore_to(
 
     Raises AgentError; the target then mounts nowhere or is untouched.
     """
-    inventory = await RealMachine((), ()).inventory()
-    plan = _plan(source, path, inventory)
+    if _same(source, path):
+        raise TargetIsSystem(f"{path} is the image itself")
+    if (number := block_device_number(path)) is not None:
+        await _refuse_what_is_there(path, number)
+    plan = _plan(source, path)
     header = await read_header(plan, policy)
-    console.print(f"{plan.source}\n  {describe(header)}\n{path}\n  {format_bytes(plan.target.size)}", highlight=False)
+    summary = f"{plan.source}\n  {describe(header)}\n{path}\n  {format_bytes(plan.target.size)}"
+    console.print(summary, highlight=False, markup=False, emoji=False)
     if not confirmed and console.input("Everything on it will be overwritten. Go on? \\[yes/no] ").strip() != "yes":
         console.print("Nothing was written.")
         return None
@@ -89,17 +96,35 @@ def _open(path: str) -> int:
         raise DiskNotFound(f"{path} cannot be opened: {error.strerror}") from error
 
 
-def _plan(source: str, path: str, inventory: Inventory) -> RestorePlan:
-    if _same(source, path):
-        raise TargetIsSystem(f"{path} is the image itself")
-    for disk in inventory.disks:
-        if disk.partitions and _same(disk.device, path):
+async def _refuse_what_is_there(path: str, number: int) -> None:
+    """Looks at the block device with this number and at the disk that it is, or is on; at no other."""
+    directory = sysfs_directory(number)
+    is_partition = (directory / "partition").exists()
+    kernel = await asyncio.to_thread(_kernel_disk, path, directory.parent if is_partition else directory)
+    (disk,) = mark_cache([await read_disk(1, kernel)])
+    if not is_partition:
+        if disk.partitions or kernel.partitions:
             raise TargetIsSystem(f"{path} is a whole disk with partitions", hint="name one of its partitions")
-        for partition in disk.partitions:
-            if _same(partition.device, path):
-                refuse_precious(disk, partition)
-                if partition.cache:
-                    raise TargetIsCache(f"{path} is the CACHE")
+        return
+    partition = next((each for each in disk.partitions if block_device_number(each.device) == number), None)
+    if partition is None:
+        raise TargetIsSystem(
+            f"{path} is not in the partition table of {disk.device}",
+            hint=f"nobody can tell what it is: look at it with sfdisk --list {disk.device}",
+        )
+    if partition.cache:
+        raise TargetIsCache(f"{path} is the CACHE")
+    refuse_precious(disk, partition, path)
+
+
+def _kernel_disk(path: str, directory: Path) -> KernelDisk:
+    try:
+        return describe_disk(directory, read_occupants())
+    except (OSError, ValueError) as error:
+        raise DiskNotFound(f"the kernel does not tell what {path} is: {error}") from error
+
+
+def _plan(source: str, path: str) -> RestorePlan:
     fd = _open(path)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode) and not stat.S_ISBLK(os.fstat(fd).st_mode):

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from ogagent import __version__
+from ogagent.cli import _print_disks
+from ogagent.model.disk import Disk, Inventory, Partition
 
 CALL = {"dsk": "1", "par": "2", "idi": "1", "nci": "image-test", "ipr": "192.168.68.55"}
 
@@ -62,11 +64,27 @@ def test_disks(no_disks: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "This machine has no disks.\n", "")
 
 
+def test_a_label_is_nothing_but_text(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = Partition(partition=1, device="/dev/sdx1", start=0, size=1, code="8300", label="[/red]", name="", os="[b]:x:")
+    disk = Disk(
+        disk=1, device="/dev/sdx", identity="i", model="[/]", size=1, sector_size=512, table="gpt", partitions=(odd,)
+    )
+    _print_disks(Inventory(disks=(disk,)))
+    shown = capsys.readouterr().out
+    assert "[/red]" in shown
+    assert "[b]:x:" in shown
+
+
 @pytest.mark.parametrize(
     ("request_body", "told"),
     [
         ("{", "not JSON"),
         ("[1]", "not a JSON object"),
+        ("[" * 100_000, "not JSON"),
+        ('{"dsk": ' + "9" * 5000 + "}", "not JSON"),
+        ('{"dsk": 1, "dsk": 1}', "a member twice"),
+        ('{"dsk": "\udcff"}', "not JSON"),
+        (json.dumps(CALL | {"ipr": "a..b"}), "ipr is 'a..b'"),
         (json.dumps(CALL | {"par": "x"}), "par is 'x'"),
         (json.dumps({key: CALL[key] for key in CALL if key != "nci"}), "nci is missing"),
         (json.dumps(CALL | {"method": "pigeon"}), "method 'pigeon' is not supported"),

@@ -10,10 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ogagent.errors import TargetIsSystem
-from ogagent.model.disk import Disk, Inventory, Partition
-from ogagent.standalone import _plan
-
 MIB = 1 << 20
 
 pytestmark = pytest.mark.skipif(
@@ -135,11 +131,43 @@ def test_the_image_itself_is_no_target(image: Path, tmp_path: Path) -> None:
     assert image.read_bytes() == before
 
 
-def test_a_disk_with_partitions_is_no_target(tmp_path: Path) -> None:
-    path = str(blank(tmp_path / "disk.raw", MIB))
-    part = Partition(partition=1, device=f"{path}1", start=0, size=MIB, code="8300")
-    disk = Disk(
-        disk=1, device=path, identity=path, model="", size=MIB, sector_size=512, table="gpt", partitions=(part,)
-    )
-    with pytest.raises(TargetIsSystem, match="whole disk"):
-        _plan("x.img", path, Inventory(disks=(disk,)))
+# Runs ogagent, and tells on the last line of standard error which devices, and whose descriptions, it has opened.
+WATCHED = """
+import sys
+seen = set()
+def hook(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(("/dev/", "/sys/")):
+        seen.add(arguments[0])
+    if event == "subprocess.Popen":
+        seen.add(arguments[0])
+sys.addaudithook(hook)
+from ogagent.cli import main
+status = main(sys.argv[1:])
+print(*sorted(seen), file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def test_for_a_file_no_disk_is_looked_at(image: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WATCHED, "restore", str(image), str(blank(tmp_path / "target.raw")), "--yes"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "source", ["http://[::1/x.img", "https://a..b/x.img", "http://h:99999/x", "ftp://h/x", "http://"]
+)
+def test_what_is_no_url(tmp_path: Path, source: str) -> None:
+    refused = ogagent("restore", source, blank(tmp_path / "target.raw", MIB), "--yes")
+    assert refused.returncode == 1
+    assert len(refused.stderr.splitlines()) == 1
+    assert refused.stderr.startswith("ogagent: ")
+
+
+def test_names_are_shown_as_they_are(image: Path, tmp_path: Path) -> None:
+    odd = image.rename(tmp_path / "[red]x[bold] :smile: [.img")
+    done = ogagent("restore", odd, blank(tmp_path / "[blue] target"), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "[blue] target" in done.stdout
+    assert odd.as_uri() in done.stdout
