@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
@@ -19,12 +20,16 @@ class Stopped(Exception):
 
 
 class Channel(Generic[T]):
-    """From one thread to another. ``waited_s`` is what the receiving side has spent waiting."""
+    """From one thread to another. ``waited_s`` is what the receiving side has spent waiting.
+
+    A failure of the sender takes its turn: the receiver gets all that was put before, then meets it.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._items: deque[T] = deque()
         self._closed = False
+        self._failure: Exception | None = None
         self._stopped = False
         self._changed = threading.Condition()
         self.waited_s = 0.0
@@ -39,7 +44,7 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def get(self) -> T | None:
-        """None after ``close``, once everything before it has been taken."""
+        """None when the sender has ended, once everything before that has been taken."""
         with self._changed:
             began = time.monotonic()
             while not self._items and not self._closed and not self._stopped:
@@ -48,6 +53,8 @@ class Channel(Generic[T]):
             if self._stopped:
                 raise Stopped
             if not self._items:
+                if self._failure is not None:
+                    raise self._failure
                 return None
             item = self._items.popleft()
             self._changed.notify_all()
@@ -57,7 +64,13 @@ class Channel(Generic[T]):
         while (item := self.get()) is not None:
             yield item
 
-    def close(self) -> None:
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """For the sender: nothing comes after the block. What it raises is the receiver's, and nobody else's."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - it is raised again where it belongs
+            self._failure = error
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -6,11 +6,10 @@ import asyncio
 import threading
 import time
 from bisect import bisect_left
-from collections import deque
 from collections.abc import AsyncGenerator, Generator, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing
-from typing import Final, NamedTuple
+from typing import Final
 
 from ogagent.disk.machine import Device
 from ogagent.errors import ImageChanged, ImageCorrupt
@@ -20,7 +19,7 @@ from ogagent.image.workers import in_order
 from ogagent.model.job import Bottleneck
 from ogagent.model.units import MIB
 from ogagent.restore.edges import page_aligned
-from ogagent.restore.patience import in_thread, wait_out
+from ogagent.restore.patience import Together, in_thread
 from ogagent.restore.progress import Progress
 from ogagent.restore.survey import LONGEST_STRETCH, Stretch, Survey, stretches
 from ogagent.restore.writer import PartitionWriter, Written
@@ -33,16 +32,12 @@ _LARGE_REGION: Final = 8 * MIB
 """From here on one request at a time is enough, and keeps the memory small."""
 
 
-class _Laying(NamedTuple):
-    place: int
-    done: asyncio.Future[None]
-
-
 class RegionDelivery:
     """Implements ``ogagent.restore.delivery.Delivery``.
 
     Each fetcher takes the next stretch, which makes the survey go on, and hands its frames, one by one, to threads that
     unpack and write. So what is known not to be there comes in while the rest of the partition is still being read.
+    Regions come in any order: of several failures the first in time is the cause, and ends the others at once.
     """
 
     def __init__(self, image: IndexedImage, source: Source, progress: Progress) -> None:
@@ -95,53 +90,39 @@ class RegionDelivery:
     async def run(self, writer: PartitionWriter, executor: Executor) -> None:
         longest = LONGEST_STRETCH if self._source.takes_ranges else self._image.index.size
         wanted = stretches(self._looked(), self._image.index.frame, longest)
-        fetchers = [asyncio.create_task(self._fetch(wanted, writer, executor)) for _ in range(self._fetchers)]
+        tasks = Together()
+        for _ in range(self._fetchers):
+            tasks.start(self._fetch(tasks, wanted, writer, executor))
         try:
-            await asyncio.wait(fetchers, return_when=asyncio.FIRST_EXCEPTION)
+            await tasks.ended()
         finally:
-            for fetcher in fetchers:
-                fetcher.cancel()
-            try:
-                await wait_out(fetchers)
-            finally:
-                await in_thread(executor, self.stop, wanted.close)
-        for fetcher in fetchers:
-            if not fetcher.cancelled() and (failure := fetcher.exception()):
-                raise failure
+            await in_thread(executor, self.stop, wanted.close)
         self._progress.bottleneck = self._bottleneck()
 
-    async def _fetch(self, wanted: Generator[Stretch, None, None], writer: PartitionWriter, executor: Executor) -> None:
-        loop = asyncio.get_running_loop()
-        laying: deque[_Laying] = deque()
-        try:
-            while stretch := await self._next(wanted, executor):
-                async with aclosing(self._frames(stretch)) as frames:
-                    async for place, frame in frames:
-                        done = loop.run_in_executor(executor, self._lay, writer, place, frame)
-                        laying.append(_Laying(place, done))
-                        if len(laying) > 1:
-                            await self._settled(laying, writer, executor)
-            while laying:
-                await self._settled(laying, writer, executor)
-        finally:
-            await wait_out([each.done for each in laying])
-            for each in laying:
-                each.done.exception()  # looked at: another failure, or the cancel, is what counts
+    async def _fetch(
+        self, tasks: Together, wanted: Generator[Stretch, None, None], writer: PartitionWriter, executor: Executor
+    ) -> None:
+        """Two of its frames, at most, are being laid."""
+        before: asyncio.Task[None] | None = None
+        while stretch := await self._next(wanted, executor):
+            async with aclosing(self._frames(stretch)) as frames:
+                async for place, frame in frames:
+                    laying = tasks.start(self._laid(writer, executor, place, frame))
+                    if before is not None:
+                        await asyncio.wait([before])
+                    before = laying
 
-    async def _settled(self, laying: deque[_Laying], writer: PartitionWriter, executor: Executor) -> None:
-        """The oldest one; it stays in ``laying`` when this is cancelled. What is damaged may be right elsewhere."""
-        place, done = laying[0]
-        await wait_out([done])
-        laying.popleft()
+    async def _laid(self, writer: PartitionWriter, executor: Executor, place: int, frame: bytes) -> None:
+        """What is damaged may be right elsewhere."""
         try:
-            done.result()
+            await in_thread(executor, self.stop, self._lay, writer, place, frame)
         except ImageCorrupt:
             start, length = self._image.index.frame(place)
             if not self._source.doubt(start, start + length):
                 raise
             async with aclosing(self._frames(Stretch(start, start + length, [place]))) as frames:
-                async for _, frame in frames:
-                    await in_thread(executor, self.stop, self._lay, writer, place, frame)
+                async for _, again in frames:
+                    await in_thread(executor, self.stop, self._lay, writer, place, again)
 
     async def _next(self, wanted: Generator[Stretch, None, None], executor: Executor) -> Stretch | None:
         async with self._turn:

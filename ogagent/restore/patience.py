@@ -1,9 +1,9 @@
-"""Waiting for threads that must not be left behind."""
+"""Waiting for tasks and threads that must not be left behind."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor
 from typing import Any, ParamSpec, TypeVar
 
@@ -38,3 +38,39 @@ async def in_thread(
     if failure is not None:
         raise failure
     return future.result()
+
+
+class Together:
+    """Tasks that do one thing. The first of them to fail, in time, ends all; its failure is the cause of whatever the
+    others say on their way out, which is not heard.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Also for a task of them, while it runs."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._note)
+        return task
+
+    async def ended(self) -> None:
+        """Returns when all have ended, raises what failed first. A cancel ends them as well, and is passed on whatever
+        they then say.
+        """
+        await wait_out(self._tasks, self._end)
+        if self._failure is not None:
+            raise self._failure
+
+    def _note(self, task: asyncio.Task[None]) -> None:
+        self._tasks.remove(task)
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None and self._failure is None:
+            self._failure = failure
+            self._end()
+
+    def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()

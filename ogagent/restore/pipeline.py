@@ -1,15 +1,17 @@
 """The stages of a restore, each in a thread of its own: decode, prove, write.
 
 They are joined by bounded queues and share a few buffers, so that memory does not depend on the image and the slowest
-stage sets the pace. The first stage to fail stops all; what the others say about it is not heard.
+stage sets the pace.
+
+A failure belongs to a place in the image, and takes its turn: a stage that fails hands its failure on like a piece, and
+what stands before it is proven and written first. So the one that is reported, by the last stage, is that of the
+earliest place, and the same image fails for the same reason everywhere, however fast each thread was.
 """
 
 from __future__ import annotations
 
-import asyncio
 import mmap
 import time
-from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final
 
@@ -19,7 +21,7 @@ from ogagent.image.piece import Image, Piece
 from ogagent.model.job import Bottleneck
 from ogagent.model.units import MIB
 from ogagent.restore.channel import Channel, Inlet, Stopped
-from ogagent.restore.patience import wait_out
+from ogagent.restore.patience import Together, in_thread
 from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter
 
@@ -44,22 +46,15 @@ class Pipeline:
             self._free.put(memoryview(mmap.mmap(-1, image.buffer_size)))
 
     async def run(self, executor: Executor) -> None:
-        """Returns when every block is on the device, not yet flushed; raises the first cause when a stage fails.
+        """Returns when every block is on the device, not yet flushed; raises the first cause when that cannot be done.
 
-        When it is cancelled the threads have left before it is.
+        When it fails or is cancelled the threads have left before.
         """
-        loop = asyncio.get_running_loop()
         began = time.monotonic()
-        stages = [
-            loop.run_in_executor(executor, self._guarded, stage) for stage in (self._decode, self._prove, self._write)
-        ]
-        try:
-            await wait_out(stages, self.stop)
-        finally:
-            failures = [stage.exception() for stage in stages]
-        for error in failures:
-            if error is not None and not isinstance(error, Stopped):
-                raise error
+        stages = Together()
+        for stage in (self._decode, self._prove, self._write):
+            stages.start(in_thread(executor, self.stop, stage))
+        await stages.ended()
         self._progress.bottleneck = self._bottleneck(time.monotonic() - began)
 
     def stop(self) -> None:
@@ -67,26 +62,19 @@ class Pipeline:
             channel.stop()
         self._inlet.stop()
 
-    def _guarded(self, stage: Callable[[], None]) -> None:
-        try:
-            stage()
-        except BaseException:
-            self.stop()
-            raise
-
     def _decode(self) -> None:
-        for piece in self._image.pieces(self._take_buffer):
-            self._decoded.put(piece)
-        self._decoded.close()
+        with self._decoded.sending():
+            for piece in self._image.pieces(self._take_buffer):
+                self._decoded.put(piece)
 
     def _prove(self) -> None:
-        prove = self._image.prover()
-        for piece in self._decoded:
-            prove(piece)
-            if self._progress.read_back_wanted:
-                self.digests.append(blake3(piece.data).digest())
-            self._proven.put(piece)
-        self._proven.close()
+        with self._proven.sending():
+            prove = self._image.prover()
+            for piece in self._decoded:
+                prove(piece)
+                if self._progress.read_back_wanted:
+                    self.digests.append(blake3(piece.data).digest())
+                self._proven.put(piece)
 
     def _write(self) -> None:
         for piece in self._proven:
