@@ -28,15 +28,19 @@ from ogagent.restore.preview import Previewer
 from ogagent.settings import Settings, load
 from ogagent.source.source import SourcePolicy
 from ogagent.system import log
+from ogagent.system.inherited import forget_inherited
 from ogagent.system.tls import client_context
 
 DONE: Final = 0
 FAILED: Final = 1
 CONFIGURATION: Final = 78  # EX_CONFIG of sysexits.h
 INTERRUPTED: Final = 130
+_UMASK: Final = 0o022
+"""What the agent writes is read by others, images in the CACHE, say, and changed by nobody else."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    forget_inherited()
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
@@ -59,6 +63,7 @@ def read_settings(path: Path) -> Settings:
 
 
 def serve(settings: Settings, machine: Machine, store: CacheStore) -> None:
+    os.umask(_UMASK)
     log.set_up(settings.log.level, settings.log.format, os.environ)
     asyncio.run(service.run(settings, machine, store))
 

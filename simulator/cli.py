@@ -16,6 +16,7 @@ from aiohttp import web
 
 from ogagent.cli import read_settings, serve
 from ogagent.errors import AgentError, SettingsError
+from ogagent.system.inherited import forget_inherited
 from simulator import __version__
 from simulator.bench.command import bench_restore
 from simulator.bench.redeploy import bench_redeploy
@@ -45,6 +46,7 @@ _MEGABIT: Final = 1_000_000 / 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    forget_inherited()
     options = _parser().parse_args(arguments)
     try:
         options.command(options)

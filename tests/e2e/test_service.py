@@ -12,6 +12,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ from aiohttp import web
 from ogagent.jobs.journal import Journal
 from simulator.certificates import Authority
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+from tests.strange import strangely
+
+Start = Callable[[list[str]], list[str]]
 
 MIB: Final = 1 << 20
 SYSTEM: Final = Entry(number=1, start=MIB, size=8 * MIB, type=LINUX_FILESYSTEM, name="Linux")
@@ -126,11 +130,12 @@ def prepare(folder: Path, ogcore: int, repository: int, authority: Authority) ->
 
 
 @asynccontextmanager
-async def agent(folder: Path, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    command = ("-m", "simulator", "agent", "--config", str(folder / "agent.toml"), "--disk", str(folder / "disk"))
+async def agent(folder: Path, start: Start = list, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    what = ("agent", "--config", str(folder / "agent.toml"), "--disk", str(folder / "disk"))
+    command = start([sys.executable, "-m", "simulator", *what])
     with (folder / "log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdout=log, stderr=log, env={**os.environ, **environment}
+            *command, stdout=log, stderr=log, env={**os.environ, **environment}
         )
     try:
         yield process
@@ -222,3 +227,27 @@ async def test_a_stop_while_ogcore_does_not_answer(tmp_path: Path, authority: Au
     (final,) = peers.finals
     assert {key: final[key] for key in report} == report
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("closed", [(), (0, 1, 2)])
+async def test_whoever_starts_it_it_serves_and_ends(
+    tmp_path: Path, authority: Authority, number: signal.Signals, closed: tuple[int, ...]
+) -> None:
+    """All signals ignored and blocked, streams closed; and with a umask of 0 nobody else may write what it writes."""
+    peers = Peers()
+    async with (
+        served(peers.ogcore(), OGCORE, authority) as ogcore,
+        served(peers.repository(), REPOSITORY) as repository,
+    ):
+        prepare(tmp_path, ogcore, repository, authority)
+        state = tmp_path / "state"
+        state.mkdir()
+        async with agent(tmp_path, partial(strangely, closed=closed)) as process:
+            await until(lambda: any(path.endswith("/started") for path, _ in peers.calls))
+            process.send_signal(signal.SIGHUP)
+            assert (await deploy())[0] == 200
+            process.send_signal(number)
+            assert await ended(process) == 0
+    assert [final["der"] for final in peers.finals] == ["000-Cancelled"]
+    assert [path.name for path in state.iterdir() if path.stat().st_mode & 0o022] == []

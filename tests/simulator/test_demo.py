@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,9 @@ import pytest
 
 from simulator.http_client import Place
 from simulator.lab.hosts import CLIENTS, OGCORE, REPOSITORY
+from tests.strange import strangely
+
+Start = Callable[[list[str]], list[str]]
 
 STEPS = [
     "image-test",
@@ -41,8 +44,8 @@ def scratch(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def demo(scratch: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "simulator", "demo", *arguments]
+def demo(scratch: Path, *arguments: str, started: Start = list) -> Iterator[subprocess.Popen[str]]:
+    command = started([sys.executable, "-m", "simulator", "demo", *arguments])
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -111,6 +114,16 @@ def test_interrupted_anywhere_it_leaves_nothing(scratch: Path, number: signal.Si
     with demo(scratch) as process:
         read_until(process, STEPS[step])
         process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert left_behind(scratch) == []
+
+
+def test_interrupted_it_leaves_nothing_whatever_its_parent_ignores(scratch: Path) -> None:
+    """As a job in the background of a shell does, for one."""
+    with demo(scratch, started=strangely) as process:
+        read_until(process, STEPS[2])
+        process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert left_behind(scratch) == []

@@ -6,19 +6,22 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.strange import strangely
+
+Start = Callable[[list[str]], list[str]]
 PORT = 8083
 
 
 @contextmanager
-def lab(scratch: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "simulator", "lab", "--clients", "2", "--port", str(PORT), *arguments]
+def lab(scratch: Path, *arguments: str, started: Start = list) -> Iterator[subprocess.Popen[str]]:
+    command = started([sys.executable, "-m", "simulator", "lab", "--clients", "2", "--port", str(PORT), *arguments])
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -34,10 +37,22 @@ def left_behind(scratch: Path) -> list[object]:
     return [*processes, *scratch.iterdir()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("lines", [1, 3])
-def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Signals, lines: int) -> None:
-    with lab(tmp_path, "--fault", "pc1:link=5") as process:
+@pytest.mark.parametrize(
+    ("number", "lines", "started"),
+    [
+        (signal.SIGINT, 1, list),
+        (signal.SIGINT, 3, list),
+        (signal.SIGTERM, 1, list),
+        (signal.SIGTERM, 3, list),
+        (signal.SIGHUP, 1, list),
+        (signal.SIGHUP, 3, list),
+        (signal.SIGINT, 3, strangely),
+    ],
+)
+def test_it_ends_in_order_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, lines: int, started: Start
+) -> None:
+    with lab(tmp_path, "--fault", "pc1:link=5", started=started) as process:
         assert process.stdout is not None
         said = "".join(process.stdout.readline() for _ in range(lines))
         assert f"http://127.0.0.1:{PORT}/" in said
