@@ -1,23 +1,77 @@
-"""Under CI every test must run: a skip there means that something is not being tested any more.
+"""The surroundings of a run, how it is divided among processes, and what it says at its end.
 
-What tests have counted is told at the end of the run.
+Under CI every test must run: a skip there means that something is not being tested any more.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
+from tests.surroundings import be_deaf, forget_variables, ignored_signals, leave_network
+
 _FIGURES: Final = pytest.StashKey[list[str]]()
+_IGNORED: Final = ignored_signals()
+_IS_WORKER: Final = "PYTEST_XDIST_WORKER" in os.environ
+
+be_deaf(_IGNORED)
+forget_variables()
+leave_network()
+
+
+# --- processes ----------------------------------------------------------------------------------------------------
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Much of the time is spent waiting; more would compete for memory and disks."""
+    return min(len(os.sched_getaffinity(0)) + 1, 4)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """File by file, for a file's tests share what they have made; files of one ``xdist_group``, which use the same
+    addresses, in one process.
+    """
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByFile(LoadGroupScheduling):  # type: ignore[misc] # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            group: str = super()._split_scope(nodeid)
+            return group.partition("::")[0]
+
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["ignored"] = _IGNORED
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    be_deaf(getattr(config, "workerinput", {}).get("ignored", ()))
+
+
+# --- figures ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def figures(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Takes one line for the summary."""
     return pytestconfig.stash.setdefault(_FIGURES, []).append
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _IS_WORKER:
+        session.config.workeroutput["figures"] = session.config.stash.get(_FIGURES, [])  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    lines = node.config.stash.setdefault(_FIGURES, [])
+    lines.extend(getattr(node, "workeroutput", {}).get("figures", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

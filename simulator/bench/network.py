@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import statistics
 import sys
@@ -20,8 +21,8 @@ from simulator.processes import measure, peer, run
 _ROUNDS: Final = 3
 _PORT: Final = 8480
 _LOOPBACK: Final = "127.0.68.56"
-_SERVER: Final = ("ogsim-bench-repo", "192.168.68.55")
-_CLIENT: Final = ("ogsim-bench-pc", "192.168.68.2")
+_SERVER: Final = (f"ogsim-bench-repo-{os.getpid()}", "192.168.68.55")
+_CLIENT: Final = (f"ogsim-bench-pc-{os.getpid()}", "192.168.68.2")
 _PATIENCE_S: Final = 10.0
 
 

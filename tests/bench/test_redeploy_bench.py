@@ -12,7 +12,10 @@ from simulator.bench.redeploy import Result, bench_redeploy
 
 SIZE = 48 << 20
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and loop devices need root")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="mounts and loop devices need root"),
+    pytest.mark.xdist_group("bench"),
+]
 
 
 def test_what_is_spared(tmp_path: Path) -> None:

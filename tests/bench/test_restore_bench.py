@@ -17,7 +17,10 @@ from simulator.bench.target import loop_device
 MIB = 1 << 20
 SIZE = 48 * MIB
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and loop devices need root")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="mounts and loop devices need root"),
+    pytest.mark.xdist_group("bench"),
+]
 
 
 @pytest.fixture(scope="module")

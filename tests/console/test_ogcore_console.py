@@ -16,6 +16,8 @@ from playwright.sync_api import Page, expect
 
 from tests.console.conftest import Shoot
 
+pytestmark = pytest.mark.xdist_group("room")
+
 CONSOLE = 8082
 CLIENTS = '[{"name": "aula1-01", "mac": "08:00:27:0b:88:be", "ip": "127.0.9.9", "centre": "ETSII", "room": "Aula 1"}]'
 

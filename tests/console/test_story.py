@@ -9,11 +9,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from simulator.lab.hosts import OGCORE
 from tests.console.conftest import Shoot
 from tests.console.ways import break_it, card, deploy, open_client, open_trace, press, put_right, state
+
+pytestmark = pytest.mark.xdist_group("room")
 
 STATES = ["og-live", "off", "initializing", "og-live", "busy", "og-live", "initializing", "linux", "linux-session"]
 

@@ -9,6 +9,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.console.conftest import Shoot
 from tests.console.ways import card, deploy, open_trace
 
+pytestmark = pytest.mark.xdist_group("room")
+
 ADDRESSES = [
     "",
     "?view=table",

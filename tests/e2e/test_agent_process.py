@@ -33,6 +33,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
+pytestmark = pytest.mark.xdist_group("agent")
+
 _TOOLS: Final = ("losetup", "partx", "sfdisk", "mkfs.ext4", "blkid", "mount", "curl", "zstd")
 _PARTCLONE: Final = ("partclone.ext4", "partclone.restore")
 _MISSING: Final = [tool for tool in (*_TOOLS, *_PARTCLONE) if shutil.which(tool) is None]

@@ -25,6 +25,8 @@ from simulator.certificates import Authority
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from tests.strange import strangely
 
+pytestmark = pytest.mark.xdist_group("service")
+
 Start = Callable[[list[str]], list[str]]
 
 MIB: Final = 1 << 20

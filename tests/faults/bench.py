@@ -47,6 +47,8 @@ _LOOPBACK: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None,
 _WAIT_S: Final = 20
 _AT_ONCE: Final = 8
 
+Counted = tuple[dict[str, int], dict[int, int], list[str]]
+
 
 class Matrix:
     """How the cells of this run ended."""
@@ -69,6 +71,16 @@ class Matrix:
 
     def close(self) -> None:
         self._folders.close()
+
+    def counted(self) -> Counted:
+        return dict(self.cells), dict(self.endings), self.violations
+
+    def add(self, counted: Counted) -> None:
+        """What another process has counted."""
+        cells, endings, violations = counted
+        self.cells.update(cells)
+        self.endings.update(endings)
+        self.violations += violations
 
     @contextmanager
     def cell(self, family: str, name: str) -> Iterator[None]:

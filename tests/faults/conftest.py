@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -21,6 +21,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def matrix(pytestconfig: pytest.Config) -> Iterator[Matrix]:
     yield pytestconfig.stash[_MATRIX]
     pytestconfig.stash[_MATRIX].close()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process that runs a part of the tests hands over what it has counted."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["matrix"] = session.config.stash[_MATRIX].counted()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    if counted := getattr(node, "workeroutput", {}).get("matrix"):
+        node.config.stash[_MATRIX].add(counted)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -15,6 +15,8 @@ from ogagent.http.access import AddressAccess, SecretAccess
 from ogagent.http.calls import CALLS, Call
 from ogagent.settings import AccessSettings
 
+pytestmark = pytest.mark.xdist_group("attackers")
+
 SECRET = "0123456789abcdef" * 4
 BODY = b'{"dsk":1,"par":2,"idi":"1","nci":"image-test","ipr":"127.0.0.1","job_id":"RestaurarImagen-dfa42888"}'
 CLOSED_CALLS = [call for call in CALLS if not call.open]

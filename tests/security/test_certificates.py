@@ -15,6 +15,8 @@ import pytest
 
 from ogagent.http.access import CertificateAccess
 
+pytestmark = pytest.mark.xdist_group("certificates")
+
 
 @pytest.fixture
 def university(authority: Callable[[str], Any]) -> Any:

@@ -20,6 +20,8 @@ from simulator.http_client import Place
 from simulator.lab.hosts import CLIENTS, OGCORE, REPOSITORY
 from tests.strange import strangely
 
+pytestmark = pytest.mark.xdist_group("room")
+
 Start = Callable[[list[str]], list[str]]
 
 STEPS = [

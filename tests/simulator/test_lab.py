@@ -15,6 +15,8 @@ import pytest
 
 from tests.strange import strangely
 
+pytestmark = pytest.mark.xdist_group("room")
+
 Start = Callable[[list[str]], list[str]]
 PORT = 8083
 
