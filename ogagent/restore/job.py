@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from yarl import URL
 
 from ogagent.disk.machine import Device, Machine
+from ogagent.errors import InternalError
 from ogagent.model.job import Phase
 from ogagent.model.plan import ImageHeader, RestorePlan
 from ogagent.restore import pipeline
@@ -66,6 +67,7 @@ async def _lay_down(image: Delivery, device: Device, cache: Cache, executor: Exe
     progress.enter(Phase.FETCHING)
     await in_thread(executor, writer.stop, writer.begin)
     await image.run(writer, executor)
+    _expect_all(progress)
     progress.enter(Phase.FLUSHING)
     await in_thread(executor, writer.stop, writer.flush)
     await cache.finish()
@@ -74,6 +76,12 @@ async def _lay_down(image: Delivery, device: Device, cache: Cache, executor: Exe
         await in_thread(executor, writer.stop, writer.read_back, image.written())
     progress.enter(Phase.COMMITTING)
     await _uninterrupted(executor, partial(writer.commit, read_back=progress.read_back_wanted))
+
+
+def _expect_all(progress: Progress) -> None:
+    """What was lost on the way is not read back either: only counting shows it."""
+    if progress.total is not None and progress.laid != progress.total:
+        raise InternalError(f"{progress.laid} bytes of the image were laid down, it has {progress.total}")
 
 
 @asynccontextmanager

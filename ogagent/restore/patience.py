@@ -61,11 +61,13 @@ class Together:
         they then say.
         """
         await wait_out(self._tasks, self._end)
+        for task in list(self._tasks):
+            self._note(task)  # it is done, and what it has to say has not been called yet
         if self._failure is not None:
             raise self._failure
 
     def _note(self, task: asyncio.Task[None]) -> None:
-        self._tasks.remove(task)
+        self._tasks.discard(task)
         failure = None if task.cancelled() else task.exception()
         if failure is not None and self._failure is None:
             self._failure = failure
