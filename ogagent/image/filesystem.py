@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 PROBE_SIZE: Final = 68 << 10  # btrfs keeps its superblock at 64 KiB
+_NTFS: Final = b"NTFS    "
 
 
 LUKS: Final = (0, b"LUKS\xba\xbe")
@@ -33,6 +34,24 @@ def recognize(head: bytes) -> Superblock | None:
     return None
 
 
+class Copy(NamedTuple):
+    """``data`` belongs at ``offset``, in bytes from the start of the file system."""
+
+    offset: int
+    data: bytes
+
+
+def ntfs_copy(head: bytes) -> Copy | None:
+    """The copy of the boot sector, behind the sectors that it counts; None when ``head`` does not begin an NTFS.
+
+    ``head`` has 4096 bytes at least. Sizes of sectors as in ntfs-3g's ``bootsect.c``; the offset may lie anywhere.
+    """
+    sector, sectors = _ntfs_size(head)
+    if head[3:11] != _NTFS or sector not in (256, 512, 1024, 2048, 4096) or not sectors:
+        return None
+    return Copy(sector * sectors, head[:sector])
+
+
 def _ext(head: bytes) -> Superblock:  # linux/fs/ext4/ext4.h, struct ext4_super_block at 1024
     blocks, log_size = struct.unpack_from("<4x I 16x I", head, 1024)
     compat, incompat = struct.unpack_from("<II", head, 1024 + 92)
@@ -41,11 +60,13 @@ def _ext(head: bytes) -> Superblock:  # linux/fs/ext4/ext4.h, struct ext4_super_
     return Superblock(name, ((high << 32) | blocks) << (10 + log_size) if log_size <= 6 else 0)
 
 
-def _ntfs(
-    head: bytes,
-) -> Superblock:  # BIOS parameter block: bytes per sector at 11, sectors at 40, the last one a copy
-    (sector,), (sectors,) = struct.unpack_from("<H", head, 11), struct.unpack_from("<Q", head, 40)
-    return Superblock("NTFS", sector * (sectors + 1))
+def _ntfs(head: bytes) -> Superblock:
+    sector, sectors = _ntfs_size(head)
+    return Superblock("NTFS", sector * (sectors + 1))  # the last one is the copy
+
+
+def _ntfs_size(head: bytes) -> tuple[int, int]:  # BIOS parameter block: bytes per sector at 11, sectors at 40
+    return (*struct.unpack_from("<H", head, 11), *struct.unpack_from("<Q", head, 40))
 
 
 def _exfat(head: bytes) -> Superblock:  # exFAT specification 3.1: VolumeLength at 72, BytesPerSectorShift at 108
@@ -76,7 +97,7 @@ def _f2fs(head: bytes) -> Superblock:  # f2fs_fs.h, struct f2fs_super_block at 1
 
 
 _KNOWN: Final[tuple[tuple[bytes, int, Callable[[bytes], Superblock]], ...]] = (
-    (b"NTFS    ", 3, _ntfs),
+    (_NTFS, 3, _ntfs),
     (b"EXFAT   ", 3, _exfat),
     (b"FAT32   ", 82, _fat),
     (b"FAT16   ", 54, _fat),

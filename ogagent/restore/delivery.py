@@ -32,6 +32,9 @@ class Delivery(Protocol):
         Raises the first cause when it cannot be done; then, and when it is cancelled, no thread of it is left.
         """
 
+    def end(self) -> int:
+        """Where on the partition, in bytes, the last block of the image ends. Only after ``run``. Blocking."""
+
     def written(self) -> Iterator[Written]:
         """What was written by ``run``, to be read back."""
 

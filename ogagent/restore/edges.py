@@ -1,79 +1,83 @@
-"""The first and the last MiB of a partition, where everything lies that makes it mount or boot.
+"""The edges of a partition: all that makes it mount, open or boot.
 
-Most file systems are known by what stands at their beginning. Some are found by their end as well: NILFS2 and ZFS keep
-copies of their superblocks there, NTFS a copy of its boot sector, which the kernel's ntfs3 takes when the first one is
-gone, and old software RAIDs their only one. So both edges are wiped before anything else is written, and written after
-everything else has been proven; the pages with the superblocks are the first to go and the last to come.
+These are its first and its last MiB, and the few pages in between where signatures stand (``ogagent.disk.signatures``):
+second headers of LUKS2, VMFS, a RAID of Promise. Both what lay there and what comes there may be known by several of
+them. So the edges are wiped before anything else is written, and written after everything else has been proven; the
+pages that hold a signature are the first to go and the last to come.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
+from ogagent.disk import signatures
 from ogagent.disk.machine import Device
-from ogagent.errors import ReadBackDiffers
+from ogagent.errors import DeviceError, ReadBackDiffers
 from ogagent.model.units import MIB
 
 EDGE: Final = MIB
 _PAGE: Final = 4096
 _SECTOR: Final = 512
 """The smallest piece that a disk writes whole or not at all."""
-_BTRFS_PAGE: Final = 16 * _PAGE
-"""btrfs keeps its superblock at 64 KiB; the other file systems that blkid knows, in the first page or in the last."""
 
 
 class Edges:
     """What the edges shall hold in the end is put aside here. A partition of 2 MiB or less is all edge."""
 
     def __init__(self, device: Device) -> None:
-        size = device.size
-        head = min(EDGE, size)
-        self.inner: Final = range(head, max(head, (size - EDGE) // _PAGE * _PAGE))
-        """The rest of the partition."""
         self._device = device
-        self._parts = [_Part(0, head), _Part(self.inner.stop, size)]
-        last = max(size - _PAGE, 0)
-        self._superblocks = [(page, min(page + _PAGE, size)) for page in (last, _BTRFS_PAGE, 0) if page < size]
+        self.spans: Final = _spans(device.size)
+        """Where they lie, in order."""
+        self._starts = [span.start for span in self.spans]
+        self._parts = [_Part(span) for span in self.spans]
+
+    def between(self, start: int, stop: int) -> Iterator[range]:
+        """What of the bytes from ``start`` to ``stop`` is no edge."""
+        return _without(range(start, stop), self.spans[self._near(start, stop)])
+
+    def _near(self, start: int, stop: int) -> slice:
+        """The spans that these bytes may touch."""
+        return slice(bisect_right(self._starts, start) - 1, bisect_left(self._starts, stop))
 
     def wipe(self, *, read_back: bool) -> None:
-        """One superblock after the other, each before the next: at no moment mounts what has lost something else.
+        """First the pages by which something is known: at no moment mounts or opens what has lost something else.
 
         Written, not zeroed: what a disk makes of a command to zero a range has been wrong before, and whether an
         interrupted partition boots hangs on this. Raises ReadBackDiffers when a wipe has not arrived.
         """
-        for superblock in reversed(self._superblocks):
-            self._clear([superblock], read_back=read_back)
-        self._clear(list(self._others()), read_back=read_back)
-
-    def _clear(self, ranges: Sequence[tuple[int, int]], *, read_back: bool) -> None:
-        for start, stop in ranges:
-            self._device.write(start, page_aligned(stop - start))
-        self._device.flush()
-        if read_back:
-            for start, stop in ranges:
-                self._expect(start, memoryview(bytes(stop - start)))
+        signed = self._signed([self._found(part.span) for part in self._parts])
+        for batch in (*signed, self._others(signed)):
+            for span in batch:
+                self._device.write(span.start, page_aligned(len(span)))
+            self._device.flush()
+            if read_back:
+                for span in batch:
+                    self._expect(span.start, memoryview(bytes(len(span))))
 
     def keep(self, offset: int, data: memoryview) -> None:
         """Puts aside what belongs to the edges of ``data``, which belongs at ``offset``."""
-        for part in self._parts:
+        for part in self._parts[self._near(offset, offset + len(data))]:
             if shared := part.shared(offset, len(data)):
                 part.at(shared)[:] = data[shared.start - offset : shared.stop - offset]
 
     def give(self, offset: int, into: memoryview) -> None:
         """Fills in what the edges shall hold of the bytes from ``offset`` on."""
-        for part in self._parts:
+        for part in self._parts[self._near(offset, offset + len(into))]:
             if shared := part.shared(offset, len(into)):
                 into[shared.start - offset : shared.stop - offset] = part.at(shared)
 
     def write(self) -> None:
-        """Each superblock when everything before it is on the medium."""
-        for ranges in (list(self._others()), *([superblock] for superblock in self._superblocks)):
-            for start, stop in ranges:
-                content = page_aligned(stop - start)
-                self.give(start, content)
-                self._device.write(start, content)
+        """The pages by which something is known when all else is on the medium."""
+        signed = self._signed(self._parts)
+        for batch in (self._others(signed), *signed):
+            for span in batch:
+                content = page_aligned(len(span))
+                self.give(span.start, content)
+                self._device.write(span.start, content)
             self._device.flush()
 
     @property
@@ -85,55 +89,98 @@ class Edges:
         """Whether the medium holds ``content``, which an agent that has died wanted to write.
 
         When it has arrived in part, all is wiped. What is neither empty nor as it was meant is somebody else's by now,
-        and is left alone.
+        and is left alone. An older agent knew of no pages in between, and had written them before the edges.
         """
-        found = b"".join(bytes(self._read(part.start, part.stop)) for part in self._parts)
-        if found == content:
-            return True
-        if len(found) == len(content) and _partial(found, content):
-            self.wipe(read_back=False)
+        for parts in (self._parts, [self._parts[0], self._parts[-1]]):
+            if len(content) == sum(len(part.span) for part in parts):
+                found = b"".join(self._read(part.span) for part in parts)
+                if found != content and _partial(found, content):
+                    self.wipe(read_back=False)
+                return found == content
         return False
 
     def compare(self) -> None:
         """Raises ReadBackDiffers when the medium does not hold what was written."""
         for part in self._parts:
-            self._expect(part.start, part.content)
+            self._expect(part.span.start, part.content)
 
     def _expect(self, start: int, content: memoryview) -> None:
-        if not content:
-            return
-        if self._read(start, start + len(content)) != content:
-            raise differs(start, start + len(content))
+        span = range(start, start + len(content))
+        if self._read(span) != content:
+            raise differs(span.start, span.stop)
 
-    def _read(self, start: int, stop: int) -> memoryview:
-        found = page_aligned(stop - start)
-        if found:
-            self._device.read_back(start, found)
+    def _read(self, span: range) -> memoryview:
+        content = page_aligned(len(span))
+        if content:
+            self._device.read_back(span.start, content)
+        return content
+
+    def _found(self, span: range) -> _Part:
+        """What lies there now. What cannot be read tells nobody what it is."""
+        found = _Part(span)
+        with suppress(DeviceError):
+            found.content[:] = self._read(span)
         return found
 
-    def _others(self) -> Iterator[tuple[int, int]]:
-        """All of the edges but the superblocks."""
-        for part in self._parts:
-            start = part.start
-            for first, end in sorted(self._superblocks):
-                if start < min(first, part.stop):
-                    yield start, min(first, part.stop)
-                start = max(start, end)
-            if start < part.stop:
-                yield start, part.stop
+    def _signed(self, parts: Sequence[_Part]) -> list[list[range]]:
+        """The pages of ``parts`` with a signature, one batch to be on the medium before the next is touched.
+
+        First those at the end: of containers, whose content all else may be, and of copies. Last the first page, by
+        which most is known: also when there is no signature at all, for what only others know.
+        """
+        ends: set[int] = set()
+        others: set[int] = set()
+        for place in signatures.places(self._device.size):
+            if parts[bisect_right(self._starts, place.offset) - 1].holds(place):
+                (ends if place.at_end else others).add(place.offset // _PAGE * _PAGE)
+        first = {0} & (ends | others or {0})
+        batches = (ends - first, others - ends - first, first)
+        return [[_page(start, self._device.size) for start in sorted(batch)] for batch in batches if batch]
+
+    def _others(self, signed: Iterable[Iterable[range]]) -> list[range]:
+        """All of the edges but these pages."""
+        pages = sorted((page for batch in signed for page in batch), key=lambda page: page.start)
+        return [rest for span in self.spans for rest in _without(span, pages)]
 
 
 class _Part:
-    def __init__(self, start: int, stop: int) -> None:
-        self.start = start
-        self.stop = stop
-        self.content = page_aligned(stop - start)
+    def __init__(self, span: range) -> None:
+        self.span = span
+        self.content = page_aligned(len(span))
 
     def shared(self, offset: int, length: int) -> range:
-        return range(max(offset, self.start), min(offset + length, self.stop))
+        return range(max(offset, self.span.start), min(offset + length, self.span.stop))
 
     def at(self, place: range) -> memoryview:
-        return self.content[place.start - self.start : place.stop - self.start]
+        return self.content[place.start - self.span.start : place.stop - self.span.start]
+
+    def holds(self, place: signatures.Place) -> bool:
+        """Whether one of its magics stands there."""
+        start = place.offset - self.span.start
+        return any(self.content[start : start + len(magic)] == magic for magic in place.magics)
+
+
+def _spans(size: int) -> list[range]:
+    head = range(min(EDGE, size))
+    tail = range(max(head.stop, (size - EDGE) // _PAGE * _PAGE), size)
+    pages = sorted(page for page in signatures.pages(size) if head.stop <= page < tail.start)
+    return [head, *(_page(page, size) for page in pages), tail]
+
+
+def _page(start: int, size: int) -> range:
+    return range(start, min(start + _PAGE, size))
+
+
+def _without(whole: range, holes: Iterable[range]) -> Iterator[range]:
+    """``holes`` are in order."""
+    start = whole.start
+    for hole in holes:
+        stop = min(hole.start, whole.stop)
+        if start < stop:
+            yield range(start, stop)
+        start = max(start, hole.stop)
+    if start < whole.stop:
+        yield range(start, whole.stop)
 
 
 def _partial(found: bytes, meant: bytes) -> bool:

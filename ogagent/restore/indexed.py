@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import AsyncGenerator, Generator, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing
+from itertools import repeat
 from typing import Final
 
 from ogagent.disk.machine import Device
@@ -48,7 +49,6 @@ class RegionDelivery:
         self._survey: Survey | None = None
         self._foreign = True
         self._edges: dict[int, bool] = {}
-        self._inner = range(0)
         self._written: list[int] = []
         self._turn = asyncio.Lock()
         self._writing = threading.Lock()
@@ -61,11 +61,7 @@ class RegionDelivery:
 
     def look(self, device: Device, writer: PartitionWriter) -> None:
         """The edges are about to be wiped; what is right of them is put aside."""
-        index, inner = self._image.index, writer.inner
-        first = bisect_left(index.numbers, -(-inner.start // index.region_size))
-        last = max(bisect_left(index.numbers, inner.stop // index.region_size), first)
-        self._inner = range(first, last)
-        self._edges = dict.fromkeys((*range(first), *range(last, index.count)), False)
+        self._edges = dict.fromkeys(self._at_edges(writer.edges), False)
         if not self._source.takes_ranges:
             return
         self._survey = survey = Survey(self._image, device)
@@ -73,19 +69,28 @@ class RegionDelivery:
             if held := survey.held(place):
                 writer.reuse(held)
                 self._edges[place] = True
-        self._foreign = survey.is_foreign(self._inner)
+        self._foreign = survey.is_foreign(range(self._image.index.count))
+
+    def _at_edges(self, edges: list[range]) -> Iterator[int]:
+        """The places of the regions that lie there, or in part."""
+        size, numbers = self._image.index.region_size, self._image.index.numbers
+        for edge in edges:
+            yield from range(bisect_left(numbers, edge.start // size), bisect_left(numbers, -(-edge.stop // size)))
 
     def _looked(self) -> Iterator[tuple[int, bool]]:
         """Each place, and whether the partition holds what belongs there."""
-        yield from ((place, held) for place, held in self._edges.items() if place < self._inner.start)
-        if self._survey is None or self._foreign:
-            yield from ((place, False) for place in self._inner)
-        else:
-            found = in_order(self._survey.bytes_held, self._inner, _SURVEYORS)
-            for place, held in zip(self._inner, found, strict=True):
-                self._progress.reused += held
-                yield place, held > 0
-        yield from ((place, held) for place, held in self._edges.items() if place >= self._inner.stop)
+        places = range(self._image.index.count)
+        found: Iterator[int] = repeat(0)
+        if self._survey is not None and not self._foreign:
+            inner = (place for place in places if place not in self._edges)
+            found = in_order(self._survey.bytes_held, inner, _SURVEYORS)
+        for place in places:
+            if place in self._edges:
+                yield place, self._edges[place]
+                continue
+            held = next(found)
+            self._progress.reused += held
+            yield place, held > 0
 
     async def run(self, writer: PartitionWriter, executor: Executor) -> None:
         longest = LONGEST_STRETCH if self._source.takes_ranges else self._image.index.size
@@ -179,6 +184,12 @@ class RegionDelivery:
             "disk": self._survey_s + self._write_s,
         }
         return max(busy, key=lambda stage: busy[stage])
+
+    def end(self) -> int:
+        if not self._image.index.count:
+            return 0
+        last = self._image.layout.region(self._image.index.count - 1).extents[-1]
+        return last.offset + last.length
 
     def written(self) -> Iterator[Written]:
         for place in sorted(self._written):

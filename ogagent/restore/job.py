@@ -16,6 +16,7 @@ from ogagent.errors import InternalError
 from ogagent.model.job import Phase
 from ogagent.model.plan import ImageHeader, RestorePlan
 from ogagent.restore import pipeline
+from ogagent.restore.boot_copy import add_boot_copy
 from ogagent.restore.caching import Cache, Caching, NoCache, opened_cache
 from ogagent.restore.delivery import Delivery
 from ogagent.restore.indexed import RegionDelivery
@@ -68,6 +69,7 @@ async def _lay_down(image: Delivery, device: Device, cache: Cache, executor: Exe
     await in_thread(executor, writer.stop, writer.begin)
     await image.run(writer, executor)
     _expect_all(progress)
+    await in_thread(executor, writer.stop, add_boot_copy, image, writer)
     progress.enter(Phase.FLUSHING)
     await in_thread(executor, writer.stop, writer.flush)
     await cache.finish()

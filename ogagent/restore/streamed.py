@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing, asynccontextmanager
@@ -47,6 +48,10 @@ class StreamedImage:
         pipeline = Pipeline(self._image, writer, self._inlet, self._progress)
         await pipeline.run(executor)
         self._digests = pipeline.digests
+
+    def end(self) -> int:
+        last = deque(self._image.places(), maxlen=1)
+        return last[0][-1].offset + last[0][-1].length if last else 0
 
     def written(self) -> Iterator[Written]:
         return map(Written, self._image.places(), self._digests)

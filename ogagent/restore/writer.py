@@ -1,7 +1,7 @@
 """Laying an image down on a partition, so that nothing that is half done can be taken for something whole.
 
-Its edges, where the superblocks are, are wiped before anything else is written, and written after everything else has
-been proven.
+Its edges, by which all is known that mounts or boots, are wiped before anything else is written, and written after
+everything else has been proven.
 """
 
 from __future__ import annotations
@@ -40,13 +40,19 @@ class PartitionWriter:
         self._device = device
         self._progress = progress
         self._edges = Edges(device)
+        self._added: list[Written] = []
         self._stopped = False
         self._own = threading.local()
 
     @property
-    def inner(self) -> range:
-        """What of the partition is written at once; the rest, its edges, in ``commit``."""
-        return self._edges.inner
+    def size(self) -> int:
+        """Of the partition, in bytes."""
+        return self._device.size
+
+    @property
+    def edges(self) -> list[range]:
+        """What of the partition is written in ``commit``, in order; the rest is written at once."""
+        return self._edges.spans
 
     def stop(self) -> None:
         """A read-back that runs in another thread ends soon, with Stopped."""
@@ -68,23 +74,29 @@ class PartitionWriter:
             if end > self._device.size:
                 raise ImageTooLarge(f"The image needs at least {end} bytes, the partition has {self._device.size}")
             data = piece.buffer[extent.start : extent.start + extent.length]
-            self._edges.keep(extent.offset, data)
-            if inner := self._inner(extent):
-                self._put(inner.start, data[inner.start - extent.offset : inner.stop - extent.offset])
+            self._lay(extent.offset, data)
             self._progress.written += extent.length
 
-    def _put(self, offset: int, data: memoryview) -> None:
-        """Stretches of zeros need not travel to the medium: raw images, and disks full of deleted files, have many."""
-        for start, stop, empty in _stretches(data):
-            if empty:
-                self._device.zero(offset + start, stop - start)
-            else:
-                self._device.write(offset + start, data[start:stop])
+    def add(self, offset: int, data: memoryview) -> None:
+        """What no block of the image holds, but belongs to what it is an image of. Proven with all else."""
+        self._lay(offset, data)
+        self._added.append(Written([Extent(offset, 0, len(data))], blake3(data).digest()))
 
-    def _inner(self, extent: Extent) -> range:
-        """What of it lies between the edges."""
-        inner = self._edges.inner
-        return range(max(extent.offset, inner.start), min(extent.offset + extent.length, inner.stop))
+    def laid(self, offset: int, length: int) -> memoryview:
+        """What the edges shall hold there; zeros for what is no edge."""
+        into = page_aligned(length)
+        self._edges.give(offset, into)
+        return into
+
+    def _lay(self, offset: int, data: memoryview) -> None:
+        """Stretches of zeros need not travel to the medium: raw images, and disks full of deleted files, have many."""
+        self._edges.keep(offset, data)
+        for start, stop, empty in _stretches(data):
+            for inner in self._edges.between(offset + start, offset + stop):
+                if empty:
+                    self._device.zero(inner.start, len(inner))
+                else:
+                    self._device.write(inner.start, data[inner.start - offset : inner.stop - offset])
 
     def flush(self) -> None:
         self._device.flush()
@@ -96,6 +108,8 @@ class PartitionWriter:
         """
         for length in in_order(self._compared, written, _READERS):
             self._progress.read_back += length
+        for added in self._added:
+            self._compared(added)
 
     def _compared(self, written: Written) -> int:
         """Answers how many bytes that were."""
@@ -106,7 +120,7 @@ class PartitionWriter:
         for extent in extents:
             into = buffer[extent.start : extent.start + extent.length]
             self._edges.give(extent.offset, into)
-            if inner := self._inner(extent):
+            for inner in self._edges.between(extent.offset, extent.offset + extent.length):
                 self._device.read_back(inner.start, into[inner.start - extent.offset : inner.stop - extent.offset])
         if blake3(buffer).digest() != digest:
             last = extents[-1]
@@ -121,7 +135,7 @@ class PartitionWriter:
         return buffer[:length]
 
     def commit(self, *, read_back: bool) -> None:
-        """The edges. When that fails, they are wiped again, for a superblock may have arrived."""
+        """The edges. When that fails, they are wiped again, for a signature may have arrived."""
         self._progress.books.committing(self._edges.content)
         try:
             self._edges.write()

@@ -34,7 +34,7 @@ from simulator.faults import Fault, parse_fault
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from simulator.repository.app import PREFIX, repository_app
-from tests.faults.images import BEFORE, MIB, SIZE
+from tests.faults.images import BEFORE, EDGES, MIB, SIZE
 
 PARTITION: Final = Entry(number=2, start=2 * MIB, size=SIZE, type=LINUX_FILESYSTEM)
 DISK_SIZE: Final = PARTITION.start + SIZE + 2 * MIB
@@ -42,7 +42,6 @@ CACHE: Final = Partition(partition=4, device="cache", start=0, size=0, code="CA0
 WELL: Final = 0
 CANCELLED: Final = -1
 _NEIGHBOURS: Final = random.Random(3).randbytes(MIB)
-EDGE: Final = MIB
 _LOOPBACK: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=0)
 _WAIT_S: Final = 20
 _AT_ONCE: Final = 8
@@ -264,7 +263,7 @@ class Bench:
         elif found != self.cell.before:
             assert ending.touched, "written before everything was checked"
             assert not mounts(self.disk), f"failed ({ending.message}), but the partition mounts"
-            wiped = not any(found[:EDGE]) and not any(found[-EDGE:])
+            wiped = not any(any(found[edge.start : edge.stop]) for edge in EDGES)
             assert wiped or not self.cell.honest, "the edges of the partition are not wiped"
         assert ending.number in self.cell.ends, f"ended with {ending.number} ({ending.message})"
 

@@ -14,7 +14,7 @@ from ogagent.image.codec import MAX_WINDOW
 from ogagent.image.index import ImageIndex, encode
 from ogagent.image.pack import Packing, pack
 from tests.faults.bench import Cell
-from tests.faults.images import BEFORE, BLOCK, CONTENT, MIB, SIZE, TOTAL, USED, plain
+from tests.faults.images import BEFORE, BLOCK, CONTENT, MIB, SIZE, TOTAL, USED, plain, wiped
 
 REGION: Final = 64 << 10
 KEY: Final = Ed25519PrivateKey.generate()
@@ -51,8 +51,7 @@ def over(before: bytes, kind: str) -> bytes:
     """What the partition must hold after a restore."""
     if kind == "raw":
         return CONTENT
-    content = bytearray(before)
-    content[:MIB] = content[-MIB:] = bytes(MIB)
+    content = wiped(before)
     for number in USED:
         content[number * BLOCK : (number + 1) * BLOCK] = CONTENT[number * BLOCK : (number + 1) * BLOCK]
     return bytes(content)

@@ -30,7 +30,13 @@ GROUP: Final = 16
 HEADER: Final = 110
 HEADER_0001: Final = 4160
 _RANDOM: Final = random.Random(11)
-_GAPS: Final = {17, *range(70, 90), *range(250, 253), *range(900, 1000, 3), *range(1500, 1520)}
+_GAPS: Final = {17, *range(70, 90), *range(250, 253), 512, *range(900, 1000, 3), *range(1500, 1520)}
+EDGES: Final = [
+    range(MIB),
+    *(range(page, page + BLOCK) for page in (MIB, 2 * MIB, 4 * MIB, SIZE - 386 * BLOCK)),
+    range(SIZE - MIB, SIZE),
+]
+"""What is wiped first and written last."""
 USED: Final = [number for number in range(TOTAL) if number not in _GAPS]
 
 
@@ -166,14 +172,18 @@ CONTAINERS: Final = ("none", "zstd", "gzip", "lzop")
 @cache
 def partition_of_used() -> bytes:
     """The used blocks over what was there before; unused ones at the edges, which are wiped, are zeros."""
-    edge = MIB // BLOCK
-    used = set(USED)
-    return b"".join(
-        block(number)
-        if number in used
-        else (BEFORE[number * BLOCK : (number + 1) * BLOCK] if edge <= number < TOTAL - edge else bytes(BLOCK))
-        for number in range(TOTAL)
-    )
+    content = wiped(BEFORE)
+    for number in USED:
+        content[number * BLOCK : (number + 1) * BLOCK] = block(number)
+    return bytes(content)
+
+
+def wiped(content: bytes) -> bytearray:
+    """Without its edges."""
+    rest = bytearray(content)
+    for edge in EDGES:
+        rest[edge.start : edge.stop] = bytes(len(edge))
+    return rest
 
 
 @cache

@@ -281,7 +281,7 @@ DISKS: Final = (
     ("misread@P", 2 * MIB + 5000, 91),
     ("misread@P=1", 2 * MIB + 5000, WELL),
     ("unreadable@P", 2 * MIB + 5000, 14),
-    *((f"flush={number}", 0, 14) for number in range(1, 10)),
+    *((f"flush={number}", 0, 14) for number in range(1, 6)),
 )
 
 

@@ -21,7 +21,6 @@ from ogagent.model.plan import Target
 from simulator.machine.file_machine import FileMachine
 from tests.faults.bench import (
     CANCELLED,
-    EDGE,
     PARTITION,
     WELL,
     Bench,
@@ -33,7 +32,7 @@ from tests.faults.bench import (
     run_cells,
 )
 from tests.faults.framed import REGION, framed_cell, over
-from tests.faults.images import KINDS, SIZE, image
+from tests.faults.images import KINDS, MIB, SIZE, image
 
 IMAGES: Final = (("crc32", "zstd"), ("raw", "gzip"), ("crc32", "frames"))
 
@@ -213,7 +212,7 @@ async def _continued(matrix: Matrix, cell: Cell, found: bytes) -> None:
         ending = await bench.run()
         bench.check(ending)
         assert ending.counts.reused >= sum(
-            found[at : at + REGION] == cell.restored[at : at + REGION] for at in range(EDGE, SIZE - EDGE, REGION)
+            found[at : at + REGION] == cell.restored[at : at + REGION] for at in range(MIB, SIZE - MIB, REGION)
         ) * (REGION // 2)
 
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
@@ -20,13 +21,23 @@ from ogagent.model.job import ByteCounts, Job, JobTarget, State
 from ogagent.model.plan import Target
 
 MIB: Final = 1 << 20
-EDGES: Final = random.Random(1).randbytes(2 * MIB)
-EMPTY: Final = bytes(2 * MIB)
-REST: Final = b"rest" * 1024
+SIZE: Final = 7 * MIB
+PAGE: Final = 4096
+SPANS: Final = [
+    range(MIB),
+    *(range(page, page + PAGE) for page in (MIB, 2 * MIB, 4 * MIB, SIZE - 386 * PAGE)),
+    range(SIZE - MIB, SIZE),
+]
+"""The edges of the partition."""
+EDGES: Final = random.Random(1).randbytes(sum(map(len, SPANS)))
+EMPTY: Final = bytes(len(EDGES))
+REST: Final = b"rest" * (SIZE // 4)
 SECTORS: Final = len(EDGES) // 512
+PAGES: Final = range(2048, 2048 + 4 * 8)
+"""The sectors of ``EDGES`` that lie between the first and the last MiB."""
 TARGET: Final = Target(
     disk=1, partition=2, device="/dev/sda2", disk_device="/dev/sda", identity="serial:1",
-    start=MIB, size=len(EDGES) + len(REST), sector_size=512,
+    start=MIB, size=SIZE, sector_size=512,
 )  # fmt: skip
 JOB: Final = Job(
     job_id="RestaurarImagen-00000001", function="RestaurarImagen", state=State.RUNNING, phase=None, progress=0,
@@ -40,8 +51,9 @@ class OnePartition:
     """Implements both ``Machine`` and ``Device``."""
 
     def __init__(self, edges: bytes) -> None:
-        self.content = bytearray(edges[:MIB] + REST + edges[MIB:])
-        self.size = len(self.content)
+        self.content = bytearray(REST)
+        self.size = SIZE
+        self.lay(edges)
         self.opened: list[Target] = []
         self.written = False
         self.refuses: Exception | None = None
@@ -76,9 +88,17 @@ class OnePartition:
         self.written = True
         self.content[offset : offset + len(data)] = data
 
+    def lay(self, edges: bytes) -> None:
+        for span in SPANS:
+            self.content[span.start : span.stop], edges = edges[: len(span)], edges[len(span) :]
+
     @property
     def edges(self) -> bytes:
-        return bytes(self.content[:MIB] + self.content[-MIB:])
+        return b"".join(bytes(self.content[span.start : span.stop]) for span in SPANS)
+
+    @property
+    def rest(self) -> bytes:
+        return b"".join(bytes(self.content[one.stop : other.start]) for one, other in pairwise(SPANS))
 
 
 @pytest.fixture
@@ -88,12 +108,12 @@ def journal() -> Iterator[Journal]:
     journal.close()
 
 
-def left_at(journal: Journal, last: Step) -> None:
+def left_at(journal: Journal, last: Step, edges: bytes = EDGES) -> None:
     journal.accept(JOB, TARGET)
     for step in (Step.TOUCHED, Step.COMMITTING, Step.COMMITTED):
         if last is Step.ACCEPTED:
             break
-        journal.advance(JOB.job_id, step, EDGES if step is Step.COMMITTING else None)
+        journal.advance(JOB.job_id, step, edges if step is Step.COMMITTING else None)
         if step is last:
             break
     journal.sending(JOB.job_id, 17, 41)
@@ -106,7 +126,7 @@ async def settled(journal: Journal, machine: OnePartition) -> tuple[Job, dict[st
     ((job_id, report),) = journal.undelivered()
     assert job_id == JOB.job_id == report["job_id"]
     assert report["seq"] == 18
-    assert machine.content[MIB:-MIB] == REST
+    assert machine.rest == REST[: len(machine.rest)]
     return job, dict(report)
 
 
@@ -152,7 +172,7 @@ async def test_within_the_commit_whole_edges_are_success(journal: Journal) -> No
 
 @pytest.mark.parametrize(
     "arrived",
-    [range(1), range(8, SECTORS), range(1, SECTORS), range(0, SECTORS, 2), range(SECTORS // 2), range(0)],
+    [range(1), range(8, SECTORS), range(1, SECTORS), range(0, SECTORS, 2), range(SECTORS // 2), PAGES, range(0)],
 )
 async def test_within_the_commit_a_part_of_the_edges_is_wiped(journal: Journal, arrived: range) -> None:
     left_at(journal, Step.COMMITTING)
@@ -166,7 +186,7 @@ async def test_within_the_commit_a_part_of_the_edges_is_wiped(journal: Journal, 
     assert (report["res"], fsi(report)) == ("2", "INCOMPLETE")
 
 
-@pytest.mark.parametrize("place", [1024, MIB - 512, MIB + 600, 2 * MIB - 6])
+@pytest.mark.parametrize("place", [1024, MIB - 512, MIB + 600, MIB + 2 * PAGE, 2 * MIB - 6, len(EDGES) - 6])
 async def test_what_somebody_else_put_there_is_left_alone(journal: Journal, place: int) -> None:
     left_at(journal, Step.COMMITTING)
     edges = bytearray(EDGES)
@@ -176,6 +196,39 @@ async def test_what_somebody_else_put_there_is_left_alone(journal: Journal, plac
     assert job.state is State.INTERRUPTED
     assert not machine.written
     assert (report["res"], fsi(report)) == ("2", "INCOMPLETE")
+
+
+OLDER: Final = EDGES[:MIB] + EDGES[-MIB:]
+"""What an older agent wrote last; the pages in between came with all else."""
+
+
+async def test_whole_edges_of_an_older_agent_are_success(journal: Journal) -> None:
+    left_at(journal, Step.COMMITTING, OLDER)
+    machine = OnePartition(EDGES)
+    job, report = await settled(journal, machine)
+    assert (job.state, machine.written) == (State.SUCCEEDED, False)
+    assert (report["res"], fsi(report)) == ("1", "EXT4")
+
+
+@pytest.mark.parametrize("arrived", [range(1), range(8, 2048), range(0)])
+async def test_a_part_of_the_edges_of_an_older_agent_is_wiped(journal: Journal, arrived: range) -> None:
+    left_at(journal, Step.COMMITTING, OLDER)
+    edges = bytearray(EDGES[:MIB] + EDGES[MIB:-MIB] + bytes(MIB))
+    for sector in {*range(2048)} - {*arrived}:
+        edges[sector * 512 : sector * 512 + 512] = bytes(512)
+    machine = OnePartition(bytes(edges))
+    job, report = await settled(journal, machine)
+    assert job.state is State.INTERRUPTED
+    assert machine.edges == EMPTY
+    assert (report["res"], fsi(report)) == ("2", "INCOMPLETE")
+
+
+@pytest.mark.parametrize("length", [0, 1, MIB, len(OLDER) - 1, len(EDGES) - 1, len(EDGES) + 1])
+async def test_edges_of_another_partition_are_not_believed(journal: Journal, length: int) -> None:
+    left_at(journal, Step.COMMITTING, (EDGES + b"more")[:length])
+    machine = OnePartition(EDGES)
+    job, _ = await settled(journal, machine)
+    assert (job.state, machine.written) == (State.INTERRUPTED, False)
 
 
 @pytest.mark.parametrize("refusal", [DiskChanged("another disk"), DeviceBusy("mounted"), ValueError("a bug"), None])

@@ -71,9 +71,18 @@ def partclone(total: int = TOTAL) -> bytes:
     return fields + crc(fields) + bits + crc(bits) + b"".join(group + crc(group) for group in groups)
 
 
+PAGES: Final = [MIB, 2 * MIB, 4 * MIB, SIZE - 386 * BLOCK]
+"""Between the first and the last MiB: where the headers of LUKS2, VMFS and Promise's RAIDs stand."""
+EDGES: Final = [range(MIB), *(range(page, page + BLOCK) for page in PAGES), range(SIZE - MIB, SIZE)]
+
+
+def at_edge(offset: int) -> bool:
+    return any(offset in edge for edge in EDGES)
+
+
 IMAGE: Final = partclone()
 RESTORED: Final[bytes] = b"".join(
-    block(number) if number in set(USED) else (bytes(BLOCK) if number < HEAD else BEFORE[:BLOCK])
+    block(number) if number in set(USED) else (bytes(BLOCK) if at_edge(number * BLOCK) else BEFORE[:BLOCK])
     for number in range(TOTAL)
 )
 
@@ -331,10 +340,10 @@ async def test_a_restore(bench: Bench, read_back: bool, container: str) -> None:
     bench.progress.read_back_wanted = read_back
     await bench.restore(igzip.compress(IMAGE) if container == "gzip" else IMAGE)
     assert bytes(bench.device.medium) == RESTORED
-    assert bench.books.edges == RESTORED[:MIB] + RESTORED[-MIB:]
+    assert bench.books.edges == b"".join(RESTORED[edge.start : edge.stop] for edge in EDGES)
     first, last = bench.books.seen["committing"], bench.books.seen["committed"]
     assert (bench.books.seen["touching"], last) == (0, len(bench.device.log))
-    assert all(offset < MIB or offset >= SIZE - MIB for _, offset, _ in bench.device.log[first:])
+    assert all(at_edge(offset) for _, offset, _ in bench.device.log[first:])
     assert bench.progress.committed
     assert bench.progress.written == len(USED) * BLOCK
     assert bench.progress.read_back == (len(USED) * BLOCK if read_back else 0)
@@ -345,7 +354,8 @@ async def test_a_restore(bench: Bench, read_back: bool, container: str) -> None:
 async def test_a_raw_image(bench: Bench, size: int, container: str) -> None:
     image = raw_ext4(size)
     await bench.restore(igzip.compress(image) if container == "gzip" else image)
-    assert bytes(bench.device.medium) == image + BEFORE[size : SIZE - MIB] + bytes(SIZE - max(size, SIZE - MIB))
+    rest = (bytes(BLOCK) if at_edge(at) else BEFORE[:BLOCK] for at in range(0, SIZE, BLOCK))
+    assert bytes(bench.device.medium) == image + b"".join(rest)[size:]
 
 
 async def test_stretches_of_zeros_are_not_written_but_zeroed(bench: Bench) -> None:
@@ -355,7 +365,8 @@ async def test_stretches_of_zeros_are_not_written_but_zeroed(bench: Bench) -> No
     await bench.restore(bytes(image))
     assert bytes(bench.device.medium) == image
     assert [entry for entry in bench.device.log if entry[0] == "zero"] == [
-        ("zero", MIB, 2 * MIB),
+        ("zero", MIB + BLOCK, MIB - BLOCK),
+        ("zero", 2 * MIB + BLOCK, MIB - BLOCK),
         ("zero", 5 * MIB, 64 << 10),
     ]
 
@@ -425,18 +436,18 @@ async def test_a_device_that_loses_a_byte(bench: Bench, place: int) -> None:
     assert not any(bench.device.medium[at] for at in range(BLOCK) if at != place)
 
 
-# --- 3: the first and the last MiB are written last ---------------------------------------------------------------
+# --- 3: the edges are written last --------------------------------------------------------------------------------
 
 
 FLUSH: Final = ("flush", 0, 0)
-SUPERBLOCKS: Final = [("write", offset, BLOCK) for offset in (SIZE - BLOCK, 16 * BLOCK, 0)]
+FIRST: Final = ("write", 0, BLOCK)
 OTHERS: Final = [
-    ("write", BLOCK, 15 * BLOCK),
-    ("write", 17 * BLOCK, MIB - 17 * BLOCK),
-    ("write", SIZE - MIB, MIB - BLOCK),
+    ("write", BLOCK, MIB - BLOCK),
+    *(("write", page, BLOCK) for page in PAGES),
+    ("write", SIZE - MIB, MIB),
 ]
-WIPE: Final = [step for page in SUPERBLOCKS[::-1] for step in (page, FLUSH)] + [*OTHERS, FLUSH]
-COMMIT: Final = [*OTHERS, FLUSH] + [step for page in SUPERBLOCKS for step in (page, FLUSH)]
+WIPE: Final = [FIRST, FLUSH, *OTHERS, FLUSH]
+COMMIT: Final = [*OTHERS, FLUSH, FIRST, FLUSH]
 
 
 def first_of_head(log: list[tuple[str, int, int]]) -> int:
@@ -459,7 +470,7 @@ async def test_the_order_of_writes(tmp_path: Path, read_back: bool) -> None:
     rest = log[len(WIPE) : -len(COMMIT)]
     assert len(rest) > 1
     assert rest[-1] == FLUSH
-    assert all(offset >= MIB and offset + length <= SIZE - MIB for _, offset, length in rest[:-1])
+    assert not any(at_edge(offset) or at_edge(offset + length - 1) for _, offset, length in rest[:-1])
 
 
 async def test_a_write_or_flush_that_fails(tmp_path: Path) -> None:
