@@ -34,6 +34,11 @@ class Edges:
         """Where they lie, in order."""
         self._starts = [span.start for span in self.spans]
         self._parts = [_Part(span) for span in self.spans]
+        longest = max(len(span) for span in self.spans)
+        # Memory for wiping and reading back, had before it is needed: nothing may fail for the lack of it then.
+        self._zeros = page_aligned(longest)
+        self._read_back = page_aligned(longest)
+        self._there = [_Part(span) for span in self.spans]
 
     def between(self, start: int, stop: int) -> Iterator[range]:
         """What of the bytes from ``start`` to ``stop`` is no edge."""
@@ -49,14 +54,16 @@ class Edges:
         Written, not zeroed: what a disk makes of a command to zero a range has been wrong before, and whether an
         interrupted partition boots hangs on this. Raises ReadBackDiffers when a wipe has not arrived.
         """
-        signed = self._signed([self._found(part.span) for part in self._parts])
+        for part in self._there:
+            self._look(part)
+        signed = self._signed(self._there)
         for batch in (*signed, self._others(signed)):
             for span in batch:
-                self._device.write(span.start, page_aligned(len(span)))
+                self._device.write(span.start, self._zeros[: len(span)])
             self._device.flush()
             if read_back:
                 for span in batch:
-                    self._expect(span.start, memoryview(bytes(len(span))))
+                    self._expect(span, self._zeros[: len(span)])
 
     def keep(self, offset: int, data: memoryview) -> None:
         """Puts aside what belongs to the edges of ``data``, which belongs at ``offset``."""
@@ -75,9 +82,7 @@ class Edges:
         signed = self._signed(self._parts)
         for batch in (self._others(signed), *signed):
             for span in batch:
-                content = page_aligned(len(span))
-                self.give(span.start, content)
-                self._device.write(span.start, content)
+                self._device.write(span.start, self._parts[self._at(span.start)].at(span))
             self._device.flush()
 
     @property
@@ -93,7 +98,7 @@ class Edges:
         """
         for parts in (self._parts, [self._parts[0], self._parts[-1]]):
             if len(content) == sum(len(part.span) for part in parts):
-                found = b"".join(self._read(part.span) for part in parts)
+                found = b"".join(bytes(self._read(part.span)) for part in parts)
                 if found != content and _partial(found, content):
                     self.wipe(read_back=False)
                 return found == content
@@ -102,25 +107,28 @@ class Edges:
     def compare(self) -> None:
         """Raises ReadBackDiffers when the medium does not hold what was written."""
         for part in self._parts:
-            self._expect(part.span.start, part.content)
+            self._expect(part.span, part.content)
 
-    def _expect(self, start: int, content: memoryview) -> None:
-        span = range(start, start + len(content))
+    def _expect(self, span: range, content: memoryview) -> None:
         if self._read(span) != content:
             raise differs(span.start, span.stop)
 
     def _read(self, span: range) -> memoryview:
-        content = page_aligned(len(span))
+        """Good until something else is read."""
+        content = self._read_back[: len(span)]
         if content:
             self._device.read_back(span.start, content)
         return content
 
-    def _found(self, span: range) -> _Part:
+    def _at(self, offset: int) -> int:
+        """Which of the parts it lies in."""
+        return bisect_right(self._starts, offset) - 1
+
+    def _look(self, part: _Part) -> None:
         """What lies there now. What cannot be read tells nobody what it is."""
-        found = _Part(span)
-        with suppress(DeviceError):
-            found.content[:] = self._read(span)
-        return found
+        part.content[:] = self._zeros[: len(part.span)]
+        with suppress(DeviceError, MemoryError):
+            part.content[:] = self._read(part.span)
 
     def _signed(self, parts: Sequence[_Part]) -> list[list[range]]:
         """The pages of ``parts`` with a signature, one batch to be on the medium before the next is touched.
@@ -131,7 +139,7 @@ class Edges:
         ends: set[int] = set()
         others: set[int] = set()
         for place in signatures.places(self._device.size):
-            if parts[bisect_right(self._starts, place.offset) - 1].holds(place):
+            if parts[self._at(place.offset)].holds(place):
                 (ends if place.at_end else others).add(place.offset // _PAGE * _PAGE)
         first = {0} & (ends | others or {0})
         batches = (ends - first, others - ends - first, first)

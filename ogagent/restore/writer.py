@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from blake3 import blake3
 
 from ogagent.disk.machine import Device
-from ogagent.errors import DeviceError, ImageTooLarge, WriteFailed
+from ogagent.errors import ImageTooLarge
 from ogagent.image.piece import Extent, Piece
 from ogagent.image.workers import in_order
 from ogagent.restore.channel import Stopped
@@ -141,8 +141,8 @@ class PartitionWriter:
             self._edges.write()
             if read_back:
                 self._edges.compare()
-        except DeviceError:
-            with suppress(WriteFailed):  # the first error is the one to tell
+        except BaseException:  # whatever it is
+            with suppress(Exception):  # the first error is the one to tell
                 self._edges.wipe(read_back=False)
             raise
         self._progress.commit()

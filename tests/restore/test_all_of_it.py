@@ -64,6 +64,9 @@ class Forgetful:
     def written(self) -> Iterator[Written]:
         return iter(())
 
+    def end(self) -> int:
+        return SIZE
+
     def stop(self) -> None: ...
 
 
