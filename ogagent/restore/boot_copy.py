@@ -1,6 +1,7 @@
 """The copy that NTFS keeps of its boot sector, behind all its clusters, where no image of its clusters brings it.
 
-Windows' chkdsk and ntfsfix call a volume without it damaged.
+Windows' chkdsk looks for it behind the sectors that the volume counts; ntfsfix, and ntfs3 when the boot sector itself
+is gone, in the last sector of the partition. Where the partition is larger than the volume these are two places.
 """
 
 from __future__ import annotations
@@ -19,5 +20,9 @@ def add_boot_copy(image: Delivery, writer: PartitionWriter) -> None:
     if image.header.filesystem.upper() != "NTFS":
         return
     copy = ntfs_copy(bytes(writer.laid(0, _LARGEST_SECTOR)))
-    if copy is not None and image.end() <= copy.offset <= writer.size - len(copy.data):
-        writer.add(copy.offset, memoryview(copy.data))
+    if copy is None:
+        return
+    last = (writer.size // len(copy.data) - 1) * len(copy.data)
+    if image.end() <= copy.offset <= last:
+        for offset in sorted({copy.offset, last}):
+            writer.add(offset, memoryview(copy.data))
