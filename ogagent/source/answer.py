@@ -45,8 +45,12 @@ class ContentRange(NamedTuple):
 
     @classmethod
     def of(cls, response: aiohttp.ClientResponse) -> ContentRange | None:
-        """None when there is none, or one that cannot be."""
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        return cls.parse(response.headers.get("Content-Range", ""))
+
+    @classmethod
+    def parse(cls, text: str) -> ContentRange | None:
+        """None when it is none, or one that cannot be."""
+        match = _CONTENT_RANGE.fullmatch(text)
         if match is None:
             return None
         first, last, length = match.groups()

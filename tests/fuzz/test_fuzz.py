@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from lzallright import LZOCompressor
 
 from tests.fuzz.judge import CORPUS, Written, judge, sealed
+from tests.image.containers import gzip_member
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -119,7 +120,10 @@ def test_a_header_or_bitmap_that_lies_with_the_right_checksum(name: str, all_cha
 @settings(calm, max_examples=400)
 @given(
     st.sampled_from(
-        [b"\x28\xb5\x2f\xfd", b"\x5a\x2a\x4d\x18", b"\x1f\x8b\x08", b"\x89LZO\x00\r\n\x1a\n", b"partclone-image", b""]
+        [
+            *(b"\x28\xb5\x2f\xfd", b"\x5a\x2a\x4d\x18", b"\x89LZO\x00\r\n\x1a\n", b"partclone-image", b""),
+            *(b"\x1f\x8b\x08" + bytes((flags,)) for flags in (0, 2, 4, 8, 16, 30)),
+        ]
     ),
     st.binary(max_size=300),
 )
@@ -143,6 +147,8 @@ def lzop(parts: list[bytes]) -> bytes:
 PACKERS: Final[dict[str, Callable[[list[bytes]], bytes]]] = {
     "zstd": lambda parts: b"".join(zstd.compress(part, level=1) for part in parts),
     "gzip": lambda parts: b"".join(gzip.compress(part, 1) for part in parts),
+    "gzip fields": lambda parts: b"".join(gzip_member(part, len(part) % 32) for part in parts),
+    "gzip padded": lambda parts: b"".join(map(gzip_member, parts)) + bytes(len(parts) * 100),
     "lzop": lzop,
     "lzop files": lambda parts: b"".join(lzop([part]) for part in parts),
 }

@@ -90,6 +90,10 @@ BOMBS: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
     "a bitmap for another disk": (lambda: in_zstd(partclone(1 << 32, 1 << 31, 1 << 62)), "The image needs"),
     "a window of 2 GiB": (lambda: b"\x28\xb5\x2f\xfd\x00\xa8" + bytes(64), r"2\.0 GiB of memory are needed"),
     "a segment of 2 EiB": (lambda: b"\x28\xb5\x2f\xfd\xe0" + bytes(7) + b"\x20" + bytes(64), "memory are needed"),
+    "a gzip name of 300 MiB": (
+        lambda: b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * (300 * MIB),
+        "name or comment .* does not end",
+    ),
     "an lzop block of 45 MiB": (lambda: lzop_file(bytes(45 * MIB), 256 << 10), r"47185920 bytes, not 262144"),
 }
 
