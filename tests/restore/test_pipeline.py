@@ -20,6 +20,8 @@ from ogagent.restore.writer import PartitionWriter
 
 STAGES: Final = ("decode", "prove", "write")
 BLOCK: Final = 4096
+START: Final = MIB + (64 << 10)
+"""Behind the first edge and the page that follows it."""
 WAIT_S: Final = 30
 
 
@@ -61,6 +63,7 @@ class Pieces:
         self._fault = fault
 
     def prepare(self) -> None: ...
+    def check_length(self, size: int) -> None: ...
 
     def pieces(self, take_buffer: Callable[[], memoryview]) -> Iterator[Piece]:
         for number, extents in enumerate(self.places()):
@@ -72,11 +75,11 @@ class Pieces:
         return lambda piece: self._fault("prove", number_of(piece.extents[0].offset))
 
     def places(self) -> Iterator[list[Extent]]:
-        return ([Extent(MIB + number * BLOCK, 0, BLOCK)] for number in range(5))
+        return ([Extent(START + number * BLOCK, 0, BLOCK)] for number in range(5))
 
 
 def number_of(offset: int) -> int:
-    return (offset - MIB) // BLOCK
+    return (offset - START) // BLOCK
 
 
 class Disk:

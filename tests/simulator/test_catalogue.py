@@ -41,7 +41,9 @@ def test_the_sample_is_ok(sample: Sample) -> None:
     assert image.info.startswith("partclone:zstd:EXTFS:")
 
 
-@pytest.mark.parametrize("total", [md5(b"data"), md5(b"data").upper() + "\n", md5(b"data") + "  X.img\n", f"MD5 (X.img) = {md5(b'data')}"])
+@pytest.mark.parametrize(
+    "total", [md5(b"data"), md5(b"data").upper() + "\n", md5(b"data") + "  X.img\n", f"MD5 (X.img) = {md5(b'data')}"]
+)
 def test_a_sum_is_compared_with_the_file(tmp_path: Path, total: str) -> None:
     put(tmp_path, "X", b"data", total=total)
     assert only(Catalogue(tmp_path)).state == "ok"
