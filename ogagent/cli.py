@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ogagent import __version__, cli_image, service, standalone
 from ogagent.cli_image import print_json
@@ -20,7 +21,7 @@ from ogagent.disk.machine import CacheStore, Machine
 from ogagent.disk.real import RealMachine
 from ogagent.errors import AgentError, SettingsError
 from ogagent.http.body import parsed_object
-from ogagent.model.disk import Inventory
+from ogagent.model.disk import Disk, Inventory
 from ogagent.model.request import restore_request
 from ogagent.model.units import format_bytes
 from ogagent.restore.plan import plan_restore
@@ -120,16 +121,26 @@ def _print_disks(inventory: Inventory) -> None:
         console.print("This machine has no disks.")
     for disk in inventory.disks:
         table = Table("par", "device", "size", "code", "file system", "label", "system", "used", "", box=None)
-        table.title = (
-            f"disk {disk.disk}  {disk.device}  {format_bytes(disk.size)}  {disk.model}  {disk.table or 'no table'}"
-        )
+        kind = disk.table or "no table"
+        table.title = Text(f"disk {disk.disk}  {disk.device}  {format_bytes(disk.size)}  {disk.model}  {kind}")
         table.title_justify = "left"
         for part in disk.partitions:
             used = "" if part.used is None else f"{part.used} %"
             notes = " ".join(filter(None, ("CACHE" if part.cache else "", part.mounted or "")))
             cells = (str(part.partition), part.device, format_bytes(part.size), part.code, part.filesystem, part.label)
-            table.add_row(*cells, part.os, used, notes)
+            # As text: in a string a label like [/] would be markup.
+            table.add_row(*map(Text, (*cells, part.os, used, notes)))
         console.print(table)
+        for what, problem in _problems(disk):
+            console.print(Text(f"{what}: {problem}"), soft_wrap=True)
+
+
+def _problems(disk: Disk) -> Iterator[tuple[str, str]]:
+    if disk.problem:
+        yield f"disk {disk.disk}", disk.problem
+    for part in disk.partitions:
+        if part.problem:
+            yield f"partition {part.partition}", part.problem
 
 
 def _parser() -> argparse.ArgumentParser:

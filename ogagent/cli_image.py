@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,9 +74,8 @@ def add_max_window(command: argparse.ArgumentParser) -> None:
 
 
 def print_json(value: object) -> None:
-    Console(soft_wrap=True, highlight=False).print(
-        msgspec.json.format(msgspec.json.encode(value)).decode(), markup=False
-    )
+    """In ASCII, which every standard output can hold."""
+    _say(json.dumps(msgspec.to_builtins(value), indent=2))
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -174,4 +174,4 @@ def _bar() -> Iterator[Report]:
 
 
 def _say(text: str) -> None:
-    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+    Console().print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)

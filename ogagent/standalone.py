@@ -102,6 +102,10 @@ async def _refuse_what_is_there(path: str, number: int) -> None:
     is_partition = (directory / "partition").exists()
     kernel = await asyncio.to_thread(_kernel_disk, path, directory.parent if is_partition else directory)
     (disk,) = mark_cache([await read_disk(1, kernel)])
+    if disk.problem:
+        raise TargetIsSystem(
+            f"{disk.device}: {disk.problem}", hint="look at it with lsblk -f; wipefs -a, if nobody needs it"
+        )
     if not is_partition:
         if disk.partitions or kernel.partitions:
             raise TargetIsSystem(f"{path} is a whole disk with partitions", hint="name one of its partitions")

@@ -12,13 +12,25 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Final
 
+from msgspec import Struct
+
 from ogagent.errors import ToolMissing
 
 _FOUND: Final = 0
-_ERROR: Final = -1  # the other answers: 1 nothing was found, -2 what was found contradicts itself
+_ERROR: Final = -1
+_CONTRADICTORY: Final = -2  # the last of the answers: 1, nothing was found
 
 _SUPERBLOCK_LABEL: Final = 1 << 1  # BLKID_SUBLKS_LABEL
 _SUPERBLOCK_TYPE: Final = 1 << 5  # BLKID_SUBLKS_TYPE
+_SUPERBLOCK_USAGE: Final = 1 << 7  # BLKID_SUBLKS_USAGE
+
+
+class Signature(Struct, frozen=True, kw_only=True):
+    """``kind`` is libblkid's name, empty for none; ``usage`` ``filesystem``, ``raid``, ``crypto`` or ``other``."""
+
+    kind: str = ""
+    usage: str = ""
+    contradictory: bool = False
 
 
 def superblock(fd: int, offset: int, size: int) -> dict[str, str]:
@@ -28,7 +40,17 @@ def superblock(fd: int, offset: int, size: int) -> dict[str, str]:
     """
     with _probe(fd, offset, size) as probe:
         _library().blkid_probe_set_superblocks_flags(probe, _SUPERBLOCK_LABEL | _SUPERBLOCK_TYPE)
-        return _values(probe, ("TYPE", "LABEL"))
+        return _values(probe, ("TYPE", "LABEL")) or {}
+
+
+def signature(fd: int, size: int) -> Signature:
+    """What holds the first ``size`` bytes as a whole. Raises as ``superblock`` does."""
+    with _probe(fd, 0, size) as probe:
+        _library().blkid_probe_set_superblocks_flags(probe, _SUPERBLOCK_TYPE | _SUPERBLOCK_USAGE)
+        found = _values(probe, ("TYPE", "USAGE"))
+    if found is None:
+        return Signature(contradictory=True)
+    return Signature(kind=found.get("TYPE", ""), usage=found.get("USAGE", ""))
 
 
 def partition_table(fd: int, sector_size: int) -> str:
@@ -37,7 +59,7 @@ def partition_table(fd: int, sector_size: int) -> str:
         _library().blkid_probe_set_sectorsize(probe, sector_size)
         _library().blkid_probe_enable_superblocks(probe, 0)
         _library().blkid_probe_enable_partitions(probe, 1)
-        return _values(probe, ("PTTYPE",)).get("PTTYPE", "")
+        return (_values(probe, ("PTTYPE",)) or {}).get("PTTYPE", "")
 
 
 @contextmanager
@@ -55,10 +77,13 @@ def _probe(fd: int, offset: int, size: int) -> Iterator[int]:
         library.blkid_free_probe(probe)
 
 
-def _values(probe: int, names: Iterable[str]) -> dict[str, str]:
+def _values(probe: int, names: Iterable[str]) -> dict[str, str] | None:
+    """None when what was found contradicts itself."""
     result = _library().blkid_do_safeprobe(probe)
     if result == _ERROR:
         raise _os_error("libblkid cannot read the device")
+    if result == _CONTRADICTORY:
+        return None
     if result != _FOUND:
         return {}
     found = {name: _value(probe, name) for name in names}

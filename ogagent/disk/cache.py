@@ -65,6 +65,8 @@ class MountedCache:
     async def _mount(self, partition: Partition) -> None:
         """What is clean is not written to: neither by this mount, nor by a check, which it does not get."""
         self._writable = False
+        if partition.problem:
+            raise CacheError(f"the CACHE ({partition.device}) is not used: {partition.problem}")
         occupant = await asyncio.to_thread(_occupant, partition.device)
         self._ours = occupant is None
         if occupant is not None:

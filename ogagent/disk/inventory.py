@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ogagent.disk.codes import is_extended, mark_cache, partition_code
+from ogagent.disk.codes import mark_cache, partition_code
 from ogagent.disk.content import Content, probe
 from ogagent.disk.kernel import KernelDisk, find_disks
+from ogagent.disk.layout import Span, is_extended, span_of
 from ogagent.disk.operating_system import operating_system
-from ogagent.disk.tables import TableEntry, read_table
+from ogagent.disk.tables import Table, TableEntry, read_table
 from ogagent.disk.text import printable
 from ogagent.disk.usage import used_percent_of_mount
-from ogagent.errors import ToolFailed
-from ogagent.model.disk import Disk, Inventory, Partition, TableKind
+from ogagent.errors import AgentError, ToolMissing
+from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition, TableKind
 
 _log: Final = logging.getLogger(__name__)
 
@@ -31,12 +32,8 @@ async def read_inventory(include: Sequence[str], exclude: Sequence[str]) -> Inve
 
 
 async def read_disk(number: int, disk: KernelDisk) -> Disk:
-    """A disk that cannot be read is listed with what is known of it. Raises ToolMissing."""
-    try:
-        table = await read_table(disk.device, disk.sector_size)
-    except (OSError, ToolFailed) as error:
-        _log.warning("the partition table of %s cannot be read: %s", disk.device, error)
-        table = None
+    """A disk that cannot be read is listed with what is known of it, and why. Raises ToolMissing."""
+    table = await _table(disk)
     return Disk(
         disk=number,
         device=disk.device,
@@ -44,39 +41,61 @@ async def read_disk(number: int, disk: KernelDisk) -> Disk:
         model=disk.model,
         size=disk.size,
         sector_size=disk.sector_size,
-        table=table.kind if table else None,
-        partitions=tuple([await _partition(disk, table.kind, entry) for entry in table.entries]) if table else (),
+        table=table.kind,
+        partitions=await _partitions(disk, table.kind, table.entries) if table.kind else (),
+        problem=table.problem,
     )
 
 
+async def _table(disk: KernelDisk) -> Table:
+    if disk.problem:
+        return Table(kind=None, problem=disk.problem)
+    try:
+        return await read_table(disk.device, disk.sector_size)
+    except ToolMissing:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other disks are told of
+        return Table(kind=None, problem=_unreadable(f"the partition table of {disk.device}", error))
+
+
+async def _partitions(disk: KernelDisk, table: TableKind, entries: Iterable[TableEntry]) -> tuple[Partition, ...]:
+    return tuple([await _partition(disk, table, entry) for entry in entries])
+
+
 async def _partition(disk: KernelDisk, table: TableKind, entry: TableEntry) -> Partition:
-    code = partition_code(table, entry.type)
     place = _place(disk, entry)
+    extended = is_extended(table, entry.type)
     # An extended partition holds partitions, and the kernel's node for it is two sectors long.
-    content = Content() if is_extended(table, code) else await asyncio.to_thread(_content, place)
+    readable = not extended and Span(0, disk.size).holds(span_of(entry))
+    content, unread = await asyncio.to_thread(_content, place) if readable else (Content(), "")
     return Partition(
         partition=entry.number,
         device=entry.device,
         start=entry.start,
         size=entry.size,
-        code=code,
+        code=partition_code(table, entry.type),
         filesystem=content.filesystem,
         label=content.label,
         name=printable(entry.name),
         os=await operating_system(place.device, place.offset, content.filesystem),
         used=content.used,
         mounted=_holder(disk, entry),
+        problem=entry.problem or (OLDER_TABLE if _is_elsewhere(disk, entry, extended=extended) else unread),
     )
 
 
 def _holder(disk: KernelDisk, entry: TableEntry) -> str | None:
     """What holds any byte of it, also where the kernel still goes by an older table; or what holds the whole disk."""
-    overlapping = [
-        known.holder
-        for known in disk.partitions.values()
-        if known.start < entry.start + entry.size and entry.start < known.start + known.size
-    ]
+    overlapping = [known.holder for known in disk.partitions.values() if span_of(known).meets(span_of(entry))]
     return next((printable(holder) for holder in (*overlapping, disk.holder) if holder), None)
+
+
+def _is_elsewhere(disk: KernelDisk, entry: TableEntry, *, extended: bool) -> bool:
+    """Whether the kernel has another place for it. A kernel that has read no table at all has none for anything."""
+    known = disk.partitions.get(entry.number)
+    if known is None:
+        return bool(disk.partitions)
+    return not extended and span_of(known) != span_of(entry)
 
 
 class _Place(Struct, frozen=True):
@@ -91,21 +110,37 @@ class _Place(Struct, frozen=True):
 def _place(disk: KernelDisk, entry: TableEntry) -> _Place:
     """Its own node, whose cache knows what was written through it; the disk where the kernel has no such partition."""
     known = disk.partitions.get(entry.number)
-    if known is None or (known.start, known.size) != (entry.start, entry.size):
+    if known is None or span_of(known) != span_of(entry):
         return _Place(disk.device, entry.start, entry.size)
     mounted = known.holder if known.holder and known.holder.startswith("/") else None
     return _Place(known.device, 0, entry.size, mounted)
 
 
-def _content(place: _Place) -> Content:
-    """Empty when the device cannot be read."""
+def _content(place: _Place) -> tuple[Content, str]:
+    """With the reason why it cannot be read; empty when it can."""
     try:
         fd = os.open(place.device, os.O_RDONLY | os.O_CLOEXEC)
         try:
             content = probe(fd, place.offset, place.size)
         finally:
             os.close(fd)
-    except OSError as error:
-        _log.warning("%s cannot be read at %d: %s", place.device, place.offset, error)
-        return Content()
-    return replace(content, used=used_percent_of_mount(place.mount_point)) if place.mount_point else content
+        used = used_percent_of_mount(place.mount_point) if place.mount_point else content.used
+    except ToolMissing:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other partitions are told of
+        return Content(), _unreadable(f"{place.device} at {place.offset}", error)
+    return replace(content, used=used), ""
+
+
+def _unreadable(what: str, error: Exception) -> str:
+    """The problem of what could not be read for this reason."""
+    match error:
+        case AgentError():
+            reason = error.message
+        case OSError():
+            reason = error.strerror or str(error)
+        case _:
+            reason = "internal error"
+            _log.exception("%s", what)
+    _log.warning("%s cannot be read: %s", what, reason)
+    return f"{UNREADABLE}: {printable(reason)}"

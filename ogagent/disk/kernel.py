@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from ogagent.disk.identity import SECTOR, device_node, disk_identity, read_line, read_number, size_of, sysfs_directory
 from ogagent.disk.occupancy import block_device_number, read_holder, read_occupants
 from ogagent.errors import ToolMissing
+from ogagent.model.disk import UNREADABLE
 
 _log: Final = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class KernelPartition(Struct, frozen=True, kw_only=True):
 class KernelDisk(Struct, frozen=True, kw_only=True):
     """A disk before its table is read. ``partitions`` are those that the kernel knows, by number; it may know none.
 
-    ``holder`` is what holds the disk as a whole.
+    ``holder`` is what holds the disk as a whole; ``problem`` why nothing more can be known of it.
     """
 
     device: str
@@ -43,6 +44,7 @@ class KernelDisk(Struct, frozen=True, kw_only=True):
     sector_size: int
     holder: str | None = None
     partitions: Mapping[int, KernelPartition] = field(default_factory=dict)
+    problem: str = ""
 
 
 def find_disks(include: Sequence[str], exclude: Sequence[str]) -> list[KernelDisk]:
@@ -51,8 +53,8 @@ def find_disks(include: Sequence[str], exclude: Sequence[str]) -> list[KernelDis
     own = sorted(_own_disks(), key=lambda number: (os.major(number), os.minor(number)))
     occupants = read_occupants()
     chosen = dict.fromkeys([*own, *_included(include)])
-    described = [_described(number, occupants) for number in chosen if number not in excluded]
-    return [disk for disk in described if disk is not None and disk.size > 0]
+    known = [known_disk(sysfs_directory(number), occupants) for number in chosen if number not in excluded]
+    return [disk for disk in known if disk is not None and (disk.size > 0 or disk.problem)]
 
 
 def _own_disks() -> Iterator[int]:
@@ -80,28 +82,49 @@ def _included(paths: Iterable[str]) -> Iterator[int]:
             yield number
 
 
-def _described(number: int, occupants: Mapping[int, str]) -> KernelDisk | None:
-    """None for a disk that has just gone."""
+def known_disk(sysfs: Path, occupants: Mapping[int, str]) -> KernelDisk | None:
+    """None for a disk that has just gone. One that is there is counted, whatever is wrong with it: the numbers of those
+    after it depend on it.
+    """
     try:
-        return describe_disk(sysfs_directory(number), occupants)
-    except (OSError, ValueError) as error:
-        _log.warning("disk %d:%d is left out: %s", os.major(number), os.minor(number), error)
-        return None
+        return describe_disk(sysfs, occupants)
+    except (OSError, ValueError, OverflowError) as error:
+        _log.warning("%s cannot be read: %s", sysfs, error)
+        return _unknown(sysfs) if sysfs.exists() else None
+
+
+def _unknown(sysfs: Path) -> KernelDisk:
+    device = device_node(sysfs)
+    problem = f"{UNREADABLE}: the kernel does not say what it must"
+    return KernelDisk(device=device, identity=f"path:{device}", model="", size=0, sector_size=SECTOR, problem=problem)
 
 
 def describe_disk(sysfs: Path, occupants: Mapping[int, str]) -> KernelDisk:
     """``occupants`` by device number. Raises OSError or ValueError when sysfs does not say what it must."""
     device = device_node(sysfs)
-    parts = {read_number(path): path.parent for path in sysfs.glob("*/partition")}
+    sector_size = read_number(sysfs / "queue/logical_block_size")
+    if sector_size < SECTOR:
+        raise ValueError(f"sectors of {sector_size} bytes")
     return KernelDisk(
         device=device,
         identity=disk_identity(sysfs, device),
         model=read_line(sysfs / "device/model") or read_line(sysfs / "device/name"),
         size=size_of(sysfs),
-        sector_size=read_number(sysfs / "queue/logical_block_size"),
+        sector_size=sector_size,
         holder=_holder(sysfs, occupants),
-        partitions={number: _partition(parts[number], occupants) for number in sorted(parts)},
+        partitions=dict(sorted(_partitions(sysfs, occupants))),
     )
+
+
+def _partitions(sysfs: Path, occupants: Mapping[int, str]) -> Iterator[tuple[int, KernelPartition]]:
+    """Without those that cannot be described, as one that goes at this moment: in the table it is then one that the
+    kernel does not have.
+    """
+    for path in sysfs.glob("*/partition"):
+        try:
+            yield read_number(path), _partition(path.parent, occupants)
+        except (OSError, ValueError, OverflowError) as error:
+            _log.warning("%s is left out: %s", path.parent, error)
 
 
 def _partition(sysfs: Path, occupants: Mapping[int, str]) -> KernelPartition:

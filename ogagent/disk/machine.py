@@ -42,7 +42,8 @@ class Machine(Protocol):
     def open_target(self, target: Target) -> AbstractContextManager[Device]:
         """Opens the partition exclusively. Blocking.
 
-        Raises DiskChanged when what is there now is not what ``target`` was bound to, DeviceBusy when it is held.
+        Raises DiskChanged when what is there now is not what ``target`` was bound to, DeviceBusy when it is held,
+        PartitionOverlaps when its bytes are not its own or not all on the disk.
         """
 
 

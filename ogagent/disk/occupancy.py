@@ -28,7 +28,9 @@ class Mount(Struct, frozen=True):
 def read_occupants() -> dict[int, str]:
     """By device number, what mounts and swaps hold: a mount point, ``[SWAP]``, ``[loop0]``. Blocking."""
     mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_text(errors="surrogateescape"))
-    swaps = parse_swaps(Path("/proc/swaps").read_text(errors="surrogateescape"))
+    swaps = []
+    with suppress(FileNotFoundError):  # a kernel that knows no swap
+        swaps = parse_swaps(Path("/proc/swaps").read_text(errors="surrogateescape"))
     found: dict[int, str] = {}
     for mount in sorted(mounts, key=lambda mount: mount.root != "/"):  # a bind mount of a part is the last to be named
         found.setdefault(_device_number(mount), mount.mount_point)
@@ -59,7 +61,7 @@ def block_device_number(path: str) -> int | None:
 def parse_mountinfo(text: str) -> list[Mount]:
     """proc_pid_mountinfo(5): an open number of optional fields, then ``-``, then type, source and options."""
     mounts = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # what else ends a line for Python may stand in the name of a mount point
         fields = line.split(" ")
         with suppress(ValueError, IndexError):
             source = fields[fields.index("-", 6) + 2]
@@ -69,7 +71,7 @@ def parse_mountinfo(text: str) -> list[Mount]:
 
 def parse_swaps(text: str) -> list[str]:
     """proc_swaps(5): a line of headings, then a path and its figures on each line."""
-    return [_unescaped(line.split()[0]) for line in text.splitlines()[1:] if line.strip()]
+    return [_unescaped(re.split("[ \t]", line)[0]) for line in text.split("\n")[1:] if line]
 
 
 def _unescaped(field: str) -> str:
@@ -80,7 +82,8 @@ def _unescaped(field: str) -> str:
 def _device_number(mount: Mount) -> int:
     major, _, minor = mount.device.partition(":")
     if major != "0":
-        return os.makedev(int(major), int(minor))
+        with suppress(ValueError, OverflowError):
+            return os.makedev(int(major), int(minor))
     # btrfs gives each subvolume a number of its own that names no device; the source does.
     return block_device_number(mount.source) or 0
 

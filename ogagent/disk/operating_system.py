@@ -8,12 +8,14 @@ from typing import Final
 
 from ogagent.disk.text import printable
 from ogagent.errors import AgentError
+from ogagent.model.units import KIB
 from ogagent.system import process
 
 _log: Final = logging.getLogger(__name__)
 _FILES: Final = ("/etc/os-release", "/usr/lib/os-release")  # os-release(5): the first is usually a link to the second
 _TIMEOUT_S: Final = 10
 _MAX_LENGTH: Final = 64
+_MOST_OUTPUT: Final = 64 * KIB
 
 
 async def operating_system(device: str, offset: int, filesystem: str) -> str:
@@ -24,7 +26,8 @@ async def operating_system(device: str, offset: int, filesystem: str) -> str:
     for file in _FILES:
         try:
             # -c: catastrophic mode, which reads no bitmaps, so that a large file system costs nothing
-            text = await process.run(["debugfs", "-c", "-R", f"cat {file}", place], timeout_s=_TIMEOUT_S)
+            command = ["debugfs", "-c", "-R", f"cat {file}", place]
+            text = await process.run(command, timeout_s=_TIMEOUT_S, max_output=_MOST_OUTPUT)
         except AgentError as error:
             _log.debug("the system on %s cannot be told: %s", device, error.message)
             return ""

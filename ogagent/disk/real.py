@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from ogagent.disk.device import BlockDevice
-from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, sysfs_directory
+from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, size_of, sysfs_directory
 from ogagent.disk.inventory import read_inventory
 from ogagent.disk.machine import Device
 from ogagent.disk.tables import read_table
-from ogagent.errors import DeviceBusy, DiskChanged
+from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps, ToolFailed
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
 
@@ -81,17 +81,20 @@ def _compare(fd: int, base: int, target: Target) -> None:
     if not stat.S_ISBLK(status.st_mode):
         raise DiskChanged(f"{target.device} is no block device", hint=_HINT)
     (size,) = struct.unpack("Q", fcntl.ioctl(fd, _BLKGETSIZE64, bytes(8)))
+    problem = ""
     try:
         if base:
             sysfs = sysfs_directory(status.st_rdev)
             if any(sysfs.glob("*/partition")):
                 raise DiskChanged(f"{target.device} has gone, other partitions of the disk are there", hint=_HINT)
-            found = _entry_on_disk(target)
+            found, problem = _entry_on_disk(target)
         else:
             sysfs, place = disk_of_partition(status.st_rdev)
             found = (place.start, size)
+            if target.start + target.size > size_of(sysfs):
+                problem = f"it reaches beyond the end of the disk, which has {size_of(sysfs)} bytes"
         identity = disk_identity(sysfs, device_node(sysfs))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ToolFailed) as error:
         raise DiskChanged(f"{target.device} is no partition any more: {error}", hint=_HINT) from error
     if identity != target.identity:
         raise DiskChanged(f"{target.device} is on disk {identity} now, it was {target.identity}", hint=_HINT)
@@ -100,10 +103,17 @@ def _compare(fd: int, base: int, target: Target) -> None:
             f"{target.device} has {found[1]} bytes at {found[0]} now, it had {target.size} at {target.start}",
             hint=_HINT,
         )
+    if problem:
+        raise PartitionOverlaps(f"{target.device}: {problem}", hint=_HINT)
 
 
-def _entry_on_disk(target: Target) -> tuple[int, int]:
-    """Start and size in the table as it is now; this runs in a thread, where a loop of its own may wait for sfdisk."""
+def _entry_on_disk(target: Target) -> tuple[tuple[int, int], str]:
+    """Start and size in the table as it is now, and what is wrong with them.
+
+    This runs in a thread, where a loop of its own may wait for sfdisk.
+    """
     table = asyncio.run(read_table(target.disk_device, target.sector_size))
-    entries = table.entries if table else ()
-    return next(((each.start, each.size) for each in entries if each.number == target.partition), (0, 0))
+    for entry in table.entries:
+        if entry.number == target.partition:
+            return (entry.start, entry.size), table.problem or entry.problem
+    return (0, 0), ""

@@ -1,26 +1,42 @@
-"""Partition tables, as ``sfdisk --json`` reads them."""
+"""Partition tables, as ``sfdisk --json`` reads them, and whether they can be believed."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import os
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from ogagent.disk import blkid
+from ogagent.disk.chain import Chain, read_chain
+from ogagent.disk.layout import Layout, Span, is_extended, own_spans
+from ogagent.disk.text import printable
+from ogagent.disk.whole import whole_disk_problem
 from ogagent.errors import ToolFailed
 from ogagent.model.disk import TableKind
+from ogagent.model.units import KIB
 from ogagent.system import process
 
+_log: Final = logging.getLogger(__name__)
+
 _TIMEOUT_S: Final = 20
+_MOST_OUTPUT: Final = 128 * KIB  # twice what the 128 partitions of a GPT can take
 _KINDS: Final[dict[str, TableKind]] = {"gpt": "gpt", "dos": "msdos"}
+_Found = TypeVar("_Found")
 
 
 class TableEntry(Struct, frozen=True, kw_only=True):
-    """``start`` and ``size`` in bytes; ``type`` a type byte in hexadecimal or a GUID; ``device`` the usual node."""
+    """``start`` and ``size`` in bytes; ``type`` a type byte in hexadecimal or a GUID; ``device`` the usual node.
+
+    ``problem`` says why its bytes are not its own; empty when they are.
+    """
 
     number: int
     device: str
@@ -28,37 +44,64 @@ class TableEntry(Struct, frozen=True, kw_only=True):
     size: int
     type: str
     name: str = ""
+    problem: str = ""
 
 
 class Table(Struct, frozen=True, kw_only=True):
-    kind: TableKind
-    entries: tuple[TableEntry, ...] = ()
-
-
-async def read_table(device: str, sector_size: int) -> Table | None:
-    """The table of a disk, or of a file that is one; None when it has none, or one of another kind.
-
-    Raises OSError when the device cannot be read, ToolMissing, ToolFailed.
+    """``kind`` is None for a disk without a table that is known here; ``problem`` says what it holds instead, or why
+    its partitions must not be used. ``usable`` is what the header of a GPT leaves for partitions.
     """
+
+    kind: TableKind | None
+    entries: tuple[TableEntry, ...] = ()
+    usable: Span = Span(0, 0)
+    problem: str = ""
+
+
+async def read_table(device: str, sector_size: int) -> Table:
+    """The table of a disk, or of a file that is one. Raises OSError when it cannot be read, ToolMissing, ToolFailed."""
     # sfdisk fails on a disk without a table and on a broken disk alike; libblkid tells them apart.
-    kind = await asyncio.to_thread(_table_kind, device, sector_size)
-    if kind not in _KINDS:
-        return None
-    return parse_table(await process.run(["sfdisk", "--json", device], timeout_s=_TIMEOUT_S))
+    kind = await _look(device, lambda fd: blkid.partition_table(fd, sector_size))
+    table = Table(kind=None)
+    if kind in _KINDS:
+        said = await process.run(["sfdisk", "--json", device], timeout_s=_TIMEOUT_S, max_output=_MOST_OUTPUT)
+        table = parse_table(said)
+        if table.kind != _KINDS[kind]:
+            raise ToolFailed(f"sfdisk reads a table of kind {table.kind} where libblkid finds {kind}")
+    return await _look(device, lambda fd: _judged(fd, sector_size, kind, table))
 
 
-def _table_kind(device: str, sector_size: int) -> str:
-    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return blkid.partition_table(fd, sector_size)
-    finally:
-        os.close(fd)
+async def _look(device: str, at: Callable[[int], _Found]) -> _Found:
+    def opened() -> _Found:
+        fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return at(fd)
+        finally:
+            os.close(fd)
+
+    return await asyncio.to_thread(opened)
+
+
+def _judged(fd: int, sector_size: int, kind: str, table: Table) -> Table:
+    problem = whole_disk_problem(fd, sector_size, table=kind, entries=len(table.entries))
+    if table.kind is None:
+        return replace(table, problem=problem)
+    size = os.lseek(fd, 0, os.SEEK_END)
+    extended = [entry for entry in table.entries if is_extended(table.kind, entry.type)]
+    chain = read_chain(fd, extended[0], sector_size) if extended else Chain()  # sfdisk, too, follows the first only
+    own = own_spans(table.kind, size, sector_size, usable=table.usable, links=chain.links)
+    layout = Layout(kind=table.kind, size=size, entries=table.entries, own=own, chain=chain.broken)
+    entries = tuple(replace(entry, problem=layout.problem_of(entry)) for entry in table.entries)
+    return replace(table, entries=entries, problem=problem)
+
+
+_Count = Annotated[int, Meta(ge=0)]
 
 
 class _SfdiskEntry(Struct):
     node: str
-    start: int
-    size: int
+    start: _Count
+    size: _Count
     type: str
     name: str = ""
 
@@ -67,7 +110,9 @@ class _SfdiskTable(Struct):
     label: str
     device: str
     unit: str
-    sectorsize: int
+    sectorsize: _Count
+    firstlba: _Count = 0
+    lastlba: _Count = 0
     partitions: list[_SfdiskEntry] = []
 
 
@@ -78,20 +123,33 @@ class _SfdiskOutput(Struct):
 def parse_table(output: bytes) -> Table:
     """From the output of ``sfdisk --json``. Raises ToolFailed when it is not what sfdisk 2.38 and later print."""
     try:
-        table = msgspec.json.decode(output, type=_SfdiskOutput).partitiontable
-    except msgspec.DecodeError as error:
+        table = msgspec.convert(_json(output), _SfdiskOutput).partitiontable
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise ToolFailed(
             f"the output of sfdisk cannot be read: {error}", hint="sfdisk 2.38 or later is needed"
         ) from None
     kind = _KINDS.get(table.label)
     if kind is None or table.unit != "sectors":
         raise ToolFailed(f"sfdisk describes a table of kind {table.label!r} in {table.unit!r}")
-    return Table(kind=kind, entries=tuple(_entry(table, each) for each in table.partitions))
+    entries = tuple(_entry(table, each) for each in table.partitions)
+    if len({entry.number for entry in entries}) < len(entries):
+        raise ToolFailed(f"sfdisk names a partition of {table.device} twice")
+    usable = Span(table.firstlba * table.sectorsize, (table.lastlba + 1) * table.sectorsize)
+    return Table(kind=kind, entries=entries, usable=usable)
+
+
+def _json(output: bytes) -> Any:
+    """What sfdisk has to remark about a table stands before the JSON, and names stand in it byte by byte, also where
+    these are no UTF-8. Raises ValueError."""
+    remarks, brace, document = output.decode(errors="replace").partition("{")
+    if remarks.strip():
+        _log.info("sfdisk remarks: %s", printable(remarks))
+    return json.loads(brace + document, strict=False)
 
 
 def _entry(table: _SfdiskTable, found: _SfdiskEntry) -> TableEntry:
     # /dev/sda2, /dev/nvme0n1p2, /dev/disk/by-id/wwn-0x5000c500a1b2c3d4-part2
-    number = re.fullmatch(rf"{re.escape(table.device)}(?:p|-part)?([1-9][0-9]*)", found.node)
+    number = re.fullmatch(rf"{re.escape(table.device)}(?:p|-part)?([1-9][0-9]{{0,3}})", found.node)
     if number is None:
         raise ToolFailed(f"sfdisk names a partition of {table.device} {found.node!r}")
     return TableEntry(

@@ -114,6 +114,13 @@ class PartitionInUse(InTheWay):
     number = 3
 
 
+class PartitionOverlaps(InTheWay):
+    """The partition is not its own alone: it shares bytes with something else, or its place cannot be trusted."""
+
+    code = "partition-overlaps"
+    number = 3
+
+
 class TargetIsCache(InTheWay):
     code = "target-is-cache"
     number = 3

@@ -71,7 +71,8 @@ _BODY: Final[Refusals] = (
 _PLAN: Final[Refusals] = (
     *_BODY,
     *(errors.DiskNotFound, errors.PartitionNotFound, errors.DiskBusy, errors.PartitionInUse),
-    *(errors.TargetIsCache, errors.TargetIsSystem, errors.DiskNotPartitioned, errors.TooFewPartitions),
+    *(errors.PartitionOverlaps, errors.TargetIsCache, errors.TargetIsSystem),
+    *(errors.DiskNotPartitioned, errors.TooFewPartitions),
     *(errors.CacheMissing, errors.MethodNotSupported, errors.RepositoryNotAllowed, errors.Stopping),
 )
 _FORESEEN: Final[Refusals] = (

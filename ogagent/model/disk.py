@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 TableKind = Literal["gpt", "msdos"]
+
+OLDER_TABLE: Final = "the kernel still goes by an older table of this disk"
+UNREADABLE: Final = "it cannot be read"
+"""The problem, or how it begins, of a partition that the kernel has elsewhere, and of what could not be read."""
 
 
 class Partition(Struct, frozen=True, kw_only=True):
@@ -16,6 +20,7 @@ class Partition(Struct, frozen=True, kw_only=True):
     ``83``, ``ca``), for GPT four digits (``8300``; ``CA00`` for a Linux partition that is the CACHE; ``0000`` for a
     type that has no code). ``used`` is a percentage, None where it cannot be known. ``mounted`` says what holds the
     partition: a mount point, ``[SWAP]``, or ``[dm-0]``/``[md0]`` for a volume built on it; None when nothing does.
+    ``problem`` says, for people, why nothing may be written to it; empty when all is well.
     """
 
     partition: int
@@ -31,12 +36,14 @@ class Partition(Struct, frozen=True, kw_only=True):
     cache: bool = False
     mounted: str | None = None
     incomplete: bool = False
+    problem: str = ""
 
 
 class Disk(Struct, frozen=True, kw_only=True):
     """One disk, numbered from 1. ``identity`` is what a job binds to: WWN, serial or device path, with the size.
 
-    ``table`` is None for a disk without a partition table that this agent knows.
+    ``table`` is None for a disk without a partition table that this agent knows. ``problem`` says, for people, what
+    else is there, or why the disk cannot be read; without a table and without a problem a disk is empty.
     """
 
     disk: int
@@ -47,6 +54,7 @@ class Disk(Struct, frozen=True, kw_only=True):
     sector_size: int
     table: TableKind | None
     partitions: tuple[Partition, ...] = ()
+    problem: str = ""
 
 
 class Inventory(Struct, frozen=True, kw_only=True):

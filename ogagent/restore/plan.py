@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ogagent.disk.codes import no_place_for_an_image
 from ogagent.errors import (
     CacheMissing,
     DiskChanged,
@@ -16,28 +17,19 @@ from ogagent.errors import (
     MethodNotSupported,
     PartitionInUse,
     PartitionNotFound,
+    PartitionOverlaps,
     RepositoryNotAllowed,
     TargetIsCache,
     TargetIsSystem,
     TooFewPartitions,
 )
-from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.model.repository import Networks, image_url, is_within
 from ogagent.model.request import RestoreRequest
 
 THROUGH_CACHE: Final = "unicast"
 METHODS: Final = (THROUGH_CACHE, "unicast-direct")
-
-_SYSTEM_CODES: Final = {
-    "ef": "an EFI system partition",
-    "ef00": "an EFI system partition",
-    "ef02": "a BIOS boot partition",
-    "c01": "a Microsoft reserved partition",
-    "5": "an extended partition",
-    "f": "an extended partition",
-    "85": "an extended partition",
-}
 
 # field of use by partition code (leading zeros dropped) and by partclone's name of the file system
 _FAMILY_OF_CODE: Final = {
@@ -150,6 +142,12 @@ def _disk(number: int, inventory: Inventory) -> Disk:
 
 
 def _partition(number: int, disk: Disk, inventory: Inventory, rules: Rules) -> Partition:
+    if disk.problem:
+        raise DiskNotPartitioned(
+            f"disk {disk.disk} ({disk.device}): {disk.problem}",
+            field="dsk",
+            hint=f"look at it (lsblk -f {disk.device}; sfdisk -l {disk.device}) before anything is done to it",
+        )
     if disk.table is None:
         raise DiskNotPartitioned(f"disk {disk.disk} ({disk.device}) has no partition table", hint="partition it first")
     needed = 2 if rules.cache_required else 1
@@ -158,7 +156,7 @@ def _partition(number: int, disk: Disk, inventory: Inventory, rules: Rules) -> P
             f"disk {disk.disk} ({disk.device}) has {len(disk.partitions)} partition(s)",
             hint="a deployment needs a partition for the image and one named CACHE"
             if needed > 1
-            else "partition it first",
+            else "make a partition for the image",
         )
     partition = next((part for part in disk.partitions if part.partition == number), None)
     if partition is None:
@@ -167,14 +165,37 @@ def _partition(number: int, disk: Disk, inventory: Inventory, rules: Rules) -> P
     if partition.cache:
         raise TargetIsCache(f"partition {number} of disk {disk.disk} is the CACHE", field="par")
     if rules.cache_required and inventory.cache is None:
-        raise CacheMissing("no partition named CACHE on this machine", hint="make one, or set cache.required = false")
+        raise _cache_missing(inventory)
     return partition
 
 
+def _cache_missing(inventory: Inventory) -> CacheMissing:
+    for disk in inventory.disks:
+        if any((disk.problem, *(part.problem for part in disk.partitions))):
+            return CacheMissing(
+                "no partition named CACHE on what can be read of this machine",
+                hint=f"look at what is wrong with disk {disk.disk} ({disk.device}) before one is made: ogagent disks",
+            )
+    return CacheMissing("no partition named CACHE on this machine", hint="make one, or set cache.required = false")
+
+
 def refuse_precious(disk: Disk, partition: Partition, where: str = "") -> None:
+    """``where`` is what the partition is called; empty: by its numbers.
+
+    Raises PartitionOverlaps, PartitionInUse or TargetIsSystem.
+    """
     where = where or f"partition {partition.partition} of disk {disk.disk} ({partition.device})"
+    told = f"{where}: {partition.problem}"
+    older, unreadable = partition.problem == OLDER_TABLE, partition.problem.startswith(UNREADABLE)
+    if partition.problem and not older and not unreadable:
+        raise PartitionOverlaps(told, field="par", hint="mend the partition table, or choose another partition")
     if partition.mounted:
         raise PartitionInUse(f"{where} is in use: {partition.mounted}", field="par", hint="unmount it first")
-    what = _SYSTEM_CODES.get(partition.code.lower().lstrip("0"))
-    if what:
+    if what := no_place_for_an_image(partition.code):
         raise TargetIsSystem(f"{where} is {what}", field="par")
+    if unreadable:  # so it may be anything
+        raise TargetIsSystem(
+            told, field="par", hint="look at the kernel log (dmesg) and at the disk's health (smartctl)"
+        )
+    if older:
+        raise PartitionOverlaps(told, field="par", hint=f"have it read again (partx -u {disk.device}), or restart")

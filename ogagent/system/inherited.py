@@ -45,7 +45,7 @@ def _open_closed_streams() -> None:
 
 
 def _take_any_text() -> None:
-    """In a locale that lacks a character something else is shown for it, and nothing fails."""
+    """In a locale that lacks a character its number is shown, and nothing fails."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="backslashreplace")

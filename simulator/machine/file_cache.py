@@ -16,6 +16,8 @@ class FileCache:
 
     @asynccontextmanager
     async def mounted(self, partition: Partition) -> AsyncIterator[Path]:
+        if partition.problem:
+            raise CacheError(f"the CACHE ({partition.device}) is not used: {partition.problem}")
         directory = Path(partition.device.replace("#", ".cache"))
         try:
             await asyncio.to_thread(directory.mkdir, exist_ok=True)

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ogagent.disk import content
+from ogagent.disk import blkid, content
 from ogagent.disk.codes import mark_cache, partition_code
 from ogagent.disk.device import BlockDevice
+from ogagent.disk.layout import Layout, Span, is_extended, own_spans, span_of
 from ogagent.disk.machine import Device
 from ogagent.disk.operating_system import operating_system
-from ogagent.errors import DeviceBusy, DiskChanged
-from ogagent.model.disk import Disk, Inventory, Partition, TableKind
+from ogagent.disk.text import printable
+from ogagent.disk.whole import whole_disk_problem
+from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps
+from ogagent.model.disk import UNREADABLE, Disk, Inventory, Partition
 from ogagent.model.plan import Target
 from simulator.faults import Faults, no_faults
 from simulator.machine.faulty_device import FaultyDevice
@@ -24,6 +27,7 @@ from simulator.machine.profile import MachineProfile
 from simulator.machine.table import DiskTable, Row, read_disk
 
 _MODEL: Final = "disk that is a file"
+_BLKID_NAMES: Final = {"gpt": "gpt", "msdos": "dos"}
 
 
 class FileMachine:
@@ -68,11 +72,14 @@ class FileMachine:
             device.close()
 
     async def _read_disk(self, number: int, path: Path) -> Disk:
-        table = await asyncio.to_thread(_read_table, path)
-        kind = table.kind
+        try:
+            table, problem = await asyncio.to_thread(_read_table, path)
+        except OSError as error:
+            table, problem = DiskTable(kind=None, size=0), f"{UNREADABLE}: {error.strerror}"
+        layout = _layout(table)
         partitions = (
-            [await _read_partition(path, kind, row, self._mounts.get((number, row.number))) for row in table.rows]
-            if kind
+            [await _read_partition(path, layout, row, self._mounts.get((number, row.number))) for row in table.rows]
+            if layout
             else []
         )
         return Disk(
@@ -82,8 +89,9 @@ class FileMachine:
             model=self._models[number - 1] if number <= len(self._models) else _MODEL,
             size=table.size,
             sector_size=table.sector_size,
-            table=kind,
+            table=table.kind,
             partitions=tuple(partitions),
+            problem=problem,
         )
 
 
@@ -93,29 +101,45 @@ def _mounts(profile: MachineProfile | None) -> dict[tuple[int, int], str]:
     return {(number, part.number): part.mounted for number, disk in disks for part in disk.partitions if part.mounted}
 
 
-async def _read_partition(path: Path, table: TableKind, row: Row, mounted: str | None) -> Partition:
-    inside = await asyncio.to_thread(_probe, path, row)
+async def _read_partition(path: Path, layout: Layout, row: Row, mounted: str | None) -> Partition:
+    inside = await asyncio.to_thread(_probe, path, layout, row)
     return Partition(
         partition=row.number,
         device=f"{path}#{row.number}",
         start=row.start,
         size=row.size,
-        code=partition_code(table, row.type),
+        code=partition_code(layout.kind, row.type),
         filesystem=inside.filesystem,
         label=inside.label,
-        name=row.name,
+        name=printable(row.name),
         os=await operating_system(str(path), row.start, inside.filesystem),
         used=inside.used,
         mounted=mounted,
+        problem=layout.problem_of(row),
     )
 
 
-def _read_table(path: Path) -> DiskTable:
+def _read_table(path: Path) -> tuple[DiskTable, str]:
+    """With the problem of the disk as a whole."""
     with path.open("rb") as file:
-        return read_disk(file.fileno())
+        fd = file.fileno()
+        table = read_disk(fd)
+        seen = _BLKID_NAMES[table.kind] if table.kind else blkid.partition_table(fd, table.sector_size)
+        return table, whole_disk_problem(fd, table.sector_size, table=seen, entries=len(table.rows))
 
 
-def _probe(path: Path, row: Row) -> content.Content:
+def _layout(table: DiskTable) -> Layout | None:
+    """None for a disk without a table."""
+    if table.kind is None:
+        return None
+    usable = Span(*table.usable)
+    own = own_spans(table.kind, table.size, table.sector_size, usable=usable, links=table.links)
+    return Layout(kind=table.kind, size=table.size, entries=table.rows, own=own, chain=table.broken)
+
+
+def _probe(path: Path, layout: Layout, row: Row) -> content.Content:
+    if is_extended(layout.kind, row.type) or not Span(0, layout.size).holds(span_of(row)):
+        return content.Content()
     with path.open("rb") as file:
         return content.probe(file.fileno(), row.start, row.size)
 
@@ -135,6 +159,9 @@ def _compare(fd: int, path: Path, target: Target) -> None:
     identity = _identity(path, os.fstat(fd).st_size)
     if identity != target.identity:
         raise DiskChanged(f"{path} is disk {identity} now, it was {target.identity}")
-    row = read_disk(fd).row(target.partition)
-    if row is None or (row.start, row.size) != (target.start, target.size):
+    table = read_disk(fd)
+    layout, row = _layout(table), table.row(target.partition)
+    if layout is None or row is None or (row.start, row.size) != (target.start, target.size):
         raise DiskChanged(f"{path}: partition {target.partition} is not where it was")
+    if problem := layout.problem_of(row):
+        raise PartitionOverlaps(f"{target.device}: {problem}")

@@ -25,6 +25,7 @@ _ENTRY: Final = struct.Struct("<16s16sQQQ72s")
 _ENTRIES: Final = 128
 _MOST_ENTRIES: Final = 1024
 _PROTECTIVE: Final = struct.Struct("<B3sB3sII")
+_PROTECTING: Final = 0xEE
 _UNUSED: Final = bytes(16)
 
 
@@ -40,8 +41,11 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Table(Struct, frozen=True, kw_only=True):
+    """``usable`` is what the header leaves for partitions: first byte, and the first one after."""
+
     sector_size: int
     entries: tuple[Entry, ...]
+    usable: tuple[int, int]
 
 
 def write_table(file: BinaryIO, size: int, entries: Sequence[Entry], *, sector_size: int = 512) -> None:
@@ -60,26 +64,37 @@ def write_table(file: BinaryIO, size: int, entries: Sequence[Entry], *, sector_s
 
 
 def read_table(fd: int) -> Table | None:
-    """The primary table, or the backup at the end of the disk when the primary is damaged; None without either."""
+    """The primary table, or the backup at the end of the disk when the primary is damaged; None without either, and
+    without the MBR that says that there is one."""
+    if not _is_protected(fd):
+        return None
     size = os.fstat(fd).st_size
     for sector_size in _SECTOR_SIZES:
         for offset in (sector_size, size // sector_size * sector_size - sector_size):
-            entries = _read_copy(fd, offset, sector_size)
-            if entries is not None:
-                return Table(sector_size=sector_size, entries=entries)
+            table = _read_copy(fd, size, offset, sector_size)
+            if table is not None:
+                return table
     return None
+
+
+def _is_protected(fd: int) -> bool:
+    sector = os.pread(fd, _SECTOR_SIZES[0], 0)
+    if sector[510:] != b"\x55\xaa":
+        return False
+    return any(row[2] == _PROTECTING for row in _PROTECTIVE.iter_unpack(sector[446:510]))
 
 
 def _packed(entry: Entry, sector_size: int) -> bytes:
     first, count = entry.start // sector_size, entry.size // sector_size
     unique = uuid.UUID(entry.unique) if entry.unique else uuid.uuid4()
     kind = uuid.UUID(entry.type)
-    return _ENTRY.pack(kind.bytes_le, unique.bytes_le, first, first + count - 1, 0, entry.name.encode("utf-16-le"))
+    name = entry.name.encode("utf-16-le", "surrogatepass")  # half of a pair is a name, too
+    return _ENTRY.pack(kind.bytes_le, unique.bytes_le, first, first + count - 1, 0, name)
 
 
 def _protective_mbr(sectors: int) -> bytes:
     """One partition of type 0xEE over the whole disk, for programs that know no GPT."""
-    partition = _PROTECTIVE.pack(0, b"\x00\x02\x00", 0xEE, b"\xff\xff\xff", 1, min(sectors - 1, 0xFFFFFFFF))
+    partition = _PROTECTIVE.pack(0, b"\x00\x02\x00", _PROTECTING, b"\xff\xff\xff", 1, min(sectors - 1, 0xFFFFFFFF))
     return bytes(446) + partition + bytes(48) + b"\x55\xaa"
 
 
@@ -90,19 +105,23 @@ def _header(fields: tuple[int, int, int, int, bytes, int, int, int], array_crc: 
     return _HEADER.pack(*start, zlib.crc32(unsigned), 0, *fields, array_crc)
 
 
-def _read_copy(fd: int, offset: int, sector_size: int) -> tuple[Entry, ...] | None:
+def _read_copy(fd: int, size: int, offset: int, sector_size: int) -> Table | None:
     header = os.pread(fd, _HEADER.size, max(offset, 0))
     if len(header) < _HEADER.size:
         return None
-    signature, _, header_size, crc, _, _, _, _, _, _, array_at, count, entry_size, array_crc = _HEADER.unpack(header)
+    fields = _HEADER.unpack(header)
+    signature, _, header_size, crc, _, here, _, first, last, _, array_at, count, entry_size, array_crc = fields
     if (signature, header_size, entry_size) != (_SIGNATURE, _HEADER.size, _ENTRY.size) or count > _MOST_ENTRIES:
+        return None
+    if here * sector_size != offset or not first <= last < size // sector_size:  # made for another disk
         return None
     array = os.pread(fd, count * entry_size, array_at * sector_size)
     unsigned = header[:16] + bytes(4) + header[20:]
     if zlib.crc32(unsigned) != crc or zlib.crc32(array) != array_crc:
         return None
-    fields = enumerate(_ENTRY.iter_unpack(array), start=1)
-    return tuple(_unpacked(number, entry, sector_size) for number, entry in fields if entry[0] != _UNUSED)
+    rows = enumerate(_ENTRY.iter_unpack(array), start=1)
+    entries = tuple(_unpacked(number, entry, sector_size) for number, entry in rows if entry[0] != _UNUSED)
+    return Table(sector_size=sector_size, entries=entries, usable=(first * sector_size, (last + 1) * sector_size))
 
 
 def _unpacked(number: int, fields: tuple[bytes, bytes, int, int, int, bytes], sector_size: int) -> Entry:
@@ -110,7 +129,7 @@ def _unpacked(number: int, fields: tuple[bytes, bytes, int, int, int, bytes], se
     return Entry(
         number=number,
         start=first * sector_size,
-        size=(last - first + 1) * sector_size,
+        size=max(last - first + 1, 0) * sector_size,
         type=str(uuid.UUID(bytes_le=kind)).upper(),
         unique=str(uuid.UUID(bytes_le=unique)).upper(),
         name=name.decode("utf-16-le", errors="replace").partition("\0")[0],

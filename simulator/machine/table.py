@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from simulator.machine import gpt
-from simulator.machine.mbr import read_mbr
+from simulator.machine.mbr import read_chain, read_mbr
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -22,12 +22,18 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class DiskTable(Struct, frozen=True, kw_only=True):
-    """``size`` is that of the disk. ``kind`` is None for a disk without a table; ``sector_size`` is a guess then."""
+    """``size`` is that of the disk. ``kind`` is None for a disk without a table; ``sector_size`` is a guess then.
+
+    ``usable`` is what a GPT leaves for partitions, ``links`` and ``broken`` belong to the chain of logical ones.
+    """
 
     kind: Literal["gpt", "msdos"] | None
     size: int
     sector_size: int = 512
     rows: tuple[Row, ...] = ()
+    usable: tuple[int, int] = (0, 0)
+    links: tuple[int, ...] = ()
+    broken: Literal["", "circle", "unsigned", "outside", "crowded"] = ""
 
     def row(self, number: int) -> Row | None:
         return next((row for row in self.rows if row.number == number), None)
@@ -40,10 +46,12 @@ def read_disk(fd: int) -> DiskTable:
             Row(number=each.number, start=each.start, size=each.size, type=each.type, name=each.name)
             for each in table.entries
         )
-        return DiskTable(kind="gpt", size=size, sector_size=table.sector_size, rows=rows)
-    if (entries := read_mbr(fd)) is not None:
+        return DiskTable(kind="gpt", size=size, sector_size=table.sector_size, rows=rows, usable=table.usable)
+    if (primaries := read_mbr(fd)) is not None:
+        chain = read_chain(fd, primaries)
         rows = tuple(
-            Row(number=each.number, start=each.start, size=each.size, type=f"{each.type:x}") for each in entries
+            Row(number=each.number, start=each.start, size=each.size, type=f"{each.type:x}")
+            for each in (*primaries, *chain.entries)
         )
-        return DiskTable(kind="msdos", size=size, rows=rows)
+        return DiskTable(kind="msdos", size=size, rows=rows, links=chain.links, broken=chain.broken)
     return DiskTable(kind=None, size=size)

@@ -37,6 +37,7 @@ class PartitionView(Struct, frozen=True, kw_only=True):
     cache: bool = False
     mounted: str | None = None
     incomplete: bool = False
+    problem: str = ""
 
 
 class DiskView(Struct, frozen=True, kw_only=True):
@@ -48,6 +49,7 @@ class DiskView(Struct, frozen=True, kw_only=True):
     sector_size: int = 512
     table: str | None = None
     partitions: tuple[PartitionView, ...] = ()
+    problem: str = ""
 
 
 class InventoryView(Struct, frozen=True, kw_only=True):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ogagent.disk.codes import is_extended, mark_cache, partition_code
+from ogagent.disk.codes import mark_cache, no_place_for_an_image, partition_code
+from ogagent.disk.layout import is_extended
 from ogagent.model.disk import Disk, Partition, TableKind
 
 LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 
 
-def part(number: int, code: str = "8300", *, label: str = "", name: str = "") -> Partition:
-    device = f"/dev/sda{number}"
-    return Partition(
-        partition=number, device=device, start=number << 20, size=1 << 20, code=code, label=label, name=name
-    )
+def part(number: int, code: str = "8300", *, label: str = "", name: str = "", **members: Any) -> Partition:
+    place = {"start": number << 20, "size": 1 << 20} | members
+    return Partition(partition=number, device=f"/dev/sda{number}", code=code, label=label, name=name, **place)
 
 
 def disk(number: int, table: TableKind, *parts: Partition) -> Disk:
@@ -56,6 +57,9 @@ def test_msdos_code_is_the_type(found: str, code: str) -> None:
         ("21686148-6449-6E6F-744E-656564454649", "EF02"),
         ("48465300-0000-11AA-AA11-00306543ECAC", "AF00"),
         ("516E7CB4-6ECF-11D6-8FF8-00022D09712B", "A500"),
+        ("AF9B60A0-1431-4F62-BC68-3311714A69AD", "4200"),
+        ("5808C8AA-7E8F-42E0-85D2-E1E90434CFB3", "4201"),
+        ("9E1A2D38-C612-4316-AA26-8B49521E5A8B", "4100"),
         ("00000000-0000-0000-0000-000000000001", "0000"),
         ("83", "0000"),
     ],
@@ -104,3 +108,79 @@ def test_code_ca00_is_for_linux_on_gpt_only() -> None:
 
 def test_a_name_means_nothing_on_msdos_and_a_type_nothing_on_gpt() -> None:
     assert caches(disk(1, "msdos", part(1, "83", name="CACHE")), disk(2, "gpt", part(1, "ca"))) == []
+
+
+# --- no place for an image ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("guid", "what"),
+    [
+        ("C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "an EFI system partition"),
+        ("21686148-6449-6E6F-744E-656564454649", "a BIOS boot partition"),
+        ("E3C9E316-0B5C-4DB8-817D-F92DF00215AE", "a Microsoft reserved partition"),
+        ("AF9B60A0-1431-4F62-BC68-3311714A69AD", "part of a dynamic disk of Windows"),
+        ("5808C8AA-7E8F-42E0-85D2-E1E90434CFB3", "part of a dynamic disk of Windows"),
+        ("E75CAF8F-F680-4CEE-AFA3-B001E56EFC2D", "part of a storage pool of Windows"),
+        ("D3BFE2DE-3DAF-11DF-BA40-E3A556D89593", "a hibernation partition"),
+        ("9E1A2D38-C612-4316-AA26-8B49521E5A8B", "a PReP boot partition"),
+        ("426F6F74-0000-11AA-AA11-00306543ECAC", "an Apple boot partition"),
+        ("53746F72-6167-11AA-AA11-00306543ECAC", "part of an Apple volume of several disks"),
+        ("024DEE41-33E7-11D3-9D69-0008C781F39F", "what protects another partition table"),
+        ("F4019732-066E-4E12-8273-346C5641494F", "a partition of the PC's maker"),
+    ],
+)
+def test_gpt_types_that_are_no_place_for_an_image(guid: str, what: str) -> None:
+    assert no_place_for_an_image(partition_code("gpt", guid.lower())) == what
+
+
+@pytest.mark.parametrize(
+    ("found", "what"),
+    [
+        ("5", "an extended partition"),
+        ("F", "an extended partition"),
+        ("1f", "a hidden extended partition"),
+        ("42", "part of a dynamic disk of Windows"),
+        ("ee", "what protects another partition table"),
+        ("ef", "an EFI system partition"),
+        ("41", "a PReP boot partition"),
+        ("84", "a hibernation partition"),
+        ("a", "a boot manager's partition"),
+    ],
+)
+def test_msdos_types_that_are_no_place_for_an_image(found: str, what: str) -> None:
+    assert no_place_for_an_image(partition_code("msdos", found)) == what
+
+
+@pytest.mark.parametrize(
+    "code", ["8300", "0700", "2700", "8200", "AF00", "A500", "CA00", "0000", "83", "7", "c", "27", "82", "a5", "ca", ""]
+)
+def test_what_holds_a_system_or_data_is_a_place_for_an_image(code: str) -> None:
+    assert no_place_for_an_image(code) == ""
+
+
+# --- what shares bytes with the CACHE -----------------------------------------------------------------------------
+
+
+def told(*disks: Disk) -> dict[tuple[int, int], str]:
+    return {(each.disk, p.partition): p.problem for each in mark_cache(disks) for p in each.partitions if p.problem}
+
+
+def test_what_shares_bytes_with_the_cache_says_so_whatever_else_is_wrong() -> None:
+    cache = part(4, name="CACHE", start=40 << 20, size=10 << 20, problem="it shares bytes with partition 2")
+    into = part(2, start=45 << 20, size=99 << 20, problem="it reaches beyond the end of the disk")
+    by_a_byte = part(3, start=1, size=40 << 20, problem="it shares bytes with partition 1")
+    assert told(disk(1, "gpt", part(1, start=30 << 20, size=10 << 20), into, by_a_byte, cache)) == {
+        (1, 2): "it shares bytes with partition 4, the CACHE",
+        (1, 3): "it shares bytes with partition 4, the CACHE",
+        (1, 4): "it shares bytes with partition 2",
+    }
+
+
+def test_the_same_place_on_another_disk_is_another_place() -> None:
+    assert told(disk(1, "gpt", part(4, name="CACHE")), disk(2, "gpt", part(4))) == {}
+
+
+def test_the_extended_partition_around_the_cache_shares_its_bytes_with_it() -> None:
+    extended = part(2, "5", start=1 << 20, size=99 << 20)
+    assert told(disk(1, "msdos", extended, part(5, "ca", start=10 << 20))) == {}

@@ -10,7 +10,7 @@ import pytest
 
 from ogagent.disk.inventory import read_disk
 from ogagent.disk.kernel import KernelDisk, KernelPartition
-from ogagent.model.disk import Disk
+from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk
 
 MIB = 1 << 20
 SCRIPT = "label: gpt\n1: start=1M, size=16M, type=uefi\n2: size=32M, type=linux, name=system\n5: size=8M, type=linux\n"
@@ -54,12 +54,13 @@ async def test_partitions_that_the_kernel_does_not_know(disk: Path, tool: Callab
 
 async def test_disk_without_a_table(sparse: Callable[[int], Path]) -> None:
     found = await read_disk(1, kernel(sparse(MIB), MIB))
-    assert (found.table, found.partitions, found.size) == (None, (), MIB)
+    assert (found.table, found.partitions, found.size, found.problem) == (None, (), MIB, "")
 
 
 async def test_disk_that_cannot_be_read_is_still_listed(caplog: pytest.LogCaptureFixture) -> None:
     found = await read_disk(2, kernel("/dev/ogagent-no-such", MIB))
     assert (found.disk, found.size, found.table, found.partitions) == (2, MIB, None, ())
+    assert found.problem == f"{UNREADABLE}: No such file or directory"
     assert "the partition table of /dev/ogagent-no-such cannot be read" in caplog.text
 
 
@@ -67,7 +68,10 @@ async def test_partition_that_cannot_be_read_is_still_listed(disk: Path, caplog:
     parts = {1: known(MIB, 16 * MIB)}
     found = await read_disk(1, kernel(disk, 64 * MIB, partitions=parts))
     assert [(part.partition, part.filesystem) for part in found.partitions] == [(1, ""), (2, ""), (5, "")]
-    assert "/dev/ogagent-no-such cannot be read at 0" in caplog.text
+    assert "/dev/ogagent-no-such at 0 cannot be read" in caplog.text
+    first, *others = found.partitions
+    assert first.problem == f"{UNREADABLE}: No such file or directory"
+    assert {part.problem for part in others} == {OLDER_TABLE}  # the kernel knows no other than the first
 
 
 @pytest.mark.parametrize(
@@ -86,6 +90,21 @@ async def test_what_holds_the_bytes_of_a_partition_holds_it(
     assert mounted(await read_disk(1, kernel(disk, 64 * MIB, partitions=parts))) == expected
 
 
+async def test_a_kernel_that_goes_by_an_older_table(disk: Path) -> None:
+    parts = {1: known(MIB, 16 * MIB), 2: known(18 * MIB, 31 * MIB)}
+    found = await read_disk(1, kernel(disk, 64 * MIB, partitions=parts))
+    assert [part.problem for part in found.partitions] == [
+        f"{UNREADABLE}: No such file or directory",
+        OLDER_TABLE,
+        OLDER_TABLE,
+    ]
+
+
+async def test_a_kernel_that_has_read_no_table_is_no_problem(disk: Path) -> None:
+    found = await read_disk(1, kernel(disk, 64 * MIB))
+    assert [part.problem for part in found.partitions] == ["", "", ""]
+
+
 async def test_what_holds_the_disk_holds_each_partition(disk: Path) -> None:
     found = await read_disk(1, kernel(disk, 64 * MIB, holder="[md0]"))
     assert mounted(found) == {1: "[md0]", 2: "[md0]", 5: "[md0]"}
@@ -99,6 +118,7 @@ async def test_extended_partition_is_held_by_what_holds_a_logical_one(
     parts = {1: known(MIB, 1024), 5: known(2 * MIB, 8 * MIB, "/home")}
     found = await read_disk(1, kernel(path, 64 * MIB, partitions=parts))
     assert mounted(found) == {1: "/home", 5: "/home"}
+    assert not found.partitions[0].problem  # two sectors of it are all that the kernel shows
 
 
 async def test_strange_names_are_fit_to_be_shown(tool: Callable[..., str], sparse: Callable[[int], Path]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ogagent.disk.kernel import describe_disk, find_disks, is_disk
+from ogagent.disk.kernel import describe_disk, find_disks, is_disk, known_disk
+from ogagent.model.disk import UNREADABLE
 
 
 def device(root: Path, name: str, **files: str) -> Path:
@@ -105,3 +106,66 @@ def test_disk_that_counts_anyway_is_not_counted_twice() -> None:
 def test_what_is_no_disk_is_not_included(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert find_disks([str(tmp_path), "/no/such"], []) == find_disks([], [])
     assert "/no/such is no disk" in caplog.text
+
+
+# --- sysfs that does not say what it must -------------------------------------------------------------------------
+
+SDA = {"dev": "8:0", "size": "4096", "queue__logical_block_size": "512"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": ""},
+        {"size": "many"},
+        {"size": "9" * 5000},
+        {"dev": "8"},
+        {"dev": "a:b"},
+        {"dev": f"{1 << 80}:0"},
+        {"queue__logical_block_size": "0"},
+        {"queue__logical_block_size": "-512"},
+        {"queue__logical_block_size": "half"},
+    ],
+    ids=str,
+)
+def test_a_disk_of_which_nothing_is_known_is_still_counted(tmp_path: Path, wrong: dict[str, str]) -> None:
+    disk = known_disk(device(tmp_path, "sda", **SDA | wrong), {})
+    assert disk is not None
+    assert (disk.device, disk.size, disk.partitions) == ("/dev/sda", 0, {})
+    assert disk.problem.startswith(UNREADABLE)
+
+
+def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
+    first, second = (device(tmp_path, name, **SDA) for name in ("sda", "sdb"))
+    (first / "size").unlink()
+    (second / "size").write_bytes(b"\xff\xfe")
+    assert [disk is not None and bool(disk.problem) for disk in (known_disk(first, {}), known_disk(second, {}))] == [
+        True,
+        True,
+    ]
+
+
+def test_a_disk_that_has_gone_is_none(tmp_path: Path) -> None:
+    assert known_disk(tmp_path / "sda", {}) is None
+
+
+@pytest.mark.parametrize("wrong", ["start", "size", "dev", "partition"])
+def test_a_partition_that_cannot_be_described_is_left_out(tmp_path: Path, wrong: str) -> None:
+    parts = {
+        f"sda{number}__{name}": value
+        for number in (1, 2)
+        for name, value in {"partition": str(number), "start": "8", "size": "8", "dev": f"8:{number}"}.items()
+    }
+    sysfs = device(tmp_path, "sda", **SDA | parts)
+    (sysfs / "sda1" / wrong).write_bytes(b"\xff")
+    disk = known_disk(sysfs, {})
+    assert disk is not None
+    assert (list(disk.partitions), disk.problem) == ([2], "")
+
+
+def test_a_model_of_any_bytes(tmp_path: Path) -> None:
+    sysfs = device(tmp_path, "sda", **SDA, device__model="x")
+    (sysfs / "device/model").write_bytes(b"\x1b[2J\xff\x00" + b"y" * 5000)
+    model = describe_disk(sysfs, {}).model
+    assert model.isprintable()
+    assert len(model) <= 128

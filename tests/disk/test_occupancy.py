@@ -42,6 +42,16 @@ def test_mountinfo() -> None:
     assert len(mounts) == 7
 
 
+@pytest.mark.parametrize("odd", ["\x0c", "\x0b", "\x1c", "\x85", "\u2028", "\udcff"])
+def test_what_ends_a_line_for_others_ends_none_here(odd: str) -> None:
+    """The kernel escapes blank, tab, newline and backslash, and nothing else."""
+    mounts = parse_mountinfo(
+        f"61 27 8:2 / /media/a{odd}b rw - ext4 /dev/sda2 rw\n62 27 8:3 / /b rw - ext4 /dev/sda3 rw\n"
+    )
+    assert [(mount.device, mount.mount_point) for mount in mounts] == [("8:2", f"/media/a{odd}b"), ("8:3", "/b")]
+    assert parse_swaps(f"Filename\n/a{odd}b file 1 0 -2\n/dev/sda3 partition 1 0 -2\n") == [f"/a{odd}b", "/dev/sda3"]
+
+
 def test_mount_points_are_unescaped() -> None:
     assert "/media/Mis imágenes\\x" in {mount.mount_point for mount in parse_mountinfo(MOUNTINFO)}
 

@@ -42,7 +42,8 @@ CACHE: Final = Partition(partition=4, device="cache", start=0, size=0, code="CA0
 WELL: Final = 0
 CANCELLED: Final = -1
 _NEIGHBOURS: Final = random.Random(3).randbytes(MIB)
-_LOOPBACK: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=0)
+EDGE: Final = MIB
+LOOPBACK: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=0)
 _WAIT_S: Final = 20
 _AT_ONCE: Final = 8
 
@@ -190,7 +191,7 @@ class Bench:
     @property
     def policy(self) -> SourcePolicy:
         return SourcePolicy(
-            tls=_LOOPBACK.tls,
+            tls=LOOPBACK.tls,
             networks=None,
             stall_timeout_s=self.cell.stall_s,
             retry_for_s=self.cell.retry_s,

@@ -22,7 +22,10 @@ CONTRACT = {
     405: {"method-not-allowed"},
     413: {"body-too-large"},
     415: {"not-json"},
-    409: {"disk-busy", "partition-in-use", "target-is-cache", "target-is-system", "job-finished"},
+    409: {
+        *("disk-busy", "partition-in-use", "partition-overlaps", "target-is-cache", "target-is-system"),
+        "job-finished",
+    },
     422: {
         *("disk-not-partitioned", "too-few-partitions", "cache-missing"),
         *("method-not-supported", "repository-not-allowed"),

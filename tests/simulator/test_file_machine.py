@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from ogagent.errors import DeviceBusy, DiskChanged, WriteFailed
-from ogagent.model.disk import Disk
+from ogagent.errors import CacheError, DeviceBusy, DiskChanged, PartitionOverlaps, WriteFailed
+from ogagent.model.disk import UNREADABLE, Disk
 from ogagent.model.plan import Target
 from simulator.machine.classroom import CACHE, DISK_SIZE, SYSTEM, make_disk
+from simulator.machine.file_cache import FileCache
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import Entry, write_table
 from simulator.proof import digest_of_neighbours
@@ -84,7 +86,7 @@ async def test_disks_are_numbered_as_they_are_given(disk: Path, tmp_path: Path) 
     blank = tmp_path / "blank"
     blank.write_bytes(bytes(MIB))
     first, second = (await FileMachine([blank, disk]).inventory()).disks
-    assert (first.disk, first.table, first.partitions) == (1, None, ())
+    assert (first.disk, first.table, first.partitions, first.problem) == (1, None, (), "")
     assert (second.disk, second.device) == (2, str(disk))
 
 
@@ -141,3 +143,32 @@ async def test_a_disk_that_is_gone(disk: Path) -> None:
     remove(disk)
     with pytest.raises(DiskChanged), FileMachine([disk]).open_target(target):
         pass
+
+
+async def test_a_disk_that_is_no_file_is_still_listed(disk: Path, tmp_path: Path) -> None:
+    first, second = (await FileMachine([tmp_path / "none", disk]).inventory()).disks
+    assert (first.disk, first.size, first.table) == (1, 0, None)
+    assert first.problem == f"{UNREADABLE}: No such file or directory"
+    assert (second.disk, second.problem, len(second.partitions)) == (2, "", 4)
+
+
+async def test_a_partition_that_shares_bytes_with_another_is_shown_and_not_opened(disk: Path) -> None:
+    target = await system_of(disk)
+    beside = Entry(number=7, start=SYSTEM.start + SYSTEM.size - 512, size=4096, type=SYSTEM.type, name="CACHE")
+    with disk.open("r+b") as file:
+        write_table(file, DISK_SIZE, (SYSTEM, beside))
+    assert [(part.partition, part.problem) for part in (await only_disk(disk)).partitions] == [
+        (2, "it shares bytes with partition 7, the CACHE"),
+        (7, "it shares bytes with partition 2"),
+    ]
+    before = digest(disk)
+    with pytest.raises(PartitionOverlaps), FileMachine([disk]).open_target(target):
+        pass
+    assert digest(disk) == before
+
+
+async def test_a_cache_with_a_problem_is_not_used(disk: Path) -> None:
+    cache = replace((await only_disk(disk)).partitions[3], problem="it shares bytes with partition 2")
+    with pytest.raises(CacheError, match="shares bytes"):
+        async with FileCache().mounted(cache):
+            pass

@@ -112,7 +112,38 @@ def test_the_backup_serves_when_the_primary_is_damaged(tmp_path: Path, sector_si
     assert (table.sector_size, essence(table.entries)) == (sector_size, essence(ENTRIES))
 
 
-@pytest.mark.parametrize("size", [0, 100, 512, 5000, MIB])
+@SECTOR_SIZES
+def test_a_table_that_nobody_else_reads_is_none(tmp_path: Path, sector_size: int) -> None:
+    """Without its MBR, or on a disk that was cut."""
+    disk = make(tmp_path / "disk", sector_size)
+    os.truncate(disk, SIZE - MIB)
+    assert read(disk) is None
+    unprotected = make(tmp_path / "unprotected", sector_size)
+    with unprotected.open("r+b") as file:
+        file.write(bytes(512))
+    assert read(unprotected) is None
+
+
+@SECTOR_SIZES
+def test_what_the_header_leaves_for_partitions(tmp_path: Path, sector_size: int) -> None:
+    with as_seen_by_sfdisk(make(tmp_path / "disk", sector_size), sector_size) as disk:
+        told = json.loads(tool("sfdisk", "--json", disk))["partitiontable"]
+    table = read(tmp_path / "disk")
+    assert table is not None
+    assert table.usable == (told["firstlba"] * sector_size, (told["lastlba"] + 1) * sector_size)
+
+
+def test_half_a_surrogate_pair_is_a_name_too(tmp_path: Path) -> None:
+    with (tmp_path / "disk").open("w+b") as file:
+        file.truncate(SIZE)
+        odd = Entry(number=1, start=MIB, size=MIB, type=LINUX_FILESYSTEM, name="a\ud800b")
+        write_table(file, SIZE, (odd,))
+        table = read_table(file.fileno())
+    assert table is not None
+    assert table.entries[0].name == "a\N{REPLACEMENT CHARACTER}b"
+
+
+@pytest.mark.parametrize("size", [0, 100, 450, 512, 5000, MIB])
 def test_a_disk_without_a_table(tmp_path: Path, size: int) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(b"\xe5" * size)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
-from simulator.machine.mbr import MbrEntry, read_mbr, write_mbr
+from simulator.machine.mbr import Chain, MbrEntry, read_chain, read_mbr, write_link, write_mbr
 from simulator.machine.table import read_disk
 from simulator.tree import MIB
 
@@ -52,6 +52,56 @@ def test_sfdisk_reads_the_same(disk: Path) -> None:
     assert table["label"] == "dos"
     found = [(int(row["start"]) * 512, int(row["size"]) * 512, row["type"]) for row in table["partitions"]]
     assert found == [(entry.start, entry.size, f"{entry.type:x}") for entry in ENTRIES]
+
+
+EXTENDED = MbrEntry(number=2, start=10 * MIB, size=50 * MIB, type=0x05)
+LOGICAL = (
+    MbrEntry(number=5, start=11 * MIB, size=8 * MIB, type=0x83),
+    MbrEntry(number=6, start=21 * MIB, size=8 * MIB, type=0xCA),
+)
+
+
+def chained(path: Path, onward: int | None = None, *, signed: bool = True) -> Chain:
+    """Two links; where the second one leads, and whether it has its signature."""
+    with path.open("r+b") as file:
+        write_mbr(file, (ENTRIES[0], EXTENDED))
+        write_link(file, 10 * MIB, EXTENDED, LOGICAL[0], 20 * MIB)
+        write_link(file, 20 * MIB, EXTENDED, LOGICAL[1], onward, signed=signed)
+        file.flush()
+        return read_chain(file.fileno(), read_mbr(file.fileno()) or ())
+
+
+def test_a_chain_that_is_written_is_read(disk: Path) -> None:
+    links = (10 * MIB, 20 * MIB)
+    assert chained(disk) == Chain(entries=LOGICAL, links=links)
+    assert chained(disk, 10 * MIB) == Chain(entries=LOGICAL, links=links, broken="circle")
+    assert chained(disk, 61 * MIB) == Chain(entries=LOGICAL, links=links, broken="outside")
+    assert chained(disk, signed=False) == Chain(entries=LOGICAL[:1], links=links[:1], broken="unsigned")
+
+
+def test_a_table_without_an_extended_partition_has_no_chain(disk: Path) -> None:
+    with disk.open("rb") as file:
+        assert read_chain(file.fileno(), ENTRIES) == Chain()
+
+
+def test_sfdisk_reads_the_same_chain(disk: Path) -> None:
+    sfdisk = shutil.which("sfdisk", path="/usr/sbin:/sbin:/usr/bin")
+    if sfdisk is None:
+        pytest.skip("sfdisk is not installed")
+    chained(disk)
+    said = subprocess.run([sfdisk, "--json", disk], capture_output=True, check=True)
+    found = [
+        (row["node"].removeprefix(str(disk)), int(row["start"]) * 512, int(row["size"]) * 512, row["type"])
+        for row in json.loads(said.stdout)["partitiontable"]["partitions"]
+    ]
+    wanted = (ENTRIES[0], EXTENDED, *LOGICAL)
+    assert found == [(str(entry.number), entry.start, entry.size, f"{entry.type:x}") for entry in wanted]
+
+
+def test_the_rest_of_a_boot_sector_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "disk").write_bytes(b"\x42" * 510 + b"\x55\xaa")
+    with (tmp_path / "disk").open("rb") as file:
+        assert read_mbr(file.fileno()) is None
 
 
 @pytest.mark.parametrize("what", ["empty", "short", "gpt"])

@@ -57,8 +57,10 @@ def _likely(
 ) -> tuple[int, int] | None:
     if clients and desk.hands and desk.hands.has(clients[0]):
         return desk.hands.target(clients[0])
-    linux = (place for place, parts in sorted(found.items()) if parts[0].code.upper() in {"83", "8300"})
-    return next(linux, None)
+    for place, parts in sorted(found.items()):
+        if parts[0].code.upper() in {"83", "8300"} and not parts[0].problem:
+            return place
+    return None
 
 
 def _words(part: PartitionView) -> str:

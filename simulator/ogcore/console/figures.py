@@ -56,7 +56,7 @@ def clock(text: str | None) -> str:
 
 def segments(disk: DiskView) -> list[Segment]:
     pieces = list(_pieces(disk))
-    widths = [max(length / disk.size * _FULL, _LEAST if part else 0.0) for length, part in pieces]
+    widths = [max(length / max(disk.size, 1) * _FULL, _LEAST if part else 0.0) for length, part in pieces]
     scale = _FULL / sum(widths) if pieces else 1.0
     drawn, x = [], 0.0
     for (_, part), width in zip(pieces, widths, strict=True):

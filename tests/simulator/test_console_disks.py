@@ -1,0 +1,67 @@
+"""A client's page, with disks that are not as they should be."""
+
+from __future__ import annotations
+
+import ssl
+
+import msgspec
+import pytest
+from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpClient, AiohttpServer
+
+from simulator.ogcore.console import figures
+from simulator.ogcore.console.app import console_app
+from simulator.ogcore.views import ClientView, DiskView, InventoryView, PartitionView, TraceList
+
+MIB = 1 << 20
+INTO = "it shares bytes with partition 4, the CACHE"
+WHOLE = "it holds encrypted data (crypto_LUKS) on the whole disk, and no partitions"
+PARTS = (
+    PartitionView(partition=1, start=MIB, size=40 * MIB, problem=INTO),
+    PartitionView(partition=3, start=90 * MIB, size=1 << 60),
+    PartitionView(partition=4, start=30 * MIB, size=20 * MIB, cache=True, problem="it shares bytes with partition 1"),
+)
+DISKS = (
+    DiskView(disk=1, size=100 * MIB, table="msdos", partitions=PARTS),
+    DiskView(disk=2, size=100 * MIB, problem=WHOLE),
+    DiskView(disk=3, size=0, problem="it cannot be read: <Input/output error>"),
+)
+CLIENT = ClientView(name="pc1", mac="", ip="127.0.0.1", port=8000, centre="Demo", room="Aula", state="og-live")
+
+
+async def page_of(aiohttp_server: AiohttpServer, aiohttp_client: AiohttpClient, path: str) -> str:
+    """The console's, before an ogCore that knows one client."""
+    answers = {
+        "/clients/pc1": CLIENT,
+        "/clients/pc1/disks": InventoryView(read="2026-11-24T10:00:00.000Z", current=True, disks=DISKS),
+        "/traces": TraceList(traces=()),
+    }
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(msgspec.to_builtins(answers[request.path]))
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    ogcore = await aiohttp_server(app)
+    tls = ssl.create_default_context()
+    console = await aiohttp_client(console_app(ogcore=str(ogcore.make_url("")).rstrip("/"), ogcore_tls=tls))
+    async with console.get(path) as response:
+        assert response.status == 200
+        return await response.text()
+
+
+async def test_a_clients_page_says_what_is_wrong(aiohttp_server: AiohttpServer, aiohttp_client: AiohttpClient) -> None:
+    page = await page_of(aiohttp_server, aiohttp_client, "/clients/pc1")
+    assert INTO in page
+    assert page.count("shares bytes") == 2
+    assert f"<strong>Not usable:</strong> {WHOLE}" in page
+    assert "&lt;Input/output error&gt;" in page
+
+
+@pytest.mark.parametrize("disk", [*DISKS, DiskView(disk=4, size=0, partitions=PARTS)], ids=lambda disk: str(disk.disk))
+def test_a_drawing_stays_inside_its_frame(disk: DiskView) -> None:
+    drawn = figures.segments(disk)
+    assert {part.partition for part in disk.partitions} <= {
+        each.partition.partition for each in drawn if each.partition
+    }
+    assert all(0 <= each.x <= each.x + each.width <= 1001 for each in drawn)
