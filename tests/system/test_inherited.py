@@ -78,4 +78,4 @@ file.write(str(file.fileno()))
 
 def test_what_a_locale_lacks_is_shown_otherwise() -> None:
     done = run("print('✓ año')", PYTHONIOENCODING="ascii")
-    assert (done.stdout, done.stderr) == ("? a?o\n", "")
+    assert (done.stdout, done.stderr) == ("\\u2713 a\\xf1o\n", "")
