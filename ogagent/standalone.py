@@ -102,15 +102,14 @@ async def _refuse_what_is_there(path: str, number: int) -> None:
     is_partition = (directory / "partition").exists()
     kernel = await asyncio.to_thread(_kernel_disk, path, directory.parent if is_partition else directory)
     (disk,) = mark_cache([await read_disk(1, kernel)])
-    if disk.problem:
-        raise TargetIsSystem(
-            f"{disk.device}: {disk.problem}", hint="look at it with lsblk -f; wipefs -a, if nobody needs it"
-        )
     if not is_partition:
         if disk.partitions or kernel.partitions:
             raise TargetIsSystem(f"{path} is a whole disk with partitions", hint="name one of its partitions")
         return
     partition = next((each for each in disk.partitions if block_device_number(each.device) == number), None)
+    if disk.problem:
+        hint = f"look at it (lsblk -f {disk.device}) before anything is done to it"
+        raise TargetIsSystem(f"{path} must not be written: disk {disk.device}: {disk.problem}", hint=hint)
     if partition is None:
         raise TargetIsSystem(
             f"{path} is not in the partition table of {disk.device}",

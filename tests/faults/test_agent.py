@@ -21,6 +21,7 @@ from simulator.processes import peer
 from simulator.repository.app import repository_app
 from tests.faults.bench import WELL, Bench, Cell, Matrix, mounts
 from tests.faults.images import BEFORE, KINDS, image
+from tests.faults.odd_disks import ODD_DISKS, make
 
 _WAIT_S: Final = 60
 CALL: Final = {"dsk": "1", "par": "2", "idi": "1", "nci": "x", "ipr": "127.0.0.1", "cpt": "83"}
@@ -73,6 +74,10 @@ class Agent:
         async with self._session.request(method, f"https://127.0.0.1:{self._port}{path}", json=body) as answer:
             assert answer.status == 200, await answer.text()
             return await answer.json()
+
+    async def refused(self, path: str, body: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        async with self._session.post(f"https://127.0.0.1:{self._port}{path}", json=body) as answer:
+            return answer.status, await answer.json(content_type=None)
 
     async def answers(self) -> bool:
         try:
@@ -162,3 +167,23 @@ async def test_a_killed_agent(matrix: Matrix, bench: Bench, share: int) -> None:
                 assert await agent.incomplete() is False
             assert bench.partition() == CELL.restored
             matrix.endings[WELL] += 1
+
+
+async def test_an_agent_on_a_disk_that_is_not_as_it_should_be(matrix: Matrix, bench: Bench) -> None:
+    async with prepared(bench) as agent:
+        make(bench.disk, ODD_DISKS["gpt, into the CACHE"])
+        before = await asyncio.to_thread(bench.disk.read_bytes)
+        async with running(agent):
+            (disk,) = (await agent.call("GET", "/disks"))["disks"]
+            assert [part["problem"] for part in disk["partitions"]] == [
+                "it shares bytes with partition 2, the CACHE",
+                "it shares bytes with partition 1",
+                "",
+            ]
+            for path in ("/plan", "/CloningEngine/RestaurarImagen"):
+                with matrix.cell("agent", f"odd table {path}"):
+                    status, refusal = await agent.refused(path, CALL | {"par": "1"})
+                    assert (status, refusal["code"], refusal["number"]) == (409, "partition-overlaps", 3)
+                    assert "shares bytes with partition 2, the CACHE" in refusal["error"]
+                    matrix.endings[refusal["number"]] += 1
+        assert await asyncio.to_thread(bench.disk.read_bytes) == before

@@ -18,7 +18,7 @@ INTO = "it shares bytes with partition 4, the CACHE"
 WHOLE = "it holds encrypted data (crypto_LUKS) on the whole disk, and no partitions"
 PARTS = (
     PartitionView(partition=1, start=MIB, size=40 * MIB, problem=INTO),
-    PartitionView(partition=3, start=90 * MIB, size=1 << 60),
+    PartitionView(partition=3, start=90 * MIB, size=1 << 60, problem="it reaches beyond the end of the disk"),
     PartitionView(partition=4, start=30 * MIB, size=20 * MIB, cache=True, problem="it shares bytes with partition 1"),
 )
 DISKS = (
@@ -56,6 +56,11 @@ async def test_a_clients_page_says_what_is_wrong(aiohttp_server: AiohttpServer, 
     assert page.count("shares bytes") == 2
     assert f"<strong>Not usable:</strong> {WHOLE}" in page
     assert "&lt;Input/output error&gt;" in page
+
+
+def test_a_partition_is_not_drawn_larger_than_its_disk() -> None:
+    widths = {each.partition.partition: each.width for each in figures.segments(DISKS[0]) if each.partition}
+    assert widths[1] > widths[4] > widths[3]
 
 
 @pytest.mark.parametrize("disk", [*DISKS, DiskView(disk=4, size=0, partitions=PARTS)], ids=lambda disk: str(disk.disk))

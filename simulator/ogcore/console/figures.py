@@ -82,7 +82,7 @@ def _pieces(disk: DiskView) -> Iterator[tuple[int, PartitionView | None]]:
     for part in sorted(disk.partitions, key=lambda part: part.start):
         if part.start > position:
             yield part.start - position, None
-        yield part.size, part
+        yield max(min(part.size, disk.size - part.start), 0), part  # no more than there is
         position = max(position, part.start + part.size)
     if disk.size > position:
         yield disk.size - position, None
