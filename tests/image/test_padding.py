@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -39,6 +40,8 @@ def cut(data: bytes, chunk: int) -> Iterator[bytes]:
 
 
 def unpacked(program: str, data: bytes) -> tuple[int, bytes]:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
     done = subprocess.run([program, "-dc"], input=data, capture_output=True, check=False, timeout=60)
     return done.returncode, done.stdout
 
