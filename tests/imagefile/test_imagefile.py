@@ -147,6 +147,10 @@ def spoil_sum(image: Path) -> None:
     image.with_name("x.img.full.sum").write_text(md5(b"another"))
 
 
+def spoil_sum_of_bsd(image: Path) -> None:
+    image.with_name("x.img.full.sum").write_text(f"MD5 (x.img) = {md5(b'another')}\n")
+
+
 def spoil_content(image: Path) -> None:
     image.write_bytes(image.read_bytes()[: 5 * MIB])
 
@@ -161,7 +165,13 @@ def lock(image: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "error"),
-    [(spoil_sum, ImageCorrupt), (spoil_content, ImageCorrupt), (spoil_all, UnknownImage), (lock, ImageLocked)],
+    [
+        (spoil_sum, ImageCorrupt),
+        (spoil_sum_of_bsd, ImageCorrupt),
+        (spoil_content, ImageCorrupt),
+        (spoil_all, UnknownImage),
+        (lock, ImageLocked),
+    ],
 )
 def test_what_cannot_be_proven_stays_as_it_was(
     image: Path, spoil: Callable[[Path], None], error: type[AgentError]
