@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def read_settings(path: Path) -> Settings:
     """Raises SettingsError. The kernel command line counts, so that one ogLive serves every centre."""
     kernel = Path("/proc/cmdline")
-    return load(path, os.environ, kernel.read_text() if kernel.exists() else "")
+    return load(path, os.environ, kernel.read_text("utf-8", errors="replace") if kernel.exists() else "")
 
 
 def serve(settings: Settings, machine: Machine, store: CacheStore) -> None:

@@ -40,7 +40,7 @@ def fill(file: Path, tree: Tree, *, offset: int = 0) -> None:
     filesystem = _at(file, offset)
     with tempfile.TemporaryDirectory(prefix="ogsim-") as directory:
         script = Path(directory, "script")
-        script.write_text("".join(f"{line}\n" for line in _commands(tree, Path(directory))))
+        script.write_text("".join(f"{line}\n" for line in _commands(tree, Path(directory))), encoding="utf-8")
         _, said = run(["debugfs", "-w", "-f", script, filesystem], environment=_FIXED_TIME)
     complaints = said.strip().splitlines()[1:]  # the first line is debugfs' name and version
     if complaints:
@@ -69,7 +69,7 @@ def read_tree(file: Path, *, offset: int = 0) -> dict[str, Node]:
         run(["debugfs", "-R", f'rdump / "{copy}"', filesystem])
         directories = [copy, *(found for found in copy.rglob("*") if found.is_dir() and not found.is_symlink())]
         places = [Path("/", directory.relative_to(copy)) for directory in directories]
-        script.write_text("".join(f'ls -p "{place}"\n' for place in places))
+        script.write_text("".join(f'ls -p "{place}"\n' for place in places), encoding="utf-8")
         listing, _ = run(["debugfs", "-f", script, filesystem])
         return dict(_nodes(listing, copy))
 

@@ -154,11 +154,11 @@ class FaultFile:
     def write(self, faults: Iterable[Fault]) -> None:
         """All that goes wrong from now on; nothing, when there are none."""
         new = self._path.with_name(f"{self._path.name}.new")
-        new.write_text("".join(f"{fault}\n" for fault in faults))
+        new.write_text("".join(f"{fault}\n" for fault in faults), encoding="utf-8")
         new.replace(self._path)
 
     def _parsed(self) -> tuple[Fault, ...]:
-        with self._path.open() as file:
+        with self._path.open(encoding="utf-8") as file:
             lines = file.read(_LONGEST_FILE).splitlines()
         return tuple(parse_fault(line) for line in lines if line.strip())
 

@@ -140,7 +140,7 @@ class Peer:
         """Raises LabError, with the last line of the log, when the process has ended by itself."""
         status = self._process.poll()
         if status is not None:
-            lines = self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+            lines = self.log.read_text("utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
             raise LabError(f"{self.name} ended with status {status}: {lines[-1]}", hint=f"see {self.log}")
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,10 @@ COMMANDS = {
     "mypy": [BIN / "mypy"],
     "import-linter": [BIN / "lint-imports"],
 }
+WITHOUT_ENCODING = re.compile(
+    r"""\.read_text\((\)|errors) | (\.write_text\(|open\(([^)]*,\ )?"[rwax]t?"|\.open\(\)) (?!.*encoding=)""",
+    re.VERBOSE,
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
@@ -29,6 +34,13 @@ def test_no_file_is_longer_than_300_lines() -> None:
     sources = [path for package in ("ogagent", "simulator") for path in (ROOT / package).rglob("*.py")]
     assert sources
     assert not [str(path) for path in sources if len(path.read_text().splitlines()) > 300]
+
+
+def test_text_is_read_and_written_in_an_encoding_of_our_choice() -> None:
+    """Not in that of the locale of whoever starts it."""
+    sources = [path for package in ("ogagent", "simulator") for path in (ROOT / package).rglob("*.py")]
+    lines = [(path, line) for path in sources for line in path.read_text("utf-8").splitlines()]
+    assert [f"{path}: {line.strip()}" for path, line in lines if WITHOUT_ENCODING.search(line)] == []
 
 
 def test_processes_start_in_one_module_only() -> None:

@@ -27,10 +27,10 @@ class Mount(Struct, frozen=True):
 
 def read_occupants() -> dict[int, str]:
     """By device number, what mounts and swaps hold: a mount point, ``[SWAP]``, ``[loop0]``. Blocking."""
-    mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_text(errors="surrogateescape"))
+    mounts = parse_mountinfo(os.fsdecode(Path("/proc/self/mountinfo").read_bytes()))
     swaps = []
     with suppress(FileNotFoundError):  # a kernel that knows no swap
-        swaps = parse_swaps(Path("/proc/swaps").read_text(errors="surrogateescape"))
+        swaps = parse_swaps(os.fsdecode(Path("/proc/swaps").read_bytes()))
     found: dict[int, str] = {}
     for mount in sorted(mounts, key=lambda mount: mount.root != "/"):  # a bind mount of a part is the last to be named
         found.setdefault(_device_number(mount), mount.mount_point)
@@ -92,4 +92,4 @@ def _loops() -> Iterable[tuple[str, str]]:
     """Loop devices and what they are made of; one made of a partition holds it, and no kernel interface says so."""
     for backing in _SYSFS_BLOCK.glob("loop*/loop/backing_file"):
         with suppress(OSError):
-            yield backing.parts[3], backing.read_text(errors="surrogateescape").rstrip("\n")
+            yield backing.parts[3], os.fsdecode(backing.read_bytes()).rstrip("\n")

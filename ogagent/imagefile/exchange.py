@@ -122,10 +122,10 @@ def _write_index(original: Original, files: IndexFiles) -> None:
 def _correct_info(original: Original) -> None:
     """``CLONATOR:COMPRESSOR:FSTYPE:DATASIZE_KB:CLIENT``. One that is older than its image, OpenGnsys throws away."""
     with suppress(FileNotFoundError):
-        fields = beside(original.path, ".info").read_text(errors="surrogateescape").split(":")
+        fields = beside(original.path, ".info").read_text("utf-8", errors="surrogateescape").split(":")
         if len(fields) == 5:
             fields[1] = "ZSTD"
-            _write(original, ".info", ":".join(fields).encode(errors="surrogateescape"))
+            _write(original, ".info", ":".join(fields).encode("utf-8", errors="surrogateescape"))
 
 
 def _write(original: Original, suffix: str, content: bytes) -> None:

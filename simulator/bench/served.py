@@ -114,7 +114,7 @@ def _wait(server: Server, agent: Peer) -> None:
 
 
 def _peak_rss(agent: Peer) -> int:
-    found = _PEAK.search(Path(f"/proc/{agent.pid}/status").read_text())
+    found = _PEAK.search(Path(f"/proc/{agent.pid}/status").read_text("ascii", errors="replace"))
     if found is None:
         raise LabError("the kernel does not tell how much memory the agent took")
     return int(found[1]) << 10
@@ -123,9 +123,9 @@ def _peak_rss(agent: Peer) -> int:
 def _write_configuration(directory: Path, image: Path, secret: str) -> Path:
     secret_file = directory / "secret"
     secret_file.touch(mode=0o600)
-    secret_file.write_text(secret)
+    secret_file.write_text(secret, encoding="ascii")
     config, ca = directory / "agent.toml", directory / "ca"
-    config.write_text(f"""\
+    text = f"""\
 [server]
 address = "{_AGENT.address}"
 port = {_AGENT.port}
@@ -139,5 +139,6 @@ url = "file://{image.parent}/{{nci}}.img"
 required = false
 [state]
 dir = "{directory}/state"
-""")
+"""
+    config.write_text(text, encoding="utf-8")
     return config

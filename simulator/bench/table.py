@@ -41,7 +41,11 @@ def _figure(aim: Aim, value: float) -> str:
 
 def machine() -> str:
     model = next(
-        (line.partition(":")[2].strip() for line in _CPUINFO.read_text().splitlines() if line.startswith("model name")),
+        (
+            line.partition(":")[2].strip()
+            for line in _CPUINFO.read_text("utf-8").splitlines()
+            if line.startswith("model name")
+        ),
         platform.machine(),
     )
     memory = psutil.virtual_memory().total / _GIB

@@ -61,7 +61,7 @@ class Host:
         secret = secrets.token_urlsafe()
         for path, text in ((self.secret, f"{secret}\n"), (self.authorization, f"Authorization: {secret}\n")):
             path.touch(mode=0o600)
-            path.write_text(text)
+            path.write_text(text, encoding="ascii")
         wiring = self.wiring
         sections: dict[str, dict[str, Any]] = {
             "server": {"address": wiring.agent.address, "port": wiring.agent.port},
@@ -76,7 +76,7 @@ class Host:
         lines = []
         for section, members in sections.items():
             lines += [f"[{section}]", *(f"{name} = {_toml(value)}" for name, value in members.items()), ""]
-        self.config.write_text("\n".join(lines))
+        self.config.write_text("\n".join(lines), encoding="utf-8")
 
 
 def demo_hosts(directory: Path) -> list[Host]:

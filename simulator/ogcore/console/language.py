@@ -11,7 +11,7 @@ from aiohttp import web
 
 COOKIE: Final = "language"
 LANGUAGES: Final = {"en": "English", "es": "Español"}
-SPANISH: Final[dict[str, str]] = json.loads(Path(__file__).with_name("words-es.json").read_text())
+SPANISH: Final[dict[str, str]] = json.loads(Path(__file__).with_name("words-es.json").read_text("utf-8"))
 
 Say = Callable[..., str]
 
