@@ -6,6 +6,7 @@ A program of its own, so that what it measures of itself is its own: memory, fil
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import json
 import random
@@ -42,9 +43,11 @@ from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 
 MIB: Final = 1 << 20
-SYSTEM: Final = Entry(number=1, start=MIB, size=2 * MIB, type=LINUX_FILESYSTEM, name="Linux")
+SIZE: Final = 256 << 10
+"""Small, since it is all edge, and the journal keeps the edges of each job for a moment."""
+SYSTEM: Final = Entry(number=1, start=MIB, size=SIZE, type=LINUX_FILESYSTEM, name="Linux")
 TARGET: Final = Target(
-    disk=1, partition=1, device="/disk#1", disk_device="/disk", identity="file:/disk", start=MIB, size=2 * MIB,
+    disk=1, partition=1, device="/disk#1", disk_device="/disk", identity="file:/disk", start=MIB, size=SIZE,
     sector_size=512,
 )  # fmt: skip
 JOBS: Final = 1000
@@ -72,12 +75,21 @@ def earlier(number: int) -> Job:
 
 
 class Size:
+    """To be taken when the last job has left no thread."""
+
     def __init__(self) -> None:
         gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
         self.memory = psutil.Process().memory_info().rss
         self.files = len(list(Path("/proc/self/fd").iterdir()))
         # Those of the event loop's own pool come as they are needed, up to a few.
         self.threads = sum(not thread.name.startswith("asyncio") for thread in threading.enumerate())
+
+
+async def no_thread_left() -> None:
+    """Idle threads of a pool that was shut down end by themselves."""
+    while any(thread.name.startswith("restore") for thread in threading.enumerate()):  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -148,6 +160,7 @@ async def run_all(folder: Path) -> dict[str, Any]:
             if number % 50 == 0:
                 gc.collect()  # when Python would do so is its own affair
             if number == WARM_UP:
+                await no_thread_left()
                 sizes.append(Size())
             job = await jobs.start(RestoreRequest(dsk=1, par=1, idi="1", nci="image-test", ipr="repository"))
             while not job.final:
@@ -157,6 +170,7 @@ async def run_all(folder: Path) -> dict[str, Any]:
         async with asyncio.timeout(60):
             while len(ogcore.ends) < JOBS:  # noqa: ASYNC110 - ogCore announces nothing
                 await asyncio.sleep(0.01)
+        await no_thread_left()
         sizes.append(Size())
         shown = len(jobs.jobs())
     first, last = sizes
