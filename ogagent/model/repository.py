@@ -9,18 +9,17 @@ from typing import Final
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
-LONGEST_HOST_NAME: Final = 253
 _LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # Sockets take 2130706433, 127.1 and 0x7f.1 for 127.0.0.1: inet_aton(3).
 _NUMBER: Final = r"([0-9]+|0[xX][0-9A-Fa-f]*)"
-HOST_NAME: Final = re.compile(rf"(?!(.*\.)?{_NUMBER}$){_LABEL}(\.{_LABEL})*")
-"""RFC 1123, 2.1: labels of letters, digits and inner hyphens; the last one is no number."""
+HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}$)(?!(.*\.)?{_NUMBER}$){_LABEL}(\.{_LABEL})*")
+"""RFC 1123, 2.1: labels of letters, digits and inner hyphens, the last one no number. The lengths: RFC 1035, 2.3.4."""
 _ENDS_IN_A_NUMBER: Final = re.compile(rf"(.*\.)?{_NUMBER}\.?")
 
 
 def is_host(text: str) -> bool:
     """An IP address, or the name of a host. An address with a zone means something on one machine alone."""
-    return _is_address(text) or (len(text) <= LONGEST_HOST_NAME and HOST_NAME.fullmatch(text) is not None)
+    return _is_address(text) or HOST_NAME.fullmatch(text) is not None
 
 
 def is_half_an_address(host: str) -> bool:

@@ -12,14 +12,15 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ogagent.errors import InvalidField, MissingField
-from ogagent.model.repository import HOST_NAME, LONGEST_HOST_NAME, is_host
+from ogagent.model.repository import HOST_NAME, is_host
 from ogagent.model.text import LONGEST, SEEN, is_printable
 
 FUNCTION: Final = "RestaurarImagen"
 
 _Form = Mapping[str, Any]
 _LARGEST_INTEGER: Final = 2**53 - 1  # what every reader of JSON understands alike: RFC 8259, 6
-_METHOD: Final = re.compile(rf" *[!-~]+( {SEEN}*)?")
+_LONGEST_OF_ALL: Final = 253  # a host's name
+_METHOD: Final = re.compile(rf"(?=.{{1,{LONGEST}}}$) *[!-~]+( {SEEN}*)?")
 _SYNONYMS: Final = {"unicast-cache": "unicast"}
 # No part begins with a dot, no two dots follow each other: nothing leads out of the repository.
 _PART: Final = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?"
@@ -37,7 +38,6 @@ class _Rule(Struct, frozen=True, kw_only=True):
     expected: str
     fits: Callable[[str], object]
     forms: tuple[_Form, ...]
-    longest: int
     required: bool
 
     @property
@@ -50,15 +50,13 @@ def _integers(least: int = -_LARGEST_INTEGER, most: int = _LARGEST_INTEGER) -> _
     return {"type": "integer", "minimum": least, "maximum": most}
 
 
-def _string(pattern: str, longest: int) -> _Form:
-    return {"type": "string", "maxLength": longest, "pattern": f"^({pattern})$"}
+def _string(pattern: re.Pattern[str]) -> _Form:
+    return {"type": "string", "pattern": f"^({pattern.pattern})$"}
 
 
-def _rule(
-    what: str, expected: str, pattern: re.Pattern[str], *integers: _Form, longest: int = LONGEST, required: bool = False
-) -> _Rule:
-    forms = (_string(pattern.pattern, longest), *integers)
-    return _Rule(what=what, expected=expected, fits=pattern.fullmatch, forms=forms, longest=longest, required=required)
+def _rule(what: str, expected: str, pattern: re.Pattern[str], *integers: _Form, required: bool = False) -> _Rule:
+    forms = (_string(pattern), *integers)
+    return _Rule(what=what, expected=expected, fits=pattern.fullmatch, forms=forms, required=required)
 
 
 def _number(what: str) -> _Rule:
@@ -66,8 +64,8 @@ def _number(what: str) -> _Rule:
 
 
 def _text(what: str, *, required: bool = False) -> _Rule:
-    pattern = re.compile(f"{SEEN}+" if required else f"{SEEN}*")
-    return _rule(what, "text", pattern, _integers(), required=required)
+    pattern = re.compile(f"{SEEN}{{{int(required)},{LONGEST}}}")
+    return _rule(what, f"a text of at most {LONGEST} characters", pattern, _integers(), required=required)
 
 
 def _method(what: str) -> _Rule:
@@ -77,7 +75,7 @@ def _method(what: str) -> _Rule:
 _HOST_FORMS: Final[tuple[_Form, ...]] = (
     {"type": "string", "format": "ipv4", "pattern": r"^[0-9]+(\.[0-9]+){3}$"},
     {"type": "string", "format": "ipv6", "pattern": "^[0-9A-Fa-f:.]+$"},
-    _string(HOST_NAME.pattern, LONGEST_HOST_NAME),
+    _string(HOST_NAME),
 )
 _RULES: Final[Mapping[str, _Rule]] = {
     "nfn": _rule("function name", FUNCTION, re.compile(FUNCTION)),
@@ -86,9 +84,8 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "idi": _text("image id", required=True),
     "nci": _rule(
         "the image's canonical name, without extension",
-        "letters, digits, '.', '_', '-', at most one '/' inside, and no '..'",
+        f"1-{LONGEST} letters, digits, '.', '_', '-', at most one '/' inside, and no '..'",
         *(_NAME, _integers()),
-        longest=LONGEST + 1,  # with the slash that is dropped
         required=True,
     ),
     "ipr": _Rule(
@@ -96,7 +93,6 @@ _RULES: Final[Mapping[str, _Rule]] = {
         expected="the IP address of the repository, or its host name as RFC 1123 has it",
         fits=is_host,
         forms=_HOST_FORMS,
-        longest=LONGEST_HOST_NAME,
         required=True,
     ),
     "cpt": _rule(
@@ -188,8 +184,8 @@ def _checked(name: str, rule: _Rule, value: object) -> str:
             raise MissingField(f"{name} is missing", field=name)
         return ""
     text = _as_text(name, value)
-    if len(text) > rule.longest:
-        raise InvalidField(f"{name} is longer than {rule.longest} characters", field=name)
+    if len(text) > _LONGEST_OF_ALL:
+        raise InvalidField(f"{name} is longer than {_LONGEST_OF_ALL} characters", field=name)
     if not is_printable(text):
         raise InvalidField(f"{name} holds a character that cannot be printed", field=name)
     if not rule.fits(text):

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
-from typing import Any
 
-from ogagent.http.access import SecretAccess
+from ogagent.model.job import State
+from tests.http.whole_agent import HTTP, SECRET, whole_agent
 
-SECRET = "0123456789abcdef" * 4
-# Not "negative_data_rejection" and "positive_data_acceptance": a schema cannot say "printable".
+ROOT = Path(__file__).parents[2]
+# Not "negative_data_rejection" and "positive_data_acceptance": many bodies are not made from the schema.
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,unsupported_method,ignored_auth"
 )
 
 
-async def test_the_agent_does_what_its_description_says(open_face: Any, tmp_path: Path) -> None:
-    async with open_face(SecretAccess(SECRET)) as agent:
+async def test_the_agent_does_what_its_description_says(tmp_path: Path) -> None:
+    async with whole_agent(HTTP) as agent:
         command = [
             *(str(Path(sys.executable).with_name("schemathesis")), "run"),
-            *(f"https://{agent.address}:{agent.port}/openapi.json", "--tls-verify", "false"),
-            *("--header", f"Authorization: {SECRET}", "--checks", CHECKS, "--max-examples", "25"),
+            str(agent.client.make_url("/openapi.json")),
+            *("--header", f"Authorization: {SECRET}", "--checks", CHECKS, "--max-examples", "50"),
             *("--seed", "1", "--no-color", "--suppress-health-check", "all"),
         ]
+        hooks = {"SCHEMATHESIS_HOOKS": "tests.security.stranger", "PYTHONPATH": str(ROOT)}
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *command,
+            cwd=tmp_path,
+            env={**os.environ, **hooks},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
-        said, _ = await asyncio.wait_for(process.communicate(), 120)
+        said, _ = await asyncio.wait_for(process.communicate(), 240)
+        jobs = [await agent.ended(job.job_id) for job in agent.jobs.jobs()]
     assert process.returncode == 0, said.decode()
+    assert [job.error for job in jobs if job.error is not None and job.error.number == 40] == []
+    assert any(job.state is State.SUCCEEDED for job in jobs)
