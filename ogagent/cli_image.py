@@ -47,7 +47,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     index.add_argument("file", type=Path, metavar="FILE")
     index.add_argument("--key", type=Path, metavar="KEY", help="Ed25519 private key (PEM) to sign with")
     index.add_argument(
-        "--region-size", type=_region_size, metavar="SIZE", help="64K to 64M, a power of two (default: 1M)"
+        "--region-size", type=_region_size, metavar="SIZE", help="64K to 16M, a power of two (default: 1M)"
     )
     index.add_argument(
         "--level", type=int, choices=LEVELS, metavar="LEVEL", help=f"of zstd, 1 to {LEVELS[-1]} (default: {LEVEL})"
@@ -147,7 +147,7 @@ def _region_size(text: str) -> int:
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
     size = int(number) * unit
     if not SMALLEST_REGION <= size <= LARGEST_REGION or size & (size - 1):
-        raise argparse.ArgumentTypeError(f"{text!r} is no power of two from 64K to 64M")
+        raise argparse.ArgumentTypeError(f"{text!r} is no power of two from 64K to 16M")
     return size
 
 

@@ -101,6 +101,7 @@ KINDS: Final = (
          at="must", value="may"),
     Kind("disk", "flush", "flushing fails (with N: only the N-th time)", value="may"),
     Kind("disk", "unreadable", "reading back P fails", at="must"),
+    Kind("disk", "medium", "it takes as long as one of the kind N", value="must", words=("ssd", "hdd")),
     Kind("disk", "misread", "the byte at P reads back as another one (with N: only the N-th time)", at="must",
          value="may"),
 )  # fmt: skip

@@ -6,6 +6,8 @@ MessagePack in one zstd frame. Everything in it is checked before it is believed
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Final, Literal
@@ -14,14 +16,19 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ogagent.errors import ImageCorrupt
-from ogagent.image.regions import LARGEST_REGION, SMALLEST_REGION
-from ogagent.image.seekable import pack_frame, unpack_frame
-from ogagent.model.units import MIB
+from ogagent.image.partclone_header import LONGEST_HEADER
+from ogagent.image.regions import LARGEST_REGION, REGION_SIZE, SMALLEST_REGION, longest_region
+from ogagent.image.seekable import longest_packed, pack_frame, unpack_frame
+from ogagent.model.units import KIB, MIB
 
 SUFFIX: Final = ".index"
 LARGEST_INDEX: Final = 256 * MIB
 """Of the file, and of what is in it: about 5 TiB of used blocks in regions of 1 MiB."""
 
+_ALWAYS: Final = 8 * MIB
+_MEMBERS: Final = 4 * KIB
+"""All members that do not grow with the number of regions."""
+_A_REGION: Final = 48
 _LEVEL: Final = 3
 _FRAME: Final = struct.Struct("<QI")
 _HASH: Final = 32
@@ -52,7 +59,7 @@ class ImageIndex(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     digest: Hash
     format: Annotated[str, Meta(max_length=32)]
     filesystem: Annotated[str, Meta(max_length=32)]
-    block_size: Annotated[int, Meta(gt=0, le=LARGEST_REGION)]
+    block_size: Annotated[int, Meta(ge=512, multiple_of=512, le=LARGEST_REGION)]
     device_size: Size
     used_blocks: Size
     checksum_size: Annotated[int, Meta(ge=0, le=16)]
@@ -67,8 +74,11 @@ class ImageIndex(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return len(self.regions) // 4
 
     @property
-    def numbers(self) -> tuple[int, ...]:
-        return struct.unpack(f"<{self.count}I", self.regions)
+    def numbers(self) -> array[int]:
+        found = array("I", self.regions)
+        if sys.byteorder == "big":
+            found.byteswap()
+        return found
 
     def frame(self, place: int) -> tuple[int, int]:
         """Offset and length in the file of the frame of the region ``numbers[place]``."""
@@ -77,6 +87,26 @@ class ImageIndex(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def hash(self, place: int) -> bytes:
         return self.hashes[place * _HASH : (place + 1) * _HASH]
+
+
+def largest_index(device_size: int) -> int:
+    """How many bytes an index may have, as a file and unpacked, that is to be used on a partition of ``device_size``.
+
+    Enough for regions of 1 MiB, and for smaller ones where they are not too many: some 10 GiB in regions of 64 KiB. All
+    of it is in memory before anybody knows whether it can be believed.
+    """
+    return min(max(device_size // REGION_SIZE * _A_REGION, _ALWAYS) + _MEMBERS, LARGEST_INDEX)
+
+
+def longest_frame(region_size: int) -> int:
+    return longest_packed(longest_region(region_size))
+
+
+def longest_prefix(index: ImageIndex, device_size: int) -> int:
+    """How many bytes of the file header and bitmap take at most, of an image for no more than ``device_size`` bytes."""
+    blocks = min(index.device_size, device_size) // index.block_size
+    bitmap = blocks if index.format == "partclone 0001" else -(-blocks // 8)
+    return longest_packed(LONGEST_HEADER + bitmap)
 
 
 def pack_numbers(numbers: list[int]) -> bytes:
@@ -91,10 +121,10 @@ def encode(index: ImageIndex) -> bytes:
     return pack_frame(msgspec.msgpack.encode(index), _LEVEL)
 
 
-def decode(data: bytes) -> ImageIndex:
-    """Raises ImageCorrupt for what is not an index, or one that contradicts itself."""
+def decode(data: bytes, largest: int = LARGEST_INDEX) -> ImageIndex:
+    """Raises ImageCorrupt for what is not an index of at most ``largest`` bytes, or one that contradicts itself."""
     try:
-        index = msgspec.msgpack.decode(unpack_frame(data, LARGEST_INDEX), type=ImageIndex)
+        index = msgspec.msgpack.decode(unpack_frame(data, largest), type=ImageIndex)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ImageCorrupt(f"the image's index cannot be read: {error}") from error
     except ImageCorrupt as error:
@@ -127,9 +157,7 @@ def _rise(index: ImageIndex) -> bool:
 
 
 def _follow(index: ImageIndex) -> bool:
-    longest = (
-        2 * index.region_size
-    )  # no packed region is larger: checksums are few, and zstd stores what does not shrink
+    longest = longest_frame(index.region_size)
     end = index.prefix.offset + index.prefix.length
     for offset, length in _FRAME.iter_unpack(index.frames):
         if offset < end or not 0 < length <= longest:

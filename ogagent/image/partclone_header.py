@@ -20,6 +20,8 @@ MAGIC: Final = b"partclone-image"
 _VERSION: Final = slice(30, 34)  # the same place in both formats
 _HEADER: Final = struct.Struct("<16s14s4sH16sQQQQIIHHHHIBBI")
 _HEADER_0001: Final = struct.Struct("<15s15s4s2xiQQQ4096x")
+LONGEST_HEADER: Final = _HEADER_0001.size + 8
+"""Of all formats, with what stands after a bitmap."""
 _ENDIAN_MARK: Final = 0xC0DE
 _OTHER_ENDIAN_MARK: Final = 0xDEC0
 _MODES_0001: Final = (checksum.CRC32_0001, checksum.CRC32_0001_LONG)

@@ -7,7 +7,6 @@ region can be told apart without those of any other.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from blake3 import blake3
@@ -21,8 +20,18 @@ from ogagent.model.units import KIB, MIB
 
 REGION_SIZE: Final = MIB
 SMALLEST_REGION: Final = 64 * KIB
-LARGEST_REGION: Final = 64 * MIB
+LARGEST_REGION: Final = 16 * MIB
+"""A frame and what is in it must be in memory at once."""
 _MOST_REGIONS: Final = 1 << 25  # 32 TiB in regions of 1 MiB
+
+
+_SMALLEST_BLOCK: Final = 512
+_LARGEST_CHECKSUM: Final = 16
+
+
+def longest_region(region_size: int) -> int:
+    """How many bytes of the image's stream a region has at most: each block may be followed by a checksum."""
+    return region_size + region_size // _SMALLEST_BLOCK * _LARGEST_CHECKSUM
 
 
 class Region(NamedTuple):
@@ -48,12 +57,13 @@ class Region(NamedTuple):
             running.update(data[part])
         return running.digest()
 
-    def gather(self, data: memoryview, into: memoryview) -> None:
-        """Copies the blocks, without the checksums between them, to the beginning of ``into``."""
+    def close_up(self, data: memoryview) -> None:
+        """Moves the blocks to the beginning of ``data``, over the checksums between them."""
         filled = 0
         for part in self.blocks:
             length = part.stop - part.start
-            into[filled : filled + length] = data[part]
+            if part.start != filled:
+                data[filled : filled + length] = data[part]
             filled += length
 
 
@@ -61,7 +71,7 @@ class Layout(Protocol):
     """The regions of an image that hold used blocks, in order."""
 
     @property
-    def numbers(self) -> Sequence[int]: ...
+    def numbers(self) -> array[int]: ...
 
     def region(self, place: int) -> Region:
         """The region whose number is ``numbers[place]``."""
@@ -81,12 +91,11 @@ class PartcloneLayout:
         if regions > _MOST_REGIONS:
             raise ImageCorrupt(f"the partition of the image has {regions} regions, more than any disk")
         before = 0
-        for number in range(regions):
-            bits, count = self._bits(number)
-            if used := bitmap.count_used(bits, count):
-                self.numbers.append(number)
-                self._before.append(before)
-                before += used
+        for first, count, each in bitmap.counts(self._bitmap, self._geometry.total_blocks, self._per_region):
+            if each:
+                self.numbers.extend(range(first, first + count))
+                self._before.extend(range(before, before + count * each, each))
+                before += count * each
         self._before.append(before)
 
     def _bits(self, number: int) -> tuple[bytes, int]:
@@ -126,7 +135,7 @@ class RawLayout:
     def __init__(self, size: int, region_size: int) -> None:
         self._size = size
         self._region_size = region_size
-        self.numbers: Sequence[int] = range(-(-size // region_size))
+        self.numbers = array("I", range(-(-size // region_size)))
 
     def region(self, place: int) -> Region:
         return raw_region(place, self._region_size, min(self._region_size, self._size - place * self._region_size))

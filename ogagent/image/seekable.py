@@ -6,12 +6,16 @@ lengths in a skippable frame, which ``zstd -d`` passes over.
 
 from __future__ import annotations
 
+import mmap
 import struct
 import sys
 from collections.abc import Iterable
 from typing import Final
 
 from ogagent.errors import ImageCorrupt
+from ogagent.image import libzstd
+from ogagent.image.zstd_frame import ZSTD_MAGIC
+from ogagent.model.units import KIB
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -45,16 +49,31 @@ def pack_frame(data: bytes, level: int) -> bytes:
     return zstd.compress(data, options=options)
 
 
-def unpack_frame(frame: bytes, limit: int) -> bytes:
-    """What a frame holds, at most ``limit`` bytes. Raises ImageCorrupt for more, or for what is not one whole frame."""
-    decoder = zstd.ZstdDecompressor()
+def longest_packed(size: int) -> int:
+    """How long a frame of ``size`` bytes can become: what does not shrink is stored, with 3 bytes a block of 128 KiB.
+    ``ZSTD_COMPRESSBOUND`` in zstd.h says the same.
+    """
+    return size + size // 256 + KIB
+
+
+def unpack_into(frame: bytes | memoryview, into: memoryview, *, checked: bool) -> int:
+    """Answers how many bytes of ``into`` the frame fills. A view must be of memory that can be written to.
+
+    Not ``checked``: whoever calls has a better proof than the checksum in the frame. Raises ImageCorrupt when there is
+    no room for all that is in it, and for what is not one whole frame.
+    """
+    if frame[: len(ZSTD_MAGIC)] != ZSTD_MAGIC:  # libzstd would read its own older formats as well
+        raise ImageCorrupt("there is no frame where the index says that one begins")
     try:
-        data = decoder.decompress(frame, limit + 1)
-    except zstd.ZstdError as error:
-        raise ImageCorrupt(f"a frame of the image is damaged: {error}") from error
-    if not decoder.eof or decoder.unused_data or len(data) > limit:
-        raise ImageCorrupt("a frame of the image does not end where it should")
-    return data
+        return libzstd.unpack(frame, into, checked=checked)
+    except libzstd.ZstdError as error:
+        raise ImageCorrupt(f"a frame of the image is damaged, or not of the size that it must be: {error}") from error
+
+
+def unpack_frame(frame: bytes, limit: int) -> memoryview:
+    """What a frame holds, at most ``limit`` bytes. Only those that are there take memory. Raises ImageCorrupt."""
+    room = memoryview(mmap.mmap(-1, max(limit, 1)))
+    return room[: unpack_into(frame, room, checked=True)]
 
 
 def seek_table(lengths: Iterable[tuple[int, int]]) -> bytes:

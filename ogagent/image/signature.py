@@ -6,13 +6,12 @@ The index holds the digests of all the rest and the image's name, so this one si
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from typing import TYPE_CHECKING, Final
 
 from ogagent.errors import SettingsError, SignatureRefused
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 SUFFIX: Final = ".index.sig"
 LENGTH: Final = 64
@@ -23,6 +22,9 @@ _HOW_TO_EXTRACT: Final = "make it from the private key: openssl pkey -in KEY -pu
 
 def signing_key(pem: bytes, name: str) -> Ed25519PrivateKey:
     """Raises SettingsError, which names the file ``name``."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(pem, None)
     except (ValueError, TypeError) as error:  # TypeError: it is encrypted
@@ -34,6 +36,9 @@ def signing_key(pem: bytes, name: str) -> Ed25519PrivateKey:
 
 def public_key(pem: bytes, name: str) -> Ed25519PublicKey:
     """Raises SettingsError, which names the file ``name``."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         key = load_pem_public_key(pem)
     except ValueError as error:
@@ -45,6 +50,8 @@ def public_key(pem: bytes, name: str) -> Ed25519PublicKey:
 
 def check_signature(index: bytes, signature: bytes | None, keys: Iterable[Ed25519PublicKey]) -> None:
     """Raises SignatureRefused unless one of the keys made ``signature`` over the bytes of the index file."""
+    from cryptography.exceptions import InvalidSignature
+
     if signature is None:
         raise SignatureRefused("the image is not signed", hint=HOW_TO_SIGN)
     for key in keys:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
 from ogagent.errors import ImageCorrupt, SignatureRefused
@@ -19,6 +18,9 @@ from ogagent.imagefile.exchange import beside, read_sidecar
 from ogagent.imagefile.progress import Meter, Report
 from ogagent.model.plan import ImageHeader
 from ogagent.model.units import MIB, format_bytes
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SignatureState = Literal["none", "good", "unchecked"]
 

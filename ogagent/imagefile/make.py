@@ -7,10 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ogagent.errors import ImageCorrupt
 from ogagent.image import index as image_index
@@ -30,6 +29,9 @@ from ogagent.imagefile.exchange import (
 )
 from ogagent.imagefile.progress import Meter, Report
 from ogagent.model.units import MIB
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 LEVEL: Final = 3
 _CHUNK: Final = 2 * MIB

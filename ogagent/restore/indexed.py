@@ -3,57 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing
-from itertools import repeat
 from typing import Final
 
 from ogagent.disk.machine import Device
-from ogagent.errors import ImageChanged, ImageCorrupt
 from ogagent.image.indexed import IndexedImage
-from ogagent.image.piece import Piece
-from ogagent.image.workers import in_order
 from ogagent.model.job import Bottleneck
 from ogagent.model.units import MIB
-from ogagent.restore.edges import page_aligned
-from ogagent.restore.patience import Together, in_thread
+from ogagent.restore.laying import Laying
+from ogagent.restore.patience import Together, share_out
 from ogagent.restore.progress import Progress
-from ogagent.restore.survey import LONGEST_STRETCH, Stretch, Survey, stretches
+from ogagent.restore.runs import Runs
+from ogagent.restore.survey import Stretch, Survey, stretches
+from ogagent.restore.threads import thread_count
 from ogagent.restore.writer import PartitionWriter, Written
 from ogagent.source.source import Source
 
 _FETCHERS: Final = 3
-_LAYERS: Final = 2
-_SURVEYORS: Final = 2
-_LARGE_REGION: Final = 8 * MIB
-"""From here on one request at a time is enough, and keeps the memory small."""
+_LONGEST_STRETCH: Final = 16 * MIB
+_BLOCK: Final = 48
+"""So many regions are surveyed before what is missing of them is asked for."""
+
+_Wanted = asyncio.Queue[Stretch | None]
 
 
 class RegionDelivery:
     """Implements ``ogagent.restore.delivery.Delivery``.
 
-    Each fetcher takes the next stretch, which makes the survey go on, and hands its frames, one by one, to threads that
-    unpack and write. So what is known not to be there comes in while the rest of the partition is still being read.
-    Regions come in any order: of several failures the first in time is the cause, and ends the others at once.
+    The survey finds out, block by block, what is missing, and says so in stretches of the file. Each fetcher takes the
+    next stretch, and what comes of it is laid, a run of frames at a time. So what is known not to be there comes in
+    while the rest of the partition is still being read. Regions come in any order: of several failures the first in
+    time is the cause, and ends the others at once.
     """
 
     def __init__(self, image: IndexedImage, source: Source, progress: Progress) -> None:
         self._image = image
         self._source = source
         self._progress = progress
-        self._fetchers = 1 if not source.takes_ranges or image.index.region_size > _LARGE_REGION else _FETCHERS
+        self._fetchers = _FETCHERS if source.takes_ranges else 1
         self._survey: Survey | None = None
+        self._survey_s = 0.0
         self._foreign = True
         self._edges: dict[int, bool] = {}
-        self._written: list[int] = []
-        self._turn = asyncio.Lock()
-        self._writing = threading.Lock()
-        self._own = threading.local()
-        self._fetch_s = self._survey_s = self._unpack_s = self._write_s = 0.0
+        self._laying: Laying | None = None
         self.header = image.header
 
     def prepare(self) -> int:
@@ -64,124 +60,64 @@ class RegionDelivery:
         self._edges = dict.fromkeys(self._at_edges(writer.edges), False)
         if not self._source.takes_ranges:
             return
-        self._survey = survey = Survey(self._image, device)
+        self._survey = survey = Survey(self._image, device, writer.buffers)
         for place in self._edges:
-            if held := survey.held(place):
-                writer.reuse(held)
-                self._edges[place] = True
+            with survey.held(place) as held:
+                if held:
+                    writer.reuse(held)
+                    self._edges[place] = True
         self._foreign = survey.is_foreign(range(self._image.index.count))
 
     def _at_edges(self, edges: list[range]) -> Iterator[int]:
         """The places of the regions that lie there, or in part."""
-        size, numbers = self._image.index.region_size, self._image.index.numbers
+        size, numbers = self._image.index.region_size, self._image.layout.numbers
         for edge in edges:
             yield from range(bisect_left(numbers, edge.start // size), bisect_left(numbers, -(-edge.stop // size)))
 
-    def _looked(self) -> Iterator[tuple[int, bool]]:
-        """Each place, and whether the partition holds what belongs there."""
-        places = range(self._image.index.count)
-        found: Iterator[int] = repeat(0)
-        if self._survey is not None and not self._foreign:
-            inner = (place for place in places if place not in self._edges)
-            found = in_order(self._survey.bytes_held, inner, _SURVEYORS)
-        for place in places:
-            if place in self._edges:
-                yield place, self._edges[place]
-                continue
-            held = next(found)
-            self._progress.reused += held
-            yield place, held > 0
-
     async def run(self, writer: PartitionWriter, executor: Executor) -> None:
-        longest = LONGEST_STRETCH if self._source.takes_ranges else self._image.index.size
-        wanted = stretches(self._looked(), self._image.index.frame, longest)
+        runs = Runs(self._image.index, self._source, self._progress, self._fetchers + thread_count())
+        self._laying = laying = Laying(self._image, runs, writer, executor, self.stop)
+        wanted: _Wanted = asyncio.Queue(self._fetchers)
         tasks = Together()
+        tasks.start(self._find(wanted, executor))
         for _ in range(self._fetchers):
-            tasks.start(self._fetch(tasks, wanted, writer, executor))
-        try:
-            await tasks.ended()
-        finally:
-            await in_thread(executor, self.stop, wanted.close)
-        self._progress.bottleneck = self._bottleneck()
+            tasks.start(_fetch(wanted, runs, laying, tasks))
+        await tasks.ended()
+        self._progress.bottleneck = self._bottleneck(runs, laying)
 
-    async def _fetch(
-        self, tasks: Together, wanted: Generator[Stretch, None, None], writer: PartitionWriter, executor: Executor
-    ) -> None:
-        """Two of its frames, at most, are being laid."""
-        before: asyncio.Task[None] | None = None
-        while stretch := await self._next(wanted, executor):
-            async with aclosing(self._frames(stretch)) as frames:
-                async for place, frame in frames:
-                    laying = tasks.start(self._laid(writer, executor, place, frame))
-                    if before is not None:
-                        await asyncio.wait([before])
-                    before = laying
+    async def _find(self, wanted: _Wanted, executor: Executor) -> None:
+        """All that the partition does not hold, and, at last, None for each fetcher."""
+        places = range(self._image.index.count)
+        if self._survey is None or self._foreign:
+            await self._ask_for(((place, self._edges.get(place, False)) for place in places), wanted)
+        else:
+            for block in (places[first : first + _BLOCK] for first in places[::_BLOCK]):
+                began = time.monotonic()
+                held = await share_out(executor, thread_count(), self.stop, self._holds, block)
+                self._survey_s += time.monotonic() - began
+                await self._ask_for(zip(block, held, strict=True), wanted)
+        for _ in range(self._fetchers):
+            await wanted.put(None)
 
-    async def _laid(self, writer: PartitionWriter, executor: Executor, place: int, frame: bytes) -> None:
-        """What is damaged may be right elsewhere."""
-        try:
-            await in_thread(executor, self.stop, self._lay, writer, place, frame)
-        except ImageCorrupt:
-            start, length = self._image.index.frame(place)
-            if not self._source.doubt(start, start + length):
-                raise
-            async with aclosing(self._frames(Stretch(start, start + length, [place]))) as frames:
-                async for _, again in frames:
-                    await in_thread(executor, self.stop, self._lay, writer, place, again)
+    def _holds(self, place: int) -> bool:
+        """Whether the partition holds what belongs to this place."""
+        if self._survey is None or place in self._edges:
+            return self._edges.get(place, False)
+        length = self._survey.bytes_held(place)
+        self._progress.add(reused=length)
+        return length > 0
 
-    async def _next(self, wanted: Generator[Stretch, None, None], executor: Executor) -> Stretch | None:
-        async with self._turn:
-            began = time.monotonic()
-            stretch = await in_thread(executor, self.stop, next, wanted, None)
-            self._survey_s += time.monotonic() - began
-            return stretch
+    async def _ask_for(self, looked: Iterable[tuple[int, bool]], wanted: _Wanted) -> None:
+        longest = _LONGEST_STRETCH if self._source.takes_ranges else self._image.index.size
+        for stretch in stretches(looked, self._image.index.frame, longest):
+            await wanted.put(stretch)
 
-    async def _frames(self, stretch: Stretch) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Cut out of the bytes as they come."""
-        kept = bytearray()
-        async with aclosing(self._source.part(stretch.start, stretch.stop)) as chunks:
-            for place in stretch.places:
-                _, length = self._image.index.frame(place)
-                while len(kept) < length:
-                    began = time.monotonic()
-                    chunk = await anext(chunks, b"")
-                    self._fetch_s += time.monotonic() - began
-                    if not chunk:
-                        raise ImageChanged(f"the image file ends before byte {stretch.stop}, within a frame")
-                    self._progress.received += len(chunk)
-                    kept += chunk
-                with memoryview(kept) as view:
-                    frame = bytes(view[:length])
-                del kept[:length]
-                yield place, frame
-
-    def _lay(self, writer: PartitionWriter, place: int, frame: bytes) -> None:
-        began = time.monotonic()
-        data = self._image.unpack(place, frame)
-        region = self._image.layout.region(place)
-        buffer = self._buffer()
-        region.gather(memoryview(data), buffer)
-        unpacked = time.monotonic()
-        with self._writing:
-            taken = time.monotonic()
-            writer.write(Piece(buffer, region.used, region.extents, []))
-            self._written.append(place)
-            self._unpack_s += unpacked - began
-            self._write_s += time.monotonic() - taken
-
-    def _buffer(self) -> memoryview:
-        """One a thread."""
-        if not hasattr(self._own, "buffer"):
-            self._own.buffer = page_aligned(self._image.index.region_size)
-        buffer: memoryview = self._own.buffer
-        return buffer
-
-    def _bottleneck(self) -> Bottleneck:
+    def _bottleneck(self, runs: Runs, laying: Laying) -> Bottleneck:
         """The stage that was at work the longest, by what each of its workers did."""
         busy: dict[Bottleneck, float] = {
-            "network": self._fetch_s / self._fetchers,
-            "decompression": self._unpack_s / _LAYERS,
-            "disk": self._survey_s + self._write_s,
+            "network": runs.waited_s / self._fetchers,
+            "decompression": laying.unpack_s / thread_count(),
+            "disk": self._survey_s + laying.write_s / thread_count(),
         }
         return max(busy, key=lambda stage: busy[stage])
 
@@ -192,9 +128,17 @@ class RegionDelivery:
         return last.offset + last.length
 
     def written(self) -> Iterator[Written]:
-        for place in sorted(self._written):
-            yield Written(self._image.layout.region(place).extents, self._image.index.hash(place))
+        return iter(()) if self._laying is None else self._laying.written()
 
     def stop(self) -> None:
         if self._survey is not None:
             self._survey.stop()
+        if self._laying is not None:
+            self._laying.stop()
+
+
+async def _fetch(wanted: _Wanted, runs: Runs, laying: Laying, tasks: Together) -> None:
+    while stretch := await wanted.get():
+        async with aclosing(runs.of(stretch)) as some:
+            async for run in some:
+                tasks.start(laying.lay(run))

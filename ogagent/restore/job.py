@@ -7,27 +7,31 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import PurePosixPath
+from typing import Final
 
 from yarl import URL
 
 from ogagent.disk.machine import Device, Machine
 from ogagent.errors import InternalError
 from ogagent.model.job import Phase
-from ogagent.model.plan import ImageHeader, RestorePlan
-from ogagent.restore import pipeline
+from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.restore.boot_copy import add_boot_copy
 from ogagent.restore.caching import Cache, Caching, NoCache, opened_cache
 from ogagent.restore.delivery import Delivery
 from ogagent.restore.indexed import RegionDelivery
-from ogagent.restore.patience import in_thread, wait_out
+from ogagent.restore.patience import in_thread, share_out, wait_out
 from ogagent.restore.plan import check_identity, check_image, check_size
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
 from ogagent.restore.sidecars import refuse_locked
 from ogagent.restore.streamed import streamed
+from ogagent.restore.threads import thread_count
 from ogagent.restore.writer import PartitionWriter
 from ogagent.source.source import Source, SourcePolicy, open_source
+
+_COMPARED_AT_ONCE: Final = 256
 
 
 async def restore(
@@ -75,7 +79,7 @@ async def _lay_down(image: Delivery, device: Device, cache: Cache, executor: Exe
     await cache.finish()
     if progress.read_back_wanted:
         progress.enter(Phase.READING_BACK)
-        await in_thread(executor, writer.stop, writer.read_back, image.written())
+        await _read_back(image, writer, executor)
     progress.enter(Phase.COMMITTING)
     await _uninterrupted(executor, partial(writer.commit, read_back=progress.read_back_wanted))
 
@@ -86,16 +90,23 @@ def _expect_all(progress: Progress) -> None:
         raise InternalError(f"{progress.laid} bytes of the image were laid down, it has {progress.total}")
 
 
+async def _read_back(image: Delivery, writer: PartitionWriter, executor: Executor) -> None:
+    written = image.written()
+    while some := list(islice(written, _COMPARED_AT_ONCE)):
+        await share_out(executor, thread_count(), writer.stop, writer.compare, some)
+    await in_thread(executor, writer.stop, writer.compare_added)
+
+
 @asynccontextmanager
 async def _opened_image(
     plan: RestorePlan, policy: SourcePolicy, cache: Cache, progress: Progress
 ) -> AsyncIterator[tuple[Delivery, Executor]]:
-    executor = ThreadPoolExecutor(pipeline.THREADS, thread_name_prefix="restore")
+    executor = ThreadPoolExecutor(thread_count(), thread_name_prefix="restore")
     try:
         async with open_source(plan.source, policy, lambda: _count_retry(progress)) as source:
             await refuse_locked(source)
             name = PurePosixPath(URL(plan.source).path).name
-            async with _delivery(source, name, policy, cache, progress, executor) as image:
+            async with _delivery(source, name, plan.target, policy, cache, progress, executor) as image:
                 check_image(plan, image.header)
                 yield image, executor
     finally:
@@ -104,10 +115,16 @@ async def _opened_image(
 
 @asynccontextmanager
 async def _delivery(
-    source: Source, name: str, policy: SourcePolicy, cache: Cache, progress: Progress, executor: Executor
+    source: Source,
+    name: str,
+    target: Target,
+    policy: SourcePolicy,
+    cache: Cache,
+    progress: Progress,
+    executor: Executor,
 ) -> AsyncIterator[Delivery]:
     """By its index where there is one."""
-    indexed = await indexed_image(source, name, policy.public_keys, cache, progress)
+    indexed = await indexed_image(source, name, target, policy.public_keys, cache, progress, executor)
     if indexed is not None:
         yield RegionDelivery(*indexed, progress)
         return

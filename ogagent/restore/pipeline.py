@@ -25,7 +25,6 @@ from ogagent.restore.patience import Together, in_thread
 from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter
 
-THREADS: Final = 3
 _MEMORY: Final = 20 * MIB
 _FEWEST_BUFFERS: Final = 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,7 +41,9 @@ class NoBooks:
 
 @dataclass
 class Progress:
-    """Each counter has one writer, so that no lock is needed; a reader sees each at some recent value."""
+    """``add`` is for what several threads count; each of the other counters has one writer, so that no lock is needed.
+    A reader sees each at some recent value.
+    """
 
     read_back_wanted: bool = True
     clock: Callable[[], float] = time.monotonic
@@ -65,6 +68,7 @@ class Progress:
     _percent: int = 0
     _rate: float = 0.0
     _rated: tuple[float, int] = (0.0, 0)
+    _adding: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self, phase: Phase | None) -> None:
         now = self.clock()
@@ -73,6 +77,12 @@ class Progress:
         self.phase, self._entered = phase, now
         self._rated = (now, self._done)
         self._rate = 0.0
+
+    def add(self, *, written: int = 0, reused: int = 0, read_back: int = 0) -> None:
+        with self._adding:
+            self.written += written
+            self.reused += reused
+            self.read_back += read_back
 
     def touch(self) -> None:
         if not self.touched:

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from contextlib import aclosing
-from typing import Final
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from typing import TYPE_CHECKING, Final
 
 from ogagent.errors import ImageCorrupt, SignatureRefused
 from ogagent.image import index as image_index
 from ogagent.image import signature
 from ogagent.image.index import ImageIndex
-from ogagent.image.indexed import LARGEST_PREFIX, IndexedImage, open_indexed
+from ogagent.image.indexed import IndexedImage, open_indexed
 from ogagent.image.seekable import SEEKABLE_END
 from ogagent.image.stream import goes_on
 from ogagent.image.zstd_frame import ZSTD_MAGIC, is_zstd
+from ogagent.model.plan import Target
+from ogagent.model.units import format_bytes
 from ogagent.restore.caching import Cache
+from ogagent.restore.patience import in_thread
+from ogagent.restore.plan import check_size
 from ogagent.restore.progress import Progress
 from ogagent.source.source import Source
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _log: Final = logging.getLogger(__name__)
 
 
 async def indexed_image(
-    source: Source, name: str, keys: Sequence[Ed25519PublicKey], cache: Cache, progress: Progress
+    source: Source,
+    name: str,
+    target: Target,
+    keys: Sequence[Ed25519PublicKey],
+    cache: Cache,
+    progress: Progress,
+    executor: Executor,
 ) -> tuple[IndexedImage, Source] | None:
     """The image by its index, when there is one that belongs to the file ``name``, and where its parts come from.
 
     None: it is to be streamed. With ``keys`` that is never the answer: then SignatureRefused is raised, for what is not
-    signed by one of them.
+    signed by one of them. Raises ImageTooLarge for an image that the target has no room for. Until that is known, and
+    afterwards, memory and time are bounded by the target's size.
     """
-    data = await source.sidecar(image_index.SUFFIX, image_index.LARGEST_INDEX)
+    largest = image_index.largest_index(target.size)
+    data = await source.sidecar(image_index.SUFFIX, largest + 1)  # one that is too long shall be seen to be
     if keys:
         await _check_signature(source, data, keys)
     if data is None:
@@ -41,9 +54,9 @@ async def indexed_image(
         return None
     index = None
     try:
-        index = await asyncio.to_thread(_index_of, name, data)
+        index = await in_thread(executor, _cannot_hurry, _index_of, name, data, largest)
         parts = await cache.by_index(index, source)
-        return await _opened(index, parts, progress), parts
+        return await _opened(index, parts, target, progress, executor), parts
     except ImageCorrupt as error:
         if keys:
             raise SignatureRefused(
@@ -74,30 +87,38 @@ async def _check_signature(source: Source, index: bytes | None, keys: Sequence[E
     signature.check_signature(index, await source.sidecar(signature.SUFFIX, longest), keys)
 
 
-def _index_of(name: str, data: bytes) -> ImageIndex:
-    index = image_index.decode(data)
+def _index_of(name: str, data: bytes, largest: int) -> ImageIndex:
+    if len(data) > largest:
+        raise ImageCorrupt(f"the image's index is longer than the {format_bytes(largest)} that suit the partition")
+    index = image_index.decode(data, largest)
     if index.image != name:
         raise ImageCorrupt(f"the index beside {name} is that of {index.image}")
     return index
 
 
-async def _opened(index: ImageIndex, source: Source, progress: Progress) -> IndexedImage:
-    prefix = await _prefix(source, index, progress)
+async def _opened(
+    index: ImageIndex, source: Source, target: Target, progress: Progress, executor: Executor
+) -> IndexedImage:
+    """The prefix is what tells how long the file is: then it shows whether the index speaks of this file, and whether
+    what it speaks of suits the partition; only then more is made of either.
+    """
+    prefix = await _prefix(source, index, target, progress)
     if source.size not in (None, index.size):
         raise ImageCorrupt(f"the image has {source.size} bytes, its index is of one with {index.size}")
+    check_size(index.device_size, target)
     progress.image = index.size
     try:
-        return await asyncio.to_thread(open_indexed, index, prefix)
+        return await in_thread(executor, _cannot_hurry, open_indexed, index, prefix)
     except ImageCorrupt:
         if not source.doubt(index.prefix.offset, index.prefix.offset + len(prefix)):
             raise
-    return await asyncio.to_thread(open_indexed, index, await _prefix(source, index, progress))
+    return await in_thread(executor, _cannot_hurry, open_indexed, index, await _prefix(source, index, target, progress))
 
 
-async def _prefix(source: Source, index: ImageIndex, progress: Progress) -> bytes:
+async def _prefix(source: Source, index: ImageIndex, target: Target, progress: Progress) -> bytes:
     """A byte is asked for where there is none: then the source says how long the file is."""
     start, length = index.prefix.offset, index.prefix.length
-    if length > LARGEST_PREFIX:
+    if length > image_index.longest_prefix(index, target.size):
         raise ImageCorrupt(f"the index says that the image's header has {length} bytes")
     prefix = await _part(source, start, start + max(length, 1))
     progress.received += len(prefix)
@@ -110,3 +131,7 @@ async def _part(source: Source, start: int, stop: int) -> bytes:
         async for chunk in chunks:
             part += chunk
     return bytes(part)
+
+
+def _cannot_hurry() -> None:
+    """What it would be for takes no longer than the partition is large."""

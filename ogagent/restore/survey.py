@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 from blake3 import blake3
@@ -14,7 +13,7 @@ from ogagent.errors import DeviceError
 from ogagent.image.indexed import IndexedImage
 from ogagent.model.units import MIB
 from ogagent.restore.channel import Stopped
-from ogagent.restore.edges import page_aligned
+from ogagent.restore.threads import Buffers
 
 LONGEST_STRETCH: Final = 16 * MIB
 _SAMPLES: Final = 16
@@ -28,17 +27,18 @@ Held = list[tuple[int, memoryview]]
 class Survey:
     """Everything is read from the medium. Blocking; several threads may ask at once."""
 
-    def __init__(self, image: IndexedImage, device: Device) -> None:
+    def __init__(self, image: IndexedImage, device: Device, buffers: Buffers) -> None:
         self._image = image
         self._device = device
-        self._own = threading.local()
+        self._buffers = buffers
         self._stopped = False
 
     def stop(self) -> None:
         self._stopped = True
 
-    def held(self, place: int) -> Held | None:
-        """The blocks of a region that is as the image has it; good until the same thread asks again.
+    @contextmanager
+    def held(self, place: int) -> Iterator[Held | None]:
+        """The blocks of a region that is as the image has it.
 
         What cannot be read is not right: it will be written, and that tells whether the disk is broken.
         """
@@ -46,31 +46,28 @@ class Survey:
             raise Stopped
         extents = self._image.layout.region(place).extents
         start, stop = extents[0].offset, extents[-1].offset + extents[-1].length
-        found = self._buffer()[: stop - start]
+        with self._buffers.one(stop - start) as found:
+            parts = [(each.offset, found[each.offset - start :][: each.length]) for each in extents]
+            yield parts if self._is_right(place, start, found, parts) else None
+
+    def _is_right(self, place: int, start: int, found: memoryview, parts: Held) -> bool:
         with suppress(DeviceError):
             self._device.read_back(start, found)
-            parts = [(each.offset, found[each.offset - start :][: each.length]) for each in extents]
             running = blake3()
             for _, part in parts:
                 running.update(part)
-            if running.digest() == self._image.index.hash(place):
-                return parts
-        return None
+            return running.digest() == self._image.index.hash(place)
+        return False
 
     def bytes_held(self, place: int) -> int:
         """0 for a region that is not right."""
-        return sum(len(part) for _, part in self.held(place) or ())
+        with self.held(place) as held:
+            return sum(len(part) for _, part in held or ())
 
     def is_foreign(self, places: range) -> bool:
         samples = places[:: max(len(places) // _SAMPLES, 1)]
-        right = sum(self.held(place) is not None for place in samples)
+        right = sum(self.bytes_held(place) > 0 for place in samples)
         return right * _FEW < len(samples)
-
-    def _buffer(self) -> memoryview:
-        if not hasattr(self._own, "buffer"):
-            self._own.buffer = page_aligned(self._image.index.region_size)
-        buffer: memoryview = self._own.buffer
-        return buffer
 
 
 class Stretch(NamedTuple):
@@ -83,7 +80,7 @@ class Stretch(NamedTuple):
 
 def stretches(
     looked: Iterable[tuple[int, bool]], frame: Callable[[int], tuple[int, int]], longest: int
-) -> Generator[Stretch, None, None]:
+) -> Iterator[Stretch]:
     """Neighbouring frames of what is not held, up to ``longest`` bytes in one; each as soon as it is known.
 
     ``looked`` are places in order, and whether the partition holds them; ``frame`` tells offset and length.

@@ -6,7 +6,6 @@ everything else has been proven.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -16,12 +15,11 @@ from blake3 import blake3
 from ogagent.disk.machine import Device
 from ogagent.errors import ImageTooLarge
 from ogagent.image.piece import Extent, Piece
-from ogagent.image.workers import in_order
 from ogagent.restore.channel import Stopped
 from ogagent.restore.edges import Edges, differs, page_aligned
 from ogagent.restore.progress import Progress
+from ogagent.restore.threads import Buffers
 
-_READERS: Final = 2
 _STEP: Final = 64 << 10
 _ZEROS: Final = bytes(_STEP)
 
@@ -34,7 +32,10 @@ class Written(NamedTuple):
 
 
 class PartitionWriter:
-    """One restore: ``begin``, ``write`` for each piece, ``flush``, ``read_back``, ``commit``. Blocking."""
+    """One restore: ``begin``, ``write`` for each piece, ``flush``, ``compare`` for each, ``commit``. Blocking.
+
+    Pieces may be written, and compared, by several threads at once.
+    """
 
     def __init__(self, device: Device, progress: Progress) -> None:
         self._device = device
@@ -42,7 +43,7 @@ class PartitionWriter:
         self._edges = Edges(device)
         self._added: list[Written] = []
         self._stopped = False
-        self._own = threading.local()
+        self.buffers: Final = Buffers()
 
     @property
     def size(self) -> int:
@@ -55,7 +56,7 @@ class PartitionWriter:
         return self._edges.spans
 
     def stop(self) -> None:
-        """A read-back that runs in another thread ends soon, with Stopped."""
+        """A read-back ends soon, with Stopped."""
         self._stopped = True
 
     def begin(self) -> None:
@@ -66,7 +67,7 @@ class PartitionWriter:
         """Places and bytes that the device holds already, and shall hold in the end. Only before ``begin``."""
         for offset, data in held:
             self._edges.keep(offset, data)
-            self._progress.reused += len(data)
+            self._progress.add(reused=len(data))
 
     def write(self, piece: Piece) -> None:
         for extent in piece.extents:
@@ -75,7 +76,7 @@ class PartitionWriter:
                 raise ImageTooLarge(f"The image needs at least {end} bytes, the partition has {self._device.size}")
             data = piece.buffer[extent.start : extent.start + extent.length]
             self._lay(extent.offset, data)
-            self._progress.written += extent.length
+            self._progress.add(written=extent.length)
 
     def add(self, offset: int, data: memoryview) -> None:
         """What no block of the image holds, but belongs to what it is an image of. Proven with all else."""
@@ -101,38 +102,28 @@ class PartitionWriter:
     def flush(self) -> None:
         self._device.flush()
 
-    def read_back(self, written: Iterable[Written]) -> None:
-        """Compares the medium with what was meant, except for the edges, which are not there yet.
-
-        In two threads: one reads while the other one hashes.
+    def compare(self, written: Written) -> None:
+        """Raises ReadBackDiffers when the medium does not hold what was meant. The edges, which are not there yet, are
+        taken to be right.
         """
-        for length in in_order(self._compared, written, _READERS):
-            self._progress.read_back += length
-        for added in self._added:
-            self._compared(added)
-
-    def _compared(self, written: Written) -> int:
-        """Answers how many bytes that were."""
         if self._stopped:
             raise Stopped
         extents, digest = written
-        buffer = self._buffer(extents[-1].start + extents[-1].length)
-        for extent in extents:
-            into = buffer[extent.start : extent.start + extent.length]
-            self._edges.give(extent.offset, into)
-            for inner in self._edges.between(extent.offset, extent.offset + extent.length):
-                self._device.read_back(inner.start, into[inner.start - extent.offset : inner.stop - extent.offset])
-        if blake3(buffer).digest() != digest:
-            last = extents[-1]
-            raise differs(extents[0].offset, last.offset + last.length)
-        return len(buffer)
+        with self.buffers.one(extents[-1].start + extents[-1].length) as buffer:
+            for extent in extents:
+                into = buffer[extent.start : extent.start + extent.length]
+                self._edges.give(extent.offset, into)
+                for inner in self._edges.between(extent.offset, extent.offset + extent.length):
+                    self._device.read_back(inner.start, into[inner.start - extent.offset : inner.stop - extent.offset])
+            if blake3(buffer).digest() != digest:
+                last = extents[-1]
+                raise differs(extents[0].offset, last.offset + last.length)
+            self._progress.add(read_back=len(buffer))
 
-    def _buffer(self, length: int) -> memoryview:
-        """One a thread."""
-        if len(getattr(self._own, "buffer", b"")) < length:
-            self._own.buffer = page_aligned(length)
-        buffer: memoryview = self._own.buffer
-        return buffer[:length]
+    def compare_added(self) -> None:
+        """As ``compare``, what ``add`` has written."""
+        for added in self._added:
+            self.compare(added)
 
     def commit(self, *, read_back: bool) -> None:
         """The edges. When that fails, they are wiped again, for a signature may have arrived."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 from yarl import URL
 
 from ogagent.errors import ImageNotFound, RepositoryUnreachable
+from ogagent.source.location import shown
 from ogagent.system.distrust import distrust
 
 OK: Final = 200
@@ -27,9 +28,6 @@ _CONTENT_RANGE: Final = re.compile(
 _CODINGS_OF_IMAGES: Final = ("gzip", "x-gzip", "zstd")
 """Apache's mod_mime_magic, and others, look into a file and call its own compression a coding for the way. The bytes
 are taken as they come; what they are, the image code sees. What a server compresses while it sends it has no length."""
-
-
-_SHOWN: Final = 100  # characters
 
 
 class Passing(Exception):
@@ -146,11 +144,6 @@ def reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__
-
-
-def shown(text: str | None) -> str:
-    """What a server says, for people and their terminals: no more than they can read."""
-    return repr(text if text is None or len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 
 def _is_older(modified: str, date: str) -> bool:

@@ -28,9 +28,9 @@ from ogagent.source.answer import (
     refuse_contradiction,
     refuse_hopeless,
     refuse_status,
-    shown,
 )
-from ogagent.source.resolver import check_host, parsed_url
+from ogagent.source.location import parsed_url, shown
+from ogagent.source.resolver import check_host
 
 _log: Final = logging.getLogger(__name__)
 

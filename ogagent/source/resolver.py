@@ -10,16 +10,7 @@ from yarl import URL
 
 from ogagent.errors import RepositoryNotAllowed, RepositoryUnreachable
 from ogagent.model.repository import Networks, is_half_an_address, is_within
-from ogagent.source.answer import shown
-
-
-def parsed_url(text: str, base: URL | None = None) -> URL:
-    """``base`` is what ``text`` may be relative to. Raises RepositoryUnreachable for what is no URL."""
-    try:
-        url = URL(text)
-        return base.join(url) if base is not None else url
-    except ValueError as error:
-        raise RepositoryUnreachable(f"{shown(text)} is no URL: {error}") from error
+from ogagent.source.location import shown
 
 
 def check_host(url: URL, networks: Networks | None) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from ssl import SSLContext
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
 from ogagent.errors import RepositoryUnreachable
 from ogagent.image.codec import MAX_WINDOW
 from ogagent.model.repository import Networks
 from ogagent.source.file import FileSource
-from ogagent.source.http import open_http
-from ogagent.source.resolver import parsed_url
+from ogagent.source.location import parsed_url
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 
 class Source(Protocol):
@@ -70,6 +71,8 @@ async def open_source(url: str, policy: SourcePolicy, on_retry: Callable[[], Non
         async with FileSource.open(location.path, policy.files_within) as file:
             yield file
     elif location.scheme in ("http", "https"):
+        from ogagent.source.http import open_http
+
         async with open_http(
             location,
             tls=policy.tls,

@@ -1,15 +1,19 @@
-"""A partition on a disk that fails or lies, by the faults that are there."""
+"""A partition on a disk that fails, lies or takes its time, by the faults that are there."""
 
 from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from ogagent.disk.machine import Device
 from ogagent.errors import WriteFailed
 from simulator.faults import Fault, Faults
+from simulator.machine.medium import KINDS, Medium
 
 _BIT: Final = 0x01
 
@@ -26,33 +30,50 @@ class FaultyDevice:
         self._faults = faults
         self._times: Counter[Fault] = Counter()
         self._gone = False
+        self._media: dict[Fault, Medium] = {}
+        self._lock = threading.Lock()
+        self.written = 0
+        self.read = 0
+        """Bytes that were asked for; ``written`` with those that were to be zeros."""
 
     @property
     def size(self) -> int:
         return self._device.size
 
     def write(self, offset: int, data: memoryview) -> None:
-        stored = data
-        for fault in self._present():
+        stored, faults = data, self._present()
+        for fault in faults:
             stored = self._spoiled(fault, offset, stored)
-        if stored:
-            self._device.write(offset, stored)
+        with self._taking_time(faults, offset, len(data)):
+            if stored:
+                self._device.write(offset, stored)
+        with self._lock:
+            self.written += len(data)
 
     def zero(self, offset: int, length: int) -> None:
-        if self._present():
+        faults = self._present()
+        if any(fault.what != "medium" for fault in faults):
             self.write(offset, memoryview(bytes(length)))
-        else:
+            return
+        with self._taking_time(faults, offset, length):
             self._device.zero(offset, length)
+        with self._lock:
+            self.written += length
 
     def flush(self) -> None:
         for fault in self._present():
             if fault.what == "flush" and self._counts(fault):
                 raise self._failure("flushing", "", errno.EIO)
+            if fault.what == "medium":
+                self._medium(fault).flush()
         self._device.flush()
 
     def read_back(self, offset: int, into: memoryview) -> None:
         faults = self._present()
-        self._device.read_back(offset, into)
+        with self._taking_time(faults, offset, len(into)):
+            self._device.read_back(offset, into)
+        with self._lock:
+            self.read += len(into)
         for fault in faults:
             place = self._place(fault) - offset
             if not 0 <= place < len(into):
@@ -61,6 +82,21 @@ class FaultyDevice:
                 raise self._failure("reading back", f" at offset {offset}", errno.EIO)
             if fault.what == "misread" and self._counts(fault):
                 into[place] ^= _BIT
+
+    @property
+    def seeks(self) -> int:
+        """How often the head of a slow medium had to move."""
+        return sum(medium.seeks for medium in self._media.values())
+
+    def _taking_time(self, faults: Sequence[Fault], offset: int, length: int) -> AbstractContextManager[None]:
+        for fault in faults:
+            if fault.what == "medium":
+                return self._medium(fault).serving(offset, length)
+        return nullcontext()
+
+    def _medium(self, fault: Fault) -> Medium:
+        with self._lock:
+            return self._media.setdefault(fault, Medium(KINDS[str(fault.value)]))
 
     def _spoiled(self, fault: Fault, offset: int, data: memoryview) -> memoryview:
         """What is stored of ``data``. Raises WriteFailed when the device says that it failed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import Final
 
@@ -55,6 +56,42 @@ def test_places(drawn: tuple[bytes, int], per_piece: int, block_size: int) -> No
         assert offsets == [block * block_size for block in expected]
         starts = [extent.start for extent in extents]
         assert starts == [sum(extent.length for extent in extents[:index]) for index in range(len(extents))]
+
+
+@settings(deadline=None)
+@given(bitmaps(), st.one_of(st.integers(1, 300), st.sampled_from([8, 16, 64, 256, 4096])))
+def test_counts(drawn: tuple[bytes, int], group: int) -> None:
+    bits, total = drawn
+    used = Counter(block // group for block in used_blocks(*drawn))
+    found = list(bitmap.counts(bits, total, group))
+    assert [number for first, count, _ in found for number in range(first, first + count)] == list(
+        range(-(-total // group))
+    )
+    assert all(used[number] == each for first, count, each in found for number in range(first, first + count))
+
+
+@pytest.mark.parametrize("byte", [b"\0", b"\xff"])
+def test_groups_that_are_alike_are_counted_at_once(byte: bytes) -> None:
+    """However large a partition is: a disk of 2 TiB in regions of 1 MiB has two million."""
+    bits = byte * 1000 + b"\x01" + byte * 1000
+    full = 256 if byte == b"\xff" else 0
+    mixed = full - 7 if full else 1
+    assert list(bitmap.counts(bits, len(bits) * 8 - 3, 256)) == [
+        (0, 31, full),
+        (31, 1, mixed),
+        (32, 30, full),
+        (62, 1, (len(bits) * 8 - 3 - 62 * 256) if full else 0),
+    ]
+
+
+@settings(deadline=None)
+@given(bitmaps(), st.integers(0, 100), st.integers(1, 300))
+def test_part(drawn: tuple[bytes, int], first: int, count: int) -> None:
+    bits, total = drawn
+    first, count = min(first, total), min(count, max(total - first, 0))
+    found = bitmap.part(bits, first, count)
+    assert len(found) == -(-count // 8)
+    assert used_blocks(found, count) == [at - first for at in used_blocks(*drawn) if first <= at < first + count]
 
 
 @pytest.mark.parametrize("first", [0, STEP - 2, STEP - 1])

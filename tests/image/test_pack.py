@@ -24,6 +24,7 @@ from ogagent.image.detect import open_image
 from ogagent.image.index import ImageIndex, Prefix, decode, encode
 from ogagent.image.indexed import open_indexed, prove
 from ogagent.image.pack import Packing, pack
+from ogagent.image.regions import longest_region
 
 MIB: Final = 1 << 20
 KIB: Final = 1 << 10
@@ -130,9 +131,9 @@ def test_each_region_by_itself(content: bytes, region_size: int) -> None:
         blocks = expected[index.numbers[place]]
         assert index.hash(place) == blake3(b"".join(data for _, data in blocks)).digest()
         offset, length = index.frame(place)
-        region = image.layout.region(place)
-        data = memoryview(bytearray(region.used))
-        region.gather(memoryview(image.unpack(place, file[offset : offset + length])), data)
+        data = memoryview(bytearray(longest_region(region_size)))
+        region = image.unpack(place, file[offset : offset + length], data)
+        region.close_up(data)
         laid_down = [
             (at, bytes(data[start + at - first : start + min(at + STEP - first, size)]))
             for first, start, size in region.extents
@@ -145,12 +146,13 @@ def test_a_frame_is_taken_for_its_own_region_only(content: bytes) -> None:
     file, index = packed(content, 64 * KIB)
     image = open_indexed(index, file[: index.prefix.length])
     frames = [file[offset : offset + length] for offset, length in map(index.frame, range(index.count))]
+    room = memoryview(bytearray(longest_region(index.region_size)))
     for place in range(index.count):
-        image.unpack(place, frames[place])
+        image.unpack(place, frames[place], room)
         for wrong in {frames[place][:-1], frames[place] + b"\0", frames[place - 1]} - {frames[place]}:
             if index.hash(place) != index.hash(place - 1):
                 with pytest.raises(ImageCorrupt):
-                    image.unpack(place, wrong)
+                    image.unpack(place, wrong, room)
 
 
 @pytest.mark.parametrize("content", ["crc32", "0001"], indirect=True)

@@ -118,6 +118,20 @@ def test_a_read_that_fails_or_lies(disk: Disk) -> None:
     assert [disk.read(9, 2) for _ in range(3)] == [OLD[:2], b"\xaa\xab", OLD[:2]]
 
 
+def test_what_was_asked_for_is_counted(disk: Disk) -> None:
+    """Zeros as well; on a medium that takes its time the head moves as often as places do not follow each other."""
+    for kind, seeks in (("ssd", 2), ("hdd", 4)):
+        disk.has(f"disk:medium={kind}")
+        disk.write(0, b"new")
+        disk.device.zero(3, 5)
+        disk.read(8, 10)
+        disk.device.flush()
+        assert disk.read(100, 4) == OLD[:4]
+        disk.write(0, b"n")
+        assert (disk.device.seeks, disk.stored[:9]) == (seeks, b"new\0\0\0\0\0\xaa")
+    assert (disk.device.written, disk.device.read) == (18, 28)
+
+
 def test_a_fault_of_the_repository_is_none_of_the_disk(disk: Disk) -> None:
     disk.has("repository:down")
     disk.write(0, b"new")

@@ -14,7 +14,8 @@ from yarl import URL
 
 from ogagent.errors import RepositoryUnreachable
 from ogagent.model.repository import Networks
-from ogagent.source.resolver import check_host, parsed_url
+from ogagent.source.location import parsed_url
+from ogagent.source.resolver import check_host
 from ogagent.source.source import SourcePolicy, open_source
 from ogagent.system.tls import client_context
 from tests.http.bodies import HOSTS

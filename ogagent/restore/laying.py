@@ -1,0 +1,88 @@
+"""Frames that have come, unpacked, proven and written: each by one thread, several at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+from ogagent.errors import ImageCorrupt
+from ogagent.image.indexed import IndexedImage
+from ogagent.image.piece import Piece
+from ogagent.image.regions import longest_region
+from ogagent.restore.channel import Stopped
+from ogagent.restore.patience import share_out
+from ogagent.restore.runs import Run, Runs
+from ogagent.restore.threads import thread_count
+from ogagent.restore.writer import PartitionWriter, Written
+
+
+class _Laid(NamedTuple):
+    """What became of a frame; ``damage`` None: its region is written."""
+
+    place: int
+    damage: ImageCorrupt | None = None
+    unpack_s: float = 0.0
+    write_s: float = 0.0
+
+
+class Laying:
+    """``unpack_s`` and ``write_s`` are what all threads together have spent, in seconds."""
+
+    def __init__(
+        self, image: IndexedImage, runs: Runs, writer: PartitionWriter, executor: Executor, hurry: Callable[[], None]
+    ) -> None:
+        """``hurry`` must call ``stop``."""
+        self._image = image
+        self._runs = runs
+        self._writer = writer
+        self._executor = executor
+        self._hurry = hurry
+        self._room = longest_region(image.index.region_size)
+        self._written = bytearray(image.index.count)
+        self._stopped = False
+        self.unpack_s = 0.0
+        self.write_s = 0.0
+
+    async def lay(self, run: Run) -> None:
+        """All of it; then its buffer is given back. What is damaged may be right elsewhere. Raises ImageCorrupt."""
+        for laid in await self._shared_out(run.frames):
+            if laid.damage is not None:
+                again = await self._runs.again(laid.place, run.buffer)
+                if again is None:
+                    raise laid.damage
+                for each in await self._shared_out([(laid.place, again)]):
+                    if each.damage is not None:
+                        raise each.damage
+        self._runs.give_back(run)
+
+    def written(self) -> Iterator[Written]:
+        for place, written in enumerate(self._written):
+            if written:
+                yield Written(self._image.layout.region(place).extents, self._image.index.hash(place))
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    async def _shared_out(self, frames: list[tuple[int, memoryview]]) -> list[_Laid]:
+        done = await share_out(self._executor, min(thread_count(), len(frames)), self._hurry, self._lay, frames)
+        self.unpack_s += sum(each.unpack_s for each in done)
+        self.write_s += sum(each.write_s for each in done)
+        return done
+
+    def _lay(self, frame: tuple[int, memoryview]) -> _Laid:
+        if self._stopped:
+            raise Stopped
+        place, packed = frame
+        began = time.monotonic()
+        with self._writer.buffers.one(self._room) as buffer:
+            try:
+                region = self._image.unpack(place, packed, buffer)
+            except ImageCorrupt as damage:
+                return _Laid(place, damage)
+            region.close_up(buffer)
+            unpacked = time.monotonic()
+            self._writer.write(Piece(buffer, region.used, region.extents, []))
+        self._written[place] = True
+        return _Laid(place, None, unpacked - began, time.monotonic() - unpacked)
