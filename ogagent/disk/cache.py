@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ogagent.disk.occupancy import block_device_number, read_occupants
-from ogagent.errors import CacheError, ToolFailed, ToolMissing
-from ogagent.model.disk import Partition
+from ogagent.disk.cache_thread import CacheThread
+from ogagent.disk.occupancy import read_occupants
+from ogagent.disk.real import compare
+from ogagent.errors import CacheError, DiskChanged, ToolFailed, ToolMissing
+from ogagent.model.plan import Target
 from ogagent.system import process
 
 _log: Final = logging.getLogger(__name__)
 
-_CHECK_S: Final = 600
-_MOUNT_S: Final = 60
-_OPTIONS: Final = "nosuid,nodev,noexec,nosymfollow,noatime"
-"""nosymfollow: whoever could write into the CACHE must not lead root to other places."""
+_CHECK_S: Final = 600.0
+_CHECK_GRACE_S: Final = 20.0
+"""e2fsck ends by itself when it is asked to, but not in the middle of something."""
+_MOUNT_S: Final = 60.0
+_UNMOUNT_S: Final = 10.0
+_RETURN_S: Final = 10.0
+_OPTIONS: Final = "nosuid,nodev,noexec,noatime"
+_NO_LINKS: Final = ",nosymfollow"
+"""From Linux 5.10 and util-linux 2.37 on. Nothing depends on it: see ``ogagent.source.beneath``."""
 _SUPERBLOCK: Final = 1024
+_MAGIC: Final = b"\x53\xef"
 _VALID: Final = 1
 _ERRORS: Final = 2
 _NEEDS_RECOVERY: Final = 4
@@ -30,82 +39,168 @@ _CORRECTED: Final = (0, 1)  # e2fsck(8): no errors; errors corrected
 class MountedCache:
     """Implements ``ogagent.disk.machine.CacheStore``. Who has it mounted already is not disturbed."""
 
-    def __init__(self, mount_point: Path) -> None:
+    def __init__(self, mount_point: Path, thread: CacheThread | None = None) -> None:
+        self.thread = thread or CacheThread()
         self._mount_point = mount_point
         self._turn = asyncio.Lock()
         self._users = 0
+        self._bound: Target | None = None
         self._place = mount_point
         self._ours = False
         self._writable = False
+        self._options = ""
+        self._repair: asyncio.Task[bytes] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def mounted(self, partition: Partition) -> AsyncIterator[Path]:
+    async def mounted(self, place: Target) -> AsyncIterator[Path]:
+        await self._answering()
         async with self._turn:
             if not self._users:
-                await self._mount(partition)
+                await self._mount(place)
+                self._bound = place
+            elif place != self._bound:
+                raise CacheError(f"another partition than {place.device} is in use as the CACHE")
             self._users += 1
         try:
             yield self._place
         finally:
-            async with self._turn:
-                self._users -= 1
-                if not self._users and self._ours:
-                    await self._unmount()
+            self._users -= 1
+            if self.thread.stuck:
+                self._leaving.add(later := asyncio.create_task(self._leave_later()))
+                later.add_done_callback(self._leaving.discard)
+            else:
+                await self._leave()
 
     async def make_writable(self) -> None:
         async with self._turn:
             if not self._ours or self._writable:
                 return
             try:
-                await process.run(["mount", "-o", f"remount,rw,{_OPTIONS}", str(self._place)], timeout_s=_MOUNT_S)
+                await process.run(["mount", "-o", f"remount,rw,{self._options}", str(self._place)], timeout_s=_MOUNT_S)
             except (ToolFailed, ToolMissing) as error:
                 raise CacheError(f"the CACHE on {self._place} cannot be written: {error.message}") from error
             self._writable = True
 
-    async def _mount(self, partition: Partition) -> None:
-        """What is clean is not written to: neither by this mount, nor by a check, which it does not get."""
-        self._writable = False
-        if partition.problem:
-            raise CacheError(f"the CACHE ({partition.device}) is not used: {partition.problem}")
-        occupant = await asyncio.to_thread(_occupant, partition.device)
-        self._ours = occupant is None
-        if occupant is not None:
-            if occupant.startswith("["):
-                raise CacheError(f"the CACHE ({partition.device}) is in use: {occupant}")
-            self._place = Path(occupant)
-            return
-        self._place = self._mount_point
+    async def _answering(self) -> None:
+        if self.thread.stuck:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.thread.come_back(), min(_RETURN_S, self.thread.patience_s))
+                return
+            raise CacheError("the CACHE is not used: it has not answered an earlier job yet")
+
+    async def _mount(self, place: Target) -> None:
+        """The node stands for the place that was compared as long as it is open: the kernel gives up no partition, and
+        no name of a disk, that somebody has open.
+        """
+        if place.problem:
+            raise CacheError(f"the CACHE ({place.device}) is not used: {place.problem}")
+        if self._repair is not None:
+            await asyncio.wait([self._repair])
+        async with self._opened(place) as fd:
+            occupant = await self.thread.run(_occupant, fd)
+            if occupant is None:
+                await self._mount_here(place.device, fd)
+            elif occupant.startswith("["):
+                raise CacheError(f"the CACHE ({place.device}) is in use: {occupant}")
+            elif not self._ours or occupant != str(self._mount_point):  # ours when it could not be unmounted before
+                self._ours, self._place = False, Path(occupant)
+
+    @asynccontextmanager
+    async def _opened(self, place: Target) -> AsyncIterator[int]:
+        opened: list[int] = []
         try:
-            if partition.filesystem.startswith("ext") and not await asyncio.to_thread(_is_clean, partition.device):
-                await process.run(["e2fsck", "-p", partition.device], timeout_s=_CHECK_S, good=_CORRECTED)
-            await asyncio.to_thread(self._mount_point.mkdir, parents=True, exist_ok=True)
-            await process.run(["mount", "-o", f"ro,{_OPTIONS}", partition.device, str(self._place)], timeout_s=_MOUNT_S)
+            await self.thread.run(lambda: opened.append(_open(place)))
+            yield opened[0]
+        except DiskChanged as error:
+            raise CacheError(f"the CACHE is not where it was: {error.message}", hint=error.hint) from error
+        finally:
+            self.thread.start(_close, opened)
+
+    async def _mount_here(self, device: str, fd: int) -> None:
+        """What is clean is not written to: neither by this mount, nor by a check, which it does not get."""
+        self._ours, self._writable, self._place = True, False, self._mount_point
+        try:
+            if not await self.thread.run(_is_clean, fd):
+                await self._repaired(device)
+            await self.thread.run(self._mount_point.mkdir, parents=True, exist_ok=True)
+            await self._mount_read_only(device)
+            if await self.thread.run(_occupant, fd) != str(self._mount_point):
+                raise CacheError(f"{self._mount_point} holds another file system than that of the CACHE ({device})")
         except (ToolFailed, ToolMissing) as error:
-            raise CacheError(f"the CACHE ({partition.device}) cannot be mounted: {error.message}") from error
-        except OSError as error:
-            raise CacheError(f"{self._mount_point} cannot be made: {error.strerror}") from error
+            raise CacheError(f"the CACHE ({device}) cannot be mounted: {error.message}") from error
         except asyncio.CancelledError:
-            if await asyncio.to_thread(_occupant, partition.device):
+            if await self.thread.run(_occupant, fd):
                 await self._unmount()
             raise
 
+    async def _repaired(self, device: str) -> None:
+        """A repair is not broken off with the job that needed it: it goes on, and the next job waits for it."""
+        check = process.run(["e2fsck", "-p", device], timeout_s=_CHECK_S, good=_CORRECTED, grace_s=_CHECK_GRACE_S)
+        self._repair = asyncio.create_task(check)
+        self._repair.add_done_callback(self._is_repaired)
+        await asyncio.shield(self._repair)
+
+    def _is_repaired(self, repair: asyncio.Task[bytes]) -> None:
+        self._repair = None
+        if not repair.cancelled() and (failure := repair.exception()):
+            _log.warning("the CACHE could not be repaired: %s", failure)
+
+    async def _mount_read_only(self, device: str) -> None:
+        """Without nosymfollow where that is not known."""
+        for options in (_OPTIONS + _NO_LINKS, _OPTIONS):
+            self._options = options
+            try:
+                await process.run(["mount", "-o", f"ro,{options}", device, str(self._place)], timeout_s=_MOUNT_S)
+            except ToolFailed:
+                if options == _OPTIONS:
+                    raise
+            else:
+                break
+        if self._options == _OPTIONS:
+            _log.info("the CACHE is mounted without nosymfollow, which this machine does not know")
+
+    async def _leave(self) -> None:
+        async with self._turn:
+            if not self._users and self._ours:
+                await self._unmount()
+
+    async def _leave_later(self) -> None:
+        await self.thread.come_back()
+        await self._leave()
+
     async def _unmount(self) -> None:
         try:
-            await process.run(["umount", str(self._place)], timeout_s=_MOUNT_S)
+            await process.run(["umount", str(self._place)], timeout_s=_UNMOUNT_S)
         except (ToolFailed, ToolMissing) as error:
             _log.error("the CACHE stays mounted on %s: %s", self._place, error.message)
+        else:
+            self._ours = False
 
 
-def _is_clean(device: str) -> bool:
-    """What ext2, 3 and 4 say of themselves: linux/fs/ext4/ext4.h, struct ext4_super_block."""
-    with open(device, "rb") as file:
-        file.seek(_SUPERBLOCK)
-        superblock = file.read(_SUPERBLOCK)
+def _open(place: Target) -> int:
+    fd = os.open(place.device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        compare(fd, 0, place)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _close(opened: list[int]) -> None:
+    for fd in opened:
+        os.close(fd)
+
+
+def _is_clean(fd: int) -> bool:
+    """What ext2, 3 and 4 say of themselves (linux/fs/ext4/ext4.h, struct ext4_super_block); others have no say."""
+    superblock = os.pread(fd, _SUPERBLOCK, _SUPERBLOCK)
     state = int.from_bytes(superblock[58:60], "little")
     features = int.from_bytes(superblock[96:100], "little")
-    return state & (_VALID | _ERRORS) == _VALID and not features & _NEEDS_RECOVERY
+    clean = state & (_VALID | _ERRORS) == _VALID and not features & _NEEDS_RECOVERY
+    return superblock[56:58] != _MAGIC or clean
 
 
-def _occupant(device: str) -> str | None:
-    number = block_device_number(device)
-    return None if number is None else read_occupants().get(number)
+def _occupant(fd: int) -> str | None:
+    return read_occupants().get(os.fstat(fd).st_rdev)

@@ -9,7 +9,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from ogagent.model.disk import Inventory, Partition
+from ogagent.disk.cache_thread import CacheThread
+from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
 
 
@@ -48,10 +49,15 @@ class Machine(Protocol):
 
 
 class CacheStore(Protocol):
-    def mounted(self, partition: Partition) -> AbstractAsyncContextManager[Path]:
+    @property
+    def thread(self) -> CacheThread:
+        """The only one that touches what is mounted."""
+
+    def mounted(self, place: Target) -> AbstractAsyncContextManager[Path]:
         """The root of the file system of the CACHE, to be read, as long as the block lasts. Several may use it at once.
 
-        Nothing is written by this, unless the file system has to be repaired first. Raises CacheError.
+        Nothing is written by this, unless the file system has to be repaired first. Raises CacheError, also when the
+        CACHE is not at this place any more.
         """
 
     async def make_writable(self) -> None:

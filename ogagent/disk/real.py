@@ -39,7 +39,7 @@ class RealMachine:
     def open_target(self, target: Target) -> Iterator[Device]:
         fd, base = _open_exclusively(target)
         try:
-            _compare(fd, base, target)
+            compare(fd, base, target)
         except BaseException:
             os.close(fd)
             raise
@@ -75,8 +75,8 @@ def _open(path: str) -> int:
         raise DiskChanged(f"{path} cannot be opened: {error.strerror}", hint=_HINT) from error
 
 
-def _compare(fd: int, base: int, target: Target) -> None:
-    """What has been opened is asked, not what the name stands for by now."""
+def compare(fd: int, base: int, target: Target) -> None:
+    """What has been opened is asked, not what the name stands for by now. Raises DiskChanged for another place."""
     status = os.fstat(fd)
     if not stat.S_ISBLK(status.st_mode):
         raise DiskChanged(f"{target.device} is no block device", hint=_HINT)

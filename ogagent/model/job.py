@@ -26,6 +26,7 @@ class Phase(StrEnum):
     FLUSHING = "flushing"
     READING_BACK = "reading-back"
     COMMITTING = "committing"
+    CACHING = "caching"
 
 
 class ByteCounts(Struct, frozen=True, kw_only=True):
@@ -47,11 +48,12 @@ class Timings(Struct, frozen=True, kw_only=True, rename={"reading_back": "readin
     flushing: float = 0.0
     reading_back: float = 0.0
     committing: float = 0.0
+    caching: float = 0.0
     bottleneck: Bottleneck | None = None
 
     @property
     def phases(self) -> tuple[float, ...]:
-        return (self.checking, self.fetching, self.flushing, self.reading_back, self.committing)
+        return (self.checking, self.fetching, self.flushing, self.reading_back, self.committing, self.caching)
 
 
 class JobTarget(Struct, frozen=True, kw_only=True):

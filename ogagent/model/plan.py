@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from ogagent.model.disk import Partition
 from ogagent.model.request import RestoreRequest
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """The partition to write, bound to its place on a disk with a known identity. ``start`` and ``size`` in bytes."""
+    """A partition, bound to its place on a disk with a known identity. ``start`` and ``size`` in bytes."""
 
     disk: int
     partition: int
@@ -19,6 +18,8 @@ class Target(Struct, frozen=True, kw_only=True):
     start: int
     size: int
     sector_size: int
+    problem: str = ""
+    """Why it must not be written to; a target has none."""
 
 
 class ImageHeader(Struct, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ class RestorePlan(Struct, frozen=True, kw_only=True):
     target: Target
     source: str
     """URL of the image."""
-    cache: Partition | None = None
+    cache: Target | None = None
     """The CACHE, when the image goes through it."""
 
 

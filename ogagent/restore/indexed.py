@@ -75,7 +75,7 @@ class RegionDelivery:
             yield from range(bisect_left(numbers, edge.start // size), bisect_left(numbers, -(-edge.stop // size)))
 
     async def run(self, writer: PartitionWriter, executor: Executor) -> None:
-        runs = Runs(self._image.index, self._source, self._progress, self._fetchers + thread_count())
+        runs = Runs(self._image.index, self._source, self._fetchers + thread_count())
         self._laying = laying = Laying(self._image, runs, writer, executor, self.stop)
         wanted: _Wanted = asyncio.Queue(self._fetchers)
         tasks = Together()

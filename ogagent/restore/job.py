@@ -14,11 +14,12 @@ from typing import Final
 from yarl import URL
 
 from ogagent.disk.machine import Device, Machine
-from ogagent.errors import InternalError
+from ogagent.errors import ImageError, InternalError
 from ogagent.model.job import Phase
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.restore.boot_copy import add_boot_copy
-from ogagent.restore.caching import Cache, Caching, NoCache, opened_cache
+from ogagent.restore.caching import Cache, Caching, opened_cache
+from ogagent.restore.counted import CountedSource
 from ogagent.restore.delivery import Delivery
 from ogagent.restore.indexed import RegionDelivery
 from ogagent.restore.patience import in_thread, share_out, wait_out
@@ -42,25 +43,35 @@ async def restore(
     Raises AgentError. Whatever it raises, and when it is cancelled: either nothing has been written, or the partition
     mounts nowhere; and no thread is left.
     """
-    progress.enter(Phase.CHECKING)
     try:
         check_identity(plan)
-        async with (
-            opened_cache(plan, caching, progress) as cache,
-            _opened_image(plan, policy, cache, progress) as (image, executor),
-        ):
-            progress.total = await in_thread(executor, image.stop, image.prepare)
-            check_size(progress.total or 0, plan.target)
-            target = machine.open_target(plan.target)
-            async with _opened_device(target, executor) as device:
-                await _lay_down(image, device, cache, executor, progress)
+        async with opened_cache(plan, caching, progress) as cache:
+            try:
+                await _attempt(plan, machine, policy, cache, progress)
+            except ImageError:
+                if not cache.refuted():
+                    raise
+                progress.begin_again()
+                await _attempt(plan, machine, policy, cache, progress)
     finally:
         progress.enter(None)
 
 
+async def _attempt(plan: RestorePlan, machine: Machine, policy: SourcePolicy, cache: Cache, progress: Progress) -> None:
+    progress.enter(Phase.CHECKING)
+    async with _opened_image(plan, policy, cache, progress) as (image, executor):
+        progress.total = await in_thread(executor, image.stop, image.prepare)
+        check_size(progress.total or 0, plan.target)
+        target = machine.open_target(plan.target)
+        async with _opened_device(target, executor) as device:
+            await _lay_down(image, device, cache, executor, progress)
+        with suppress(asyncio.CancelledError):  # as while committing: the disk holds the image, and this is what counts
+            await cache.finish()
+
+
 async def read_header(plan: RestorePlan, policy: SourcePolicy) -> ImageHeader:
     """What the image says of itself, found to suit the plan. Nothing is written. Raises AgentError."""
-    async with _opened_image(plan, policy, NoCache(), Progress()) as (image, _):
+    async with _opened_image(plan, policy, Cache(), Progress()) as (image, _):
         return image.header
 
 
@@ -74,9 +85,10 @@ async def _lay_down(image: Delivery, device: Device, cache: Cache, executor: Exe
     await image.run(writer, executor)
     _expect_all(progress)
     await in_thread(executor, writer.stop, add_boot_copy, image, writer)
+    if progress.bottleneck == "network" and progress.from_cache > progress.received:
+        progress.bottleneck = "disk"
     progress.enter(Phase.FLUSHING)
     await in_thread(executor, writer.stop, writer.flush)
-    await cache.finish()
     if progress.read_back_wanted:
         progress.enter(Phase.READING_BACK)
         await _read_back(image, writer, executor)
@@ -103,7 +115,8 @@ async def _opened_image(
 ) -> AsyncIterator[tuple[Delivery, Executor]]:
     executor = ThreadPoolExecutor(thread_count(), thread_name_prefix="restore")
     try:
-        async with open_source(plan.source, policy, lambda: _count_retry(progress)) as source:
+        async with open_source(plan.source, policy, lambda: _count_retry(progress)) as repository:
+            source = CountedSource(repository, progress)
             await refuse_locked(source)
             name = PurePosixPath(URL(plan.source).path).name
             async with _delivery(source, name, plan.target, policy, cache, progress, executor) as image:

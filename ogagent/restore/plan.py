@@ -66,7 +66,19 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
     disk = _disk(request.dsk, inventory)
     partition = _partition(request.par, disk, inventory, rules)
     refuse_precious(disk, partition)
-    target = Target(
+    source = image_url(rules.repository_url, request.ipr, request.nci)
+    cache = _cache(inventory) if request.method == THROUGH_CACHE else None
+    return RestorePlan(request=request, target=bound(disk, partition), source=source, cache=cache)
+
+
+def _cache(inventory: Inventory) -> Target | None:
+    places = (bound(disk, part) for disk in inventory.disks for part in disk.partitions if part.cache)
+    return next(places, None)
+
+
+def bound(disk: Disk, partition: Partition) -> Target:
+    """To where it lies now."""
+    return Target(
         disk=disk.disk,
         partition=partition.partition,
         device=partition.device,
@@ -75,10 +87,8 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
         start=partition.start,
         size=partition.size,
         sector_size=disk.sector_size,
+        problem=partition.problem,
     )
-    source = image_url(rules.repository_url, request.ipr, request.nci)
-    cache = inventory.cache if request.method == THROUGH_CACHE else None
-    return RestorePlan(request=request, target=target, source=source, cache=cache)
 
 
 def check_repository(host: str, rules: Rules) -> None:

@@ -50,6 +50,8 @@ class Progress:
     phase: Phase | None = None
     image: int | None = None
     received: int = 0
+    """Bytes of the image file from the repository."""
+    from_cache: int = 0
     total: int | None = None
     written: int = 0
     reused: int = 0
@@ -63,6 +65,8 @@ class Progress:
     committed: bool = False
     """The disk holds the image, whatever else may happen."""
     warnings: list[str] = field(default_factory=list)
+    _in_vain: int = 0
+    """Bytes that were written by an attempt that came to nothing."""
     _seconds: dict[Phase, float] = field(default_factory=dict)
     _entered: float = 0.0
     _percent: int = 0
@@ -93,6 +97,10 @@ class Progress:
         self.committed = True
         self.books.committed()
 
+    def begin_again(self) -> None:
+        """What was written so far was not the image."""
+        self._in_vain = self.laid + self._in_vain
+
     @property
     def counts(self) -> ByteCounts:
         return ByteCounts(
@@ -115,6 +123,7 @@ class Progress:
             flushing=round(seconds.get(Phase.FLUSHING, 0.0), 3),
             reading_back=round(seconds.get(Phase.READING_BACK, 0.0), 3),
             committing=round(seconds.get(Phase.COMMITTING, 0.0), 3),
+            caching=round(seconds.get(Phase.CACHING, 0.0), 3),
             bottleneck=self.bottleneck,
         )
 
@@ -127,8 +136,8 @@ class Progress:
             case Phase.FLUSHING:
                 now = fetched
             case Phase.READING_BACK:
-                now = fetched + (98.0 - fetched) * (self.read_back / self.written if self.written else 1.0)
-            case Phase.COMMITTING:
+                now = fetched + (98.0 - fetched) * (self.read_back / self._to_read_back if self._to_read_back else 1.0)
+            case Phase.COMMITTING | Phase.CACHING:
                 now = 99.0
             case _:
                 now = 0.0
@@ -148,7 +157,7 @@ class Progress:
         """Seconds left of what is to be moved; None while that cannot be told."""
         if self.phase not in (Phase.FETCHING, Phase.READING_BACK) or self.total is None or self._rate <= 0:
             return None
-        left = self.total - self._done if self.phase is Phase.FETCHING else self.written - self.read_back
+        left = self.total - self._done if self.phase is Phase.FETCHING else self._to_read_back - self.read_back
         if self.phase is Phase.FETCHING and self.read_back_wanted:
             left += self.total - self.reused
         return int(left / self._rate)
@@ -156,7 +165,11 @@ class Progress:
     @property
     def laid(self) -> int:
         """Bytes of blocks that are where they belong."""
-        return self.written + self.reused
+        return self.written + self.reused - self._in_vain
+
+    @property
+    def _to_read_back(self) -> int:
+        return self.written - self._in_vain
 
     @property
     def _done(self) -> int:
@@ -165,4 +178,4 @@ class Progress:
     def _fetched_share(self) -> float:
         if self.total:
             return min(self.laid / self.total, 1.0)
-        return min(self.received / self.image, 1.0) if self.image else 0.0
+        return min((self.received + self.from_cache) / self.image, 1.0) if self.image else 0.0

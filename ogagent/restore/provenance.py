@@ -55,7 +55,7 @@ async def indexed_image(
     index = None
     try:
         index = await in_thread(executor, _cannot_hurry, _index_of, name, data, largest)
-        parts = await cache.by_index(index, source)
+        parts = await cache.by_index(index, data, source)
         return await _opened(index, parts, target, progress, executor), parts
     except ImageCorrupt as error:
         if keys:
@@ -102,7 +102,7 @@ async def _opened(
     """The prefix is what tells how long the file is: then it shows whether the index speaks of this file, and whether
     what it speaks of suits the partition; only then more is made of either.
     """
-    prefix = await _prefix(source, index, target, progress)
+    prefix = await _prefix(source, index, target)
     if source.size not in (None, index.size):
         raise ImageCorrupt(f"the image has {source.size} bytes, its index is of one with {index.size}")
     check_size(index.device_size, target)
@@ -112,17 +112,15 @@ async def _opened(
     except ImageCorrupt:
         if not source.doubt(index.prefix.offset, index.prefix.offset + len(prefix)):
             raise
-    return await in_thread(executor, _cannot_hurry, open_indexed, index, await _prefix(source, index, target, progress))
+    return await in_thread(executor, _cannot_hurry, open_indexed, index, await _prefix(source, index, target))
 
 
-async def _prefix(source: Source, index: ImageIndex, target: Target, progress: Progress) -> bytes:
+async def _prefix(source: Source, index: ImageIndex, target: Target) -> bytes:
     """A byte is asked for where there is none: then the source says how long the file is."""
     start, length = index.prefix.offset, index.prefix.length
     if length > image_index.longest_prefix(index, target.size):
         raise ImageCorrupt(f"the index says that the image's header has {length} bytes")
-    prefix = await _part(source, start, start + max(length, 1))
-    progress.received += len(prefix)
-    return prefix[:length]
+    return (await _part(source, start, start + max(length, 1)))[:length]
 
 
 async def _part(source: Source, start: int, stop: int) -> bytes:

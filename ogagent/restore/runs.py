@@ -12,7 +12,6 @@ from ogagent.errors import ImageChanged
 from ogagent.image.index import ImageIndex, longest_frame
 from ogagent.model.units import MIB
 from ogagent.restore.edges import page_aligned
-from ogagent.restore.progress import Progress
 from ogagent.restore.survey import Stretch
 from ogagent.source.source import Source
 
@@ -31,11 +30,10 @@ class Run(NamedTuple):
 class Runs:
     """``waited_s`` is how long whoever reads them has waited for the source, in seconds, all readers together."""
 
-    def __init__(self, index: ImageIndex, source: Source, progress: Progress, wanted: int) -> None:
+    def __init__(self, index: ImageIndex, source: Source, wanted: int) -> None:
         """``wanted`` buffers, or as many as there is room for. Only on a running event loop."""
         self._index = index
         self._source = source
-        self._progress = progress
         self._size = max(_LONGEST, longest_frame(index.region_size))
         self._free: asyncio.Queue[memoryview] = asyncio.Queue()
         self.waited_s = 0.0
@@ -84,7 +82,6 @@ class Runs:
         self.waited_s += time.monotonic() - began
         if not chunk:
             raise ImageChanged("the image file ends within a frame of its index")
-        self._progress.received += len(chunk)
         return chunk
 
     def _cut(self, places: list[int]) -> Iterator[list[int]]:

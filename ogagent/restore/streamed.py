@@ -83,7 +83,6 @@ async def _pump(source: Source, inlet: Inlet, progress: Progress, proof: WholeFi
         async with aclosing(source.chunks()) as chunks:
             async for chunk in chunks:
                 progress.image = source.size
-                progress.received += len(chunk)
                 await proof.update(chunk)
                 await inlet.put(chunk)
         await proof.check()

@@ -23,6 +23,8 @@ def check_host(url: URL, networks: Networks | None) -> None:
         host.encode("idna")  # as sockets do it
     except UnicodeError as error:
         raise RepositoryUnreachable(f"{shown(host)} is no host name: {error}") from error
+    if not host:
+        raise RepositoryUnreachable(f"{shown(str(url))} names no host")
     if is_half_an_address(host):
         raise RepositoryUnreachable(f"{host} is neither a host name nor an address")
     try:

@@ -1,8 +1,8 @@
 """Images in the CACHE, where OpenGnsys keeps them: ``opt/opengnsys/images/NAME.img``, with what lies beside each.
 
-An image that is not whole has another name, which ends in ``.partial``, and holes where nothing has been written yet.
-So whoever looks for ``NAME.img`` finds what has been proven, or nothing. What is open is locked, and not removed.
-Blocking.
+An image that is not whole is called ``NAME.img.VERSION.partial``; what of it is there says ``….partial.map``. A map
+proves nothing, nor does a name: whoever takes bytes from here proves them. What is open is locked, and not removed.
+Blocking, for one thread alone; everything raises OSError or CacheFull.
 """
 
 from __future__ import annotations
@@ -10,233 +10,198 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+import re
+from collections.abc import Mapping
+from operator import itemgetter
+from pathlib import Path
 from typing import Final
 
-from ogagent.errors import CacheError, CacheFull
-from ogagent.model.units import MIB, format_bytes
+from ogagent.model.units import MIB
+from ogagent.source import beneath
+from ogagent.source.ranges import Ranges
+from ogagent.source.room import IMAGES, MAP, PARTIAL, SIDECARS, Room, lock, remove
 
-IMAGES: Final = PurePosixPath("opt/opengnsys/images")
-SIDECARS: Final = (".index.sig", ".index", ".full.sum", ".sum", ".info", ".torrent")
-_PARTIAL: Final = ".partial"
-_SPARE: Final = 16 * MIB
-"""Left free, for the file system's own needs and what lies beside an image."""
-_STEP: Final = 2 * MIB
+_DIRTY: Final = 64 * MIB
+"""So much is written before it must be on the medium: nobody shall have to wait long for what lies in memory."""
+
+Run = list[tuple[int, bytes]]
+"""Bytes, and where in a file they belong."""
 
 
-class KeptImage:
-    """An open file of the shelf. ``whole`` ones are only read. Every method raises CacheError."""
+class KeptFile:
+    """An open file of the shelf. ``there``: what it holds, for all that is known; ``mapped``: a later job will know."""
 
-    def __init__(self, fd: int, path: Path, *, whole: bool) -> None:
-        self._fd: int | None = fd
-        self._using = threading.Lock()
-        self.path = path
-        self.whole = whole
-
-    @property
-    def size(self) -> int:
-        with self._open() as fd:
-            return os.fstat(fd).st_size
-
-    def extent(self, position: int, stop: int) -> tuple[bool, int]:
-        """Whether there is something at ``position``, and up to where that is so; a proof must tell what it is."""
-        with self._open() as fd:
-            try:
-                data = os.lseek(fd, position, os.SEEK_DATA)
-                if data > position:
-                    return False, min(data, stop)
-                return True, min(os.lseek(fd, position, os.SEEK_HOLE), stop)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # nothing but a hole up to the end
-                    return False, stop
-                raise
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd = fd
+        self._out: int | None = None
+        self._dirty = 0
+        self.name = name
+        self.size = os.fstat(fd).st_size
+        self.there = Ranges()
+        self.mapped = False
 
     def read(self, position: int, length: int) -> bytes:
-        with self._open() as fd:
-            return os.pread(fd, length, position)
+        return os.pread(self._fd, length, position)
 
-    def write(self, position: int, data: bytes) -> None:
-        with self._open() as fd, memoryview(data) as view:
+    def write(self, run: Run) -> None:
+        if self._out is None:  # it may have been opened when nothing could be written yet
+            self._out = os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_CLOEXEC)
+        for position, chunk in sorted(run, key=itemgetter(0)):
             done = 0
-            while done < len(view):
-                done += os.pwrite(fd, view[done:], position + done)
+            while done < len(chunk):
+                done += os.pwrite(self._out, memoryview(chunk)[done:], position + done)
+            self.there.add(position, position + len(chunk))
+            self._dirty += len(chunk)
+        if self._dirty >= _DIRTY:
+            self.flush()
 
-    def read_from_medium(self, seen: Callable[[bytes], object]) -> None:
-        """All of it, as it is once the power has failed."""
-        with self._open() as fd:
-            os.fsync(fd)
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        position = 0
-        while chunk := self.read(position, _STEP):
-            seen(chunk)
-            position += len(chunk)
+    def flush(self) -> None:
+        os.fdatasync(self._fd)
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        self._dirty = 0
+
+    def resize(self, size: int) -> None:
+        os.ftruncate(self._fd, size)
+        self.size = size
 
     def used_now(self) -> None:
         """For whoever has to make room."""
-        with self._open() as fd:
-            os.utime(fd)
-
-    def remove(self) -> None:
-        """Nothing, when it has got its final name meanwhile."""
-        with _told(self.path):
-            self.path.unlink(missing_ok=True)
+        os.utime(self._fd)
 
     def close(self) -> None:
-        with self._using:
-            if self._fd is not None:
-                os.close(self._fd)
-            self._fd = None
-
-    @contextmanager
-    def _open(self) -> Iterator[int]:
-        """A thread that nobody waits for any more must not meet a number that stands for another file by now."""
-        with self._using, _told(self.path):
-            if self._fd is None:
-                raise CacheError(f"{self.path} has been closed")
-            yield self._fd
+        os.close(self._fd)
+        if self._out is not None:
+            os.close(self._out)
 
 
 class Shelf:
-    def __init__(self, root: Path) -> None:
-        self._directory = root / IMAGES
+    """The place of one image. With ``evict`` others are removed when it needs their room."""
 
-    def whole(self, name: str) -> KeptImage | None:
-        path = self._path(name)
-        with _told(path):
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            except FileNotFoundError:
-                return None
-            return _locked(fd, path, fcntl.LOCK_SH, whole=True)
+    def __init__(self, root: Path, name: str, *, evict: bool) -> None:
+        *folder, last = name.split("/")
+        self._root = root
+        self._folder = tuple(folder)
+        self._final = f"{last}.img"
+        self._own: int | None = None
+        self._kept: KeptFile | None = None
+        self._room = Room(root, self._folder, self._final, evict=evict)
 
-    def sidecar(self, name: str, suffix: str, limit: int) -> bytes | None:
-        path = self._path(name)
-        with _told(path), suppress(FileNotFoundError), path.with_name(path.name + suffix).open("rb") as file:
-            return file.read(limit)
-        return None
+    def whole(self, suffix: str, proof: bytes) -> KeptFile | None:
+        """The image that has the name, when the file beside it that ends in ``suffix`` holds ``proof``; to be read.
 
-    def partial(self, name: str, mark: str, size: int | None, *, evict: bool) -> KeptImage | None:
-        """One that is to become ``NAME.img``, with what an earlier job has left of it; ``mark`` tells versions apart.
-
-        None when somebody else is writing it. Raises CacheFull when there is no room, nor could be made with ``evict``.
+        None also when somebody is just giving it the name.
         """
-        path = self._path(name)
-        partial = path.with_name(f"{path.name}.{mark}{_PARTIAL}")
-        with _told(partial):
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            for old in path.parent.glob(f"{path.name}.*{_PARTIAL}"):
-                if old != partial:
-                    _remove(old)
-            fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-            try:
-                kept = _locked(fd, partial, fcntl.LOCK_EX, whole=False)
-            except CacheError:
-                return None
-            try:
-                os.ftruncate(fd, size or 0)
-                if size is not None:
-                    self._make_room(size - os.fstat(fd).st_blocks * 512, evict=evict)
-            except BaseException:
-                kept.close()
-                raise
+        try:
+            own = self._directory(make=False)
+        except FileNotFoundError:
+            return None
+        if beneath.read_file(own, self._final + suffix, len(proof) + 1) != proof:
+            return None
+        fd = beneath.open_file(own, self._final)
+        kept = None if fd is None else self._taken(fd, self._final, fcntl.LOCK_SH)
+        if kept is not None:
+            kept.there = Ranges(0, kept.size)
         return kept
 
-    def publish(self, name: str, kept: KeptImage, sidecars: Mapping[str, bytes]) -> None:
-        """What is proven and on the medium takes the place of what was there. The index comes last."""
-        path = self._path(name)
-        with _told(path):
-            _remove_sidecars(path)
-            kept.path.rename(path)
-            for suffix in reversed(SIDECARS):
-                if suffix in sidecars:
-                    _write(path.with_name(path.name + suffix), sidecars[suffix])
-            _flush(path.parent)
+    def partial(self, version: str, size: int, parts: int) -> KeptFile | None:
+        """One that is to become the image; with what an earlier job has left of it, in ``parts`` pieces at most.
 
-    def demote(self, name: str, mark: str) -> None:
-        """The image has shown to be damaged: it goes from under its name, but what is right of it may be used."""
-        path = self._path(name)
-        with _told(path):
-            _remove_sidecars(path)
-            path.rename(path.with_name(f"{path.name}.{mark}{_PARTIAL}"))
+        None when somebody else is writing it.
+        """
+        own = self._directory(make=True)
+        name = f"{self._final}.{version}{PARTIAL}"
+        another = re.compile(rf"{re.escape(self._final)}\.\w{{{len(version)}}}{re.escape(PARTIAL)}")
+        for each in beneath.files(own):
+            if each != name and another.fullmatch(each):
+                remove(own, each)
+        fd = beneath.open_file(own, name, os.O_RDWR)
+        if fd is None:
+            fd = beneath.create_file(own, name)
+        kept = self._taken(fd, name, fcntl.LOCK_EX)
+        if kept is None:
+            return None
+        if parts:
+            data = beneath.read_file(own, name + MAP, Ranges.longest(parts)) or b""
+            kept.there, kept.mapped = Ranges.decode(data, kept.size), True
+        if not kept.there.total:
+            kept.resize(0)
+        kept.resize(size)
+        return kept
 
-    def _path(self, name: str) -> Path:
-        return self._directory / f"{name}.img"
+    def expect(self, needed: int) -> None:
+        """Raises CacheFull when there is no room for so many bytes, nor could be made. Removes nothing."""
+        self._room.expect(needed)
 
-    def _make_room(self, needed: int, *, evict: bool) -> None:
-        candidates = self._oldest_first() if evict else iter(())
-        while (free := self._free()) < needed + _SPARE:
-            oldest = next(candidates, None)
-            if oldest is None:
-                raise CacheFull(
-                    f"the CACHE has {format_bytes(free)} free, the image needs {format_bytes(needed)} more",
-                    hint="make the CACHE larger, or remove images from it",
-                )
-            _remove(oldest)
-
-    def _free(self) -> int:
-        status = os.statvfs(self._directory)
-        return status.f_bavail * status.f_frsize
-
-    def _oldest_first(self) -> Iterator[Path]:
-        found = [
-            path
-            for pattern in ("*.img", f"*{_PARTIAL}", "*/*.img", f"*/*{_PARTIAL}")
-            for path in self._directory.glob(pattern)
-            if path.is_file() and not path.is_symlink()
-        ]
-        return iter(sorted(found, key=lambda path: path.stat().st_atime))
-
-
-def _locked(fd: int, path: Path, how: int, *, whole: bool) -> KeptImage:
-    try:
-        fcntl.flock(fd, how | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        raise CacheError(f"{path} is in use by another job") from error
-    return KeptImage(fd, path, whole=whole)
-
-
-def _remove(path: Path) -> None:
-    """Unless it is in use."""
-    with suppress(CacheError, FileNotFoundError):
-        kept = _locked(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path, fcntl.LOCK_EX, whole=True)
+    def write(self, kept: KeptFile, run: Run) -> None:
+        """Raises CacheFull when there is no room, nor could be made."""
+        if kept.name == self._final:  # what is put right has its blocks
+            kept.write(run)
+            return
+        needed = sum(len(chunk) for _, chunk in run)
+        self._room.make(needed)
         try:
-            _remove_sidecars(path)
-            path.unlink(missing_ok=True)
+            kept.write(run)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self._room.make_more(needed)
+            kept.write(run)
+        _save_map(kept, self._directory(make=False))
+
+    def publish(self, kept: KeptFile, sidecars: Mapping[str, bytes]) -> None:
+        """It takes the place of what had the name."""
+        kept.flush()
+        own = self._directory(make=False)
+        self.demote()
+        os.rename(kept.name, self._final, src_dir_fd=own, dst_dir_fd=own)
+        beneath.discard(own, kept.name + MAP)
+        kept.name, kept.mapped = self._final, False
+        for suffix, content in sidecars.items():
+            beneath.replace_file(own, self._final + suffix, content)
+        os.fsync(own)
+
+    def demote(self) -> None:
+        """What has the name is an image that nobody knows."""
+        for suffix in SIDECARS:
+            beneath.discard(self._directory(make=False), self._final + suffix)
+
+    def close(self) -> None:
+        """What is open. A part that no later job could go on with is removed."""
+        kept, own = self._kept, self._own
+        self._kept = self._own = None
+        try:
+            if kept is not None and own is not None:
+                self._leave(kept, own)
         finally:
-            kept.close()
+            if kept is not None:
+                kept.close()
+            if own is not None:
+                os.close(own)
+
+    def _leave(self, kept: KeptFile, own: int) -> None:
+        if kept.mapped and kept.there.total:
+            _save_map(kept, own)
+        elif kept.name != self._final:
+            beneath.discard(own, kept.name + MAP)
+            beneath.discard(own, kept.name)
+
+    def _directory(self, *, make: bool) -> int:
+        if self._own is None:
+            self._own = beneath.open_directory(self._root, *IMAGES, *self._folder, make=make)
+        return self._own
+
+    def _taken(self, fd: int, name: str, how: int) -> KeptFile | None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+        if not lock(fd, how):
+            os.close(fd)
+            return None
+        self._kept = KeptFile(fd, name)
+        return self._kept
 
 
-def _remove_sidecars(path: Path) -> None:
-    for suffix in SIDECARS:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
-
-
-def _flush(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise CacheFull(f"the CACHE is full: {path} could not be written") from error
-        raise CacheError(f"the CACHE cannot be used: {path}: {error.strerror}") from error
+def _save_map(kept: KeptFile, own: int) -> None:
+    """It may survive a power cut that the bytes did not: what is wrong is found when it is used."""
+    if kept.mapped:
+        beneath.replace_file(own, kept.name + MAP, kept.there.encode())

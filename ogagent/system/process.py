@@ -55,11 +55,13 @@ async def run(
     stdin: bytes | None = None,
     max_output: int = 1 << 20,
     good: Collection[int] = (0,),
+    grace_s: float = _GRACE_S,
 ) -> bytes:
     """Standard output of a program that ended with one of the statuses ``good``.
 
     Raises ToolMissing when the program is not installed; ToolFailed when it cannot be started, ends otherwise, takes
-    longer than ``timeout_s`` or prints more than ``max_output`` bytes.
+    longer than ``timeout_s`` or prints more than ``max_output`` bytes. Where it shall end early it is asked to, and
+    killed when it has not ended ``grace_s`` later.
     """
     child = await _start(argv, stdin, max_output)
     name = PurePath(argv[0]).name
@@ -69,7 +71,7 @@ async def run(
     except TimeoutError:
         raise ToolFailed(f"{name} did not end within {timeout_s:g} s") from None
     finally:
-        await _end(child)
+        await _end(child, grace_s)
     if child.overflowed:
         raise ToolFailed(f"{name} printed more than {max_output} bytes")
     status = child.transport.get_returncode()
@@ -150,12 +152,12 @@ def _missing(program: str) -> ToolMissing:
     return ToolMissing(f"{name} is not installed", hint=f"apt install {package}" if package else "")
 
 
-async def _end(child: _Child) -> None:
+async def _end(child: _Child, grace_s: float) -> None:
     """SIGKILL is sent even when the wait after SIGTERM is cancelled once more."""
     try:
         if not child.exited.is_set():
             child.signal(signal.SIGTERM)
-            await _within(_GRACE_S, child.exited)
+            await _within(grace_s, child.exited)
     finally:
         if not child.exited.is_set():
             child.signal(signal.SIGKILL)

@@ -20,9 +20,10 @@ import msgspec
 import psutil
 from yarl import URL
 
+from ogagent.disk.cache_thread import CacheThread
 from ogagent.disk.device import BlockDevice, sector_size
 from ogagent.disk.machine import Device
-from ogagent.model.disk import Inventory, Partition
+from ogagent.model.disk import Inventory
 from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import RestoreRequest
 from ogagent.restore.caching import Caching
@@ -33,7 +34,9 @@ from ogagent.system.tls import client_context
 
 _LOOPBACK: Final = "lo"
 _POLL_S: Final = 0.001
-_CACHE: Final = Partition(partition=4, device="cache", start=0, size=0, code="CA00", cache=True)
+_CACHE: Final = Target(
+    disk=1, partition=4, device="cache", disk_device="", identity="", start=0, size=0, sector_size=512
+)
 
 
 class OneDevice:
@@ -54,9 +57,10 @@ class Directory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.thread = CacheThread()
 
     @asynccontextmanager
-    async def mounted(self, partition: Partition) -> AsyncIterator[Path]:  # noqa: ARG002 - the Protocol names it
+    async def mounted(self, place: Target) -> AsyncIterator[Path]:  # noqa: ARG002 - the Protocol names it
         yield self._path
 
     async def make_writable(self) -> None:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from ogagent.disk.cache_thread import CacheThread
 from ogagent.errors import CacheError
-from ogagent.model.disk import Partition
+from ogagent.model.plan import Target
 
 
 class FileCache:
     """Implements ``ogagent.disk.machine.CacheStore``."""
 
+    def __init__(self) -> None:
+        self.thread = CacheThread()
+
     @asynccontextmanager
-    async def mounted(self, partition: Partition) -> AsyncIterator[Path]:
-        if partition.problem:
-            raise CacheError(f"the CACHE ({partition.device}) is not used: {partition.problem}")
-        directory = Path(partition.device.replace("#", ".cache"))
-        try:
-            await asyncio.to_thread(directory.mkdir, exist_ok=True)
-        except OSError as error:
-            raise CacheError(f"{directory} cannot be made: {error.strerror}") from error
+    async def mounted(self, place: Target) -> AsyncIterator[Path]:
+        if place.problem:
+            raise CacheError(f"the CACHE ({place.device}) is not used: {place.problem}")
+        directory = Path(place.device.replace("#", ".cache"))
+        await self.thread.run(directory.mkdir, exist_ok=True)
         yield directory
 
     async def make_writable(self) -> None:

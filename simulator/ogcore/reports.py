@@ -10,7 +10,7 @@ Text = Annotated[str, Meta(max_length=2000)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Count = Annotated[int, Meta(ge=0)]
-Phase = Literal["checking", "fetching", "flushing", "reading-back", "committing"]
+Phase = Literal["checking", "fetching", "flushing", "reading-back", "committing", "caching"]
 
 SUCCEEDED: Final = "1"
 CANCELLED: Final = "000-Cancelled"

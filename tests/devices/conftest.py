@@ -13,6 +13,11 @@ from typing import Protocol
 
 import pytest
 
+from ogagent.disk.identity import disk_of_partition
+from ogagent.disk.kernel import describe_disk
+from ogagent.disk.occupancy import block_device_number
+from ogagent.model.plan import Target
+
 _WAIT_S = 10  # for the kernel and a udevd, if there is one, to make the nodes
 
 
@@ -58,6 +63,29 @@ def loop_disk(tmp_path: Path) -> Iterator[LoopDisk]:
             return device
 
         yield make
+
+
+@pytest.fixture
+def cache_place(loop_disk: LoopDisk, tool: Callable[..., str]) -> Target:
+    """A CACHE of 96 MiB, ext4, as a plan has it."""
+    disk = loop_disk(98 << 20, "label: gpt\nstart=1MiB, size=96MiB, type=linux, name=CACHE\n")
+    tool("mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", "CACHE", f"{disk}p1")
+    return bound(f"{disk}p1")
+
+
+def bound(device: str) -> Target:
+    sysfs, place = disk_of_partition(block_device_number(device) or 0)
+    disk = describe_disk(sysfs, {})
+    return Target(
+        disk=1,
+        partition=1,
+        device=device,
+        disk_device=disk.device,
+        identity=disk.identity,
+        start=place.start,
+        size=place.size,
+        sector_size=disk.sector_size,
+    )
 
 
 @pytest.fixture

@@ -1,34 +1,29 @@
-"""The CACHE as a real partition: mounted, checked and unmounted; full, read-only, and with images to be removed."""
+"""The CACHE as a real partition: found where it was, mounted, checked, left, and left alone when its disk hangs."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from msgspec.structs import replace
 
 from ogagent.disk.cache import MountedCache
+from ogagent.disk.cache_thread import CacheThread
 from ogagent.disk.occupancy import block_device_number, read_occupants
-from ogagent.errors import CacheError, CacheFull
-from ogagent.model.disk import Partition
+from ogagent.errors import CacheError
+from ogagent.model.plan import Target
 from ogagent.restore.caching import Caching
-from ogagent.source.shelf import IMAGES, Shelf
-from tests.devices.conftest import LoopDisk, Mount
+from tests.devices.conftest import LoopDisk, Mount, bound
 from tests.faults.bench import Bench, Cell
-from tests.faults.framed import framed_cell
-from tests.faults.images import KINDS, image
+from tests.faults.classroom import RUN, indexed, streamed
 
 MIB: Final = 1 << 20
-SIZE: Final = 96 * MIB
-INDEXED: Final = framed_cell("crc32", "foreign")
-STREAMED: Final = Cell(data=image("crc32", "zstd"), restored=KINDS["crc32"].restored, local=True)
-TOOLS: Final = ("mke2fs", "e2fsck", "mount", "debugfs")
+TOOLS: Final = ("mke2fs", "e2fsck", "mount", "debugfs", "fsfreeze")
 
 pytestmark = pytest.mark.skipif(
     not all(shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") for tool in TOOLS),
@@ -37,62 +32,58 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def device(loop_disk: LoopDisk, tool: Callable[..., str]) -> str:
-    name = loop_disk(SIZE)
-    tool("mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", "CACHE", name)
-    return name
+def place(cache_place: Target) -> Target:
+    return cache_place
 
 
-def partition(device: str, filesystem: str = "ext4") -> Partition:
-    return Partition(partition=4, device=device, start=0, size=SIZE, code="CA00", filesystem=filesystem, cache=True)
+def occupant(place: Target) -> str | None:
+    return read_occupants().get(block_device_number(place.device) or -1)
 
 
-def occupant(device: str) -> str | None:
-    return read_occupants().get(block_device_number(device) or -1)
+def options_of(root: Path) -> set[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return next(set(line.split()[5].split(",")) for line in lines if line.split()[4] == str(root))
 
 
-# --- mounting -----------------------------------------------------------------------------------------------------
-
-
-async def test_it_is_mounted_as_long_as_it_is_used(device: str, tmp_path: Path) -> None:
+async def test_it_is_mounted_as_long_as_it_is_used(place: Target, tmp_path: Path) -> None:
     store = MountedCache(tmp_path / "new" / "cache")
-    async with store.mounted(partition(device)) as one:
+    async with store.mounted(place) as one:
         with pytest.raises(OSError, match="Read-only"):
             (one / "kept").write_text("here")
         await store.make_writable()
         (one / "kept").write_text("here")
-        async with store.mounted(partition(device)) as other:
+        async with store.mounted(place) as other:
             assert other == one
-        assert occupant(device) == str(one)
-    assert occupant(device) is None
-    async with store.mounted(partition(device)) as again:
+        assert occupant(place) == str(one)
+    assert occupant(place) is None
+    async with store.mounted(place) as again:
         assert (again / "kept").read_text() == "here"
 
 
-async def test_only_to_look_into_it_writes_nothing(device: str, tmp_path: Path) -> None:
-    before = await asyncio.to_thread(Path(device).read_bytes)
-    async with MountedCache(tmp_path / "cache").mounted(partition(device)) as place:
-        assert list(place.iterdir())
-    assert await asyncio.to_thread(Path(device).read_bytes) == before
+async def test_only_to_look_into_it_writes_nothing(place: Target, tmp_path: Path) -> None:
+    before = await asyncio.to_thread(Path(place.device).read_bytes)
+    async with MountedCache(tmp_path / "cache").mounted(place) as root:
+        assert list(root.iterdir())
+    assert await asyncio.to_thread(Path(place.device).read_bytes) == before
 
 
-async def test_a_mount_of_somebody_else_stays(device: str, mount: Mount, tmp_path: Path) -> None:
-    place = mount(device)
-    async with MountedCache(tmp_path / "cache").mounted(partition(device)) as found:
-        assert found == place
-    assert occupant(device) == str(place)
+async def test_a_mount_of_somebody_else_stays(place: Target, mount: Mount, tmp_path: Path) -> None:
+    root = mount(place.device)
+    async with MountedCache(tmp_path / "cache").mounted(place) as found:
+        assert found == root
+    assert occupant(place) == str(root)
 
 
-async def test_it_is_unmounted_when_a_job_fails_or_is_cancelled(device: str, tmp_path: Path) -> None:
+async def test_it_is_unmounted_when_a_job_fails_or_is_cancelled(place: Target, tmp_path: Path) -> None:
     store = MountedCache(tmp_path / "cache")
     with pytest.raises(ZeroDivisionError):
-        async with store.mounted(partition(device)):
+        async with store.mounted(place):
             raise ZeroDivisionError
-    assert occupant(device) is None
+    assert occupant(place) is None
     inside = asyncio.Event()
 
     async def job() -> None:
-        async with store.mounted(partition(device)):
+        async with store.mounted(place):
             inside.set()
             await asyncio.Event().wait()
 
@@ -100,162 +91,183 @@ async def test_it_is_unmounted_when_a_job_fails_or_is_cancelled(device: str, tmp
     await inside.wait()
     task.cancel()
     await asyncio.wait([task])
-    assert occupant(device) is None
+    assert occupant(place) is None
 
 
-async def test_an_unclean_file_system_is_checked_first(device: str, tool: Callable[..., str], tmp_path: Path) -> None:
-    """The kernel would mount one that it has found errors in, and leave them."""
-    tool("debugfs", "-w", "-R", "set_super_value state 2", device)
-    assert "clean with errors" in tool("dumpe2fs", "-h", device)
-    async with MountedCache(tmp_path / "cache").mounted(partition(device)):
-        pass
-    assert "with errors" not in tool("dumpe2fs", "-h", device)
+async def test_what_could_not_be_unmounted_is_unmounted_by_the_next_job(place: Target, tmp_path: Path) -> None:
+    store = MountedCache(tmp_path / "cache")
+    async with store.mounted(place) as root:
+        await store.make_writable()
+        busy = (root / "busy").open("wb")
+    assert occupant(place) == str(root)
+    async with store.mounted(place) as again:
+        assert again == root
+        busy.close()
+        (root / "busy").unlink()
+    assert occupant(place) is None
 
 
-@pytest.mark.parametrize("filesystem", ["ext4", ""])
-async def test_what_cannot_be_mounted(loop_disk: LoopDisk, tmp_path: Path, filesystem: str) -> None:
-    empty = loop_disk(SIZE)
-    with pytest.raises(CacheError, match=empty) as failure:
-        async with MountedCache(tmp_path / "cache").mounted(partition(empty, filesystem)):
+@pytest.mark.parametrize("device", ["empty", "swap"])
+async def test_what_cannot_be_mounted(
+    loop_disk: LoopDisk, tool: Callable[..., str], tmp_path: Path, device: str
+) -> None:
+    disk = loop_disk(34 * MIB, "label: gpt\nstart=1MiB, size=32MiB, type=linux\n")
+    if device == "swap":
+        tool("mkswap", f"{disk}p1")
+    with pytest.raises(CacheError, match=disk) as failure:
+        async with MountedCache(tmp_path / "cache").mounted(bound(f"{disk}p1")):
             pass
     assert failure.value.number == 31
-    assert occupant(empty) is None
+    assert occupant(bound(f"{disk}p1")) is None
 
 
-# --- room ---------------------------------------------------------------------------------------------------------
-
-
-def put(shelf: Shelf, name: str, size: int, used: int) -> Path:
-    """An image, last used at a time."""
-    kept = shelf.partial(name, "test", size, evict=False)
-    assert kept is not None
-    kept.write(0, os.urandom(size))
-    kept.read_from_medium(lambda _: None)
-    shelf.publish(name, kept, {".index": b"index", ".full.sum": b"sum"})
-    kept.close()
-    final = kept.path.with_name(f"{name.rpartition('/')[2]}.img")
-    os.utime(final, (used, used))
-    return final
-
-
-def test_the_images_that_were_used_the_longest_ago_make_room(device: str, mount: Mount) -> None:
-    shelf = Shelf(mount(device))
-    images = [put(shelf, name, 18 * MIB, used) for name, used in (("new", 300), ("room/old", 100), ("middle", 200))]
-    kept = shelf.partial("next", "test", 30 * MIB, evict=True)
-    assert kept is not None
-    kept.close()
-    assert [path.exists() for path in images] == [True, False, True]
-    assert not list(images[1].parent.glob("old.img*"))
-    kept = shelf.partial("larger", "test", 44 * MIB, evict=True)
-    assert kept is not None
-    kept.close()
-    assert [path.exists() for path in images] == [True, False, False]
-
-
-def test_an_image_in_use_is_never_removed(device: str, mount: Mount) -> None:
-    shelf = Shelf(mount(device))
-    images = [put(shelf, name, 24 * MIB, used) for name, used in (("old", 100), ("new", 200))]
-    reading = shelf.whole("old")
-    writing = shelf.partial("half", "test", 1 * MIB, evict=False)
-    assert reading is not None
-    assert writing is not None
-    with pytest.raises(CacheFull) as failure:
-        shelf.partial("next", "test", 80 * MIB, evict=True)
-    assert failure.value.number == 16
-    assert [path.exists() for path in images] == [True, False]
-    assert writing.path.exists()
-    assert reading.read(0, 10)
-    reading.close()
-    writing.close()
-
-
-def test_without_evict_nothing_is_removed(device: str, mount: Mount) -> None:
-    shelf = Shelf(mount(device))
-    image = put(shelf, "old", 40 * MIB, 100)
-    with pytest.raises(CacheFull):
-        shelf.partial("next", "test", 60 * MIB, evict=False)
-    assert image.exists()
-
-
-def test_a_cache_that_fills_up_meanwhile(device: str, mount: Mount) -> None:
-    place = mount(device)
-    kept = Shelf(place).partial("x", "test", None, evict=True)
-    assert kept is not None
-    with pytest.raises(CacheFull):
-        kept.write(0, bytes(2 * SIZE))
-    kept.close()
-
-
-def test_a_cache_that_is_read_only(device: str, mount: Mount, tool: Callable[..., str]) -> None:
-    place = mount(device)
-    put(Shelf(place), "x", MIB, 100)
-    tool("mount", "-o", "remount,ro", place)
-    with pytest.raises(CacheError, match="Read-only") as failure:
-        Shelf(place).partial("y", "test", MIB, evict=True)
-    assert failure.value.number == 31
-    kept = Shelf(place).whole("x")
-    assert kept is not None
-    kept.close()
-    assert (place / IMAGES / "x.img").exists()
-
-
-# --- jobs ---------------------------------------------------------------------------------------------------------
-
-
-class Mounted:
-    """Implements ``ogagent.disk.machine.CacheStore`` for what a test has mounted."""
-
-    def __init__(self, place: Path) -> None:
-        self._place = place
-
-    @asynccontextmanager
-    async def mounted(self, partition: Partition) -> AsyncIterator[Path]:
-        assert partition.cache
-        yield self._place
-
-    async def make_writable(self) -> None:
-        """It is."""
-
-
-def fill(place: Path) -> None:
-    """With something that is no image, and so is nobody's to remove."""
-    with suppress(OSError), (place / "something").open("wb") as file:
-        for _ in range(SIZE // MIB):
-            file.write(bytes(MIB))
-            file.flush()
+# --- its place ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "cell",
-    [INDEXED, STREAMED],
-    ids=["indexed", "streamed"],
+    "change", [{"start": 2 * MIB}, {"size": 95 * MIB}, {"identity": "serial:another;size:102760448"}], ids=str
 )
-async def test_a_full_cache_is_a_warning(device: str, mount: Mount, tmp_path: Path, cell: Cell) -> None:
-    place = mount(device)
-    fill(place)
-    bench = Bench(tmp_path, cell)
-    bench.check(await bench.run(caching=Caching(Mounted(place), "evict")))
-    assert [text[:4] for text in bench.progress.warnings] == ["016-"]
-    assert not list((place / IMAGES).glob("*.stream.partial"))
+async def test_another_place_than_the_inventory_has_found(
+    place: Target, tool: Callable[..., str], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """The kernel may still know an older table: what its node stands for is neither checked nor mounted."""
+    tool("debugfs", "-w", "-R", "set_super_value state 2", place.device)
+    before = await asyncio.to_thread(Path(place.device).read_bytes)
+    store = MountedCache(tmp_path / "cache")
+    with pytest.raises(CacheError, match="not where it was") as failure:
+        async with store.mounted(replace(place, **change)):
+            pass
+    assert failure.value.number == 31
+    assert occupant(place) is None
+    assert await asyncio.to_thread(Path(place.device).read_bytes) == before
 
 
-async def test_a_full_cache_may_be_the_end_of_a_job(device: str, mount: Mount, tmp_path: Path) -> None:
-    place = mount(device)
-    put(Shelf(place), "old", 8 * MIB, 100)
-    fill(place)
-    bench = Bench(tmp_path, replace(INDEXED, ends=(16,)))
-    ending = await bench.run(caching=Caching(Mounted(place), "fail"))
-    bench.check(ending)
-    assert not ending.touched
-    assert (place / IMAGES / "old.img").exists()
+async def test_a_disk_that_has_gone(place: Target, tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match="No such file"):
+        async with MountedCache(tmp_path / "cache").mounted(replace(place, device=f"{place.device}9")):
+            pass
 
 
-async def test_an_old_image_makes_room_for_that_of_a_job(device: str, mount: Mount, tmp_path: Path) -> None:
-    place = mount(device)
-    put(Shelf(place), "old", 24 * MIB, 100)
-    fill(place)
-    bench = Bench(tmp_path, INDEXED)
-    bench.check(await bench.run(caching=Caching(Mounted(place), "evict")))
-    assert not bench.progress.warnings
-    assert (place / IMAGES / "x.img").read_bytes() == bench.cell.data
-    assert not (place / IMAGES / "old.img").exists()
+# --- tools --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Puts a shell script before the tool of its name, which is ``$REAL`` in there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def put(name: str, script: str) -> None:
+        real = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+        (folder / name).write_text(f"#!/bin/sh\nREAL={real}\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return put
+
+
+async def test_an_older_mount_that_knows_no_nosymfollow(
+    place: Target, instead: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    instead("mount", 'case "$*" in *nosymfollow*) echo "bad option" >&2; exit 32;; esac; exec $REAL "$@"')
+    store = MountedCache(tmp_path / "cache")
+    async with store.mounted(place) as root:
+        await store.make_writable()
+        (root / "kept").write_text("here")
+        assert {"nosuid", "nodev", "noexec"} < options_of(root)
+    assert occupant(place) is None
+
+
+async def test_an_unclean_file_system_is_checked_first(place: Target, tool: Callable[..., str], tmp_path: Path) -> None:
+    """The kernel would mount one that it has found errors in, and leave them."""
+    tool("debugfs", "-w", "-R", "set_super_value state 2", place.device)
+    assert "clean with errors" in tool("dumpe2fs", "-h", place.device)
+    async with MountedCache(tmp_path / "cache").mounted(place):
+        pass
+    assert "with errors" not in tool("dumpe2fs", "-h", place.device)
+
+
+async def test_a_repair_is_not_broken_off(
+    place: Target, instead: Callable[[str, str], None], tool: Callable[..., str], tmp_path: Path
+) -> None:
+    """The job that is cancelled does not wait for its end; the next one does."""
+    tool("debugfs", "-w", "-R", "set_super_value state 2", place.device)
+    begun, go_on, killed = tmp_path / "begun", tmp_path / "go on", tmp_path / "killed"
+    instead(
+        "e2fsck",
+        f'trap "touch {killed}" TERM; touch {begun}; while [ ! -e "{go_on}" ]; do sleep 0.05; done; $REAL "$@"',
+    )
+    store = MountedCache(tmp_path / "cache")
+    inside = asyncio.Event()
+
+    async def job() -> None:
+        async with store.mounted(place):
+            inside.set()
+
+    first = asyncio.create_task(job())
+    while not begun.exists():  # noqa: ASYNC110 - a file
+        await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.wait_for(asyncio.wait([first]), 30)
+    assert first.cancelled()
+    second = asyncio.create_task(job())
+    await asyncio.sleep(0.2)
+    assert not inside.is_set()
+    go_on.touch()
+    await asyncio.wait_for(second, 30)
+    assert not killed.exists()
+    assert "with errors" not in tool("dumpe2fs", "-h", place.device)
+    assert occupant(place) is None
+
+
+# --- a disk that hangs --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", [indexed(), streamed()], ids=["indexed", "streamed"])
+@pytest.mark.parametrize("cancel", [False, True], ids=["", "cancelled"])
+async def test_a_file_system_that_hangs(
+    place: Target, tool: Callable[..., str], tmp_path: Path, cell: Cell, cancel: bool
+) -> None:
+    """A job does not wait for it for ever. It is unmounted as soon as it answers, and then used again."""
+    store = MountedCache(tmp_path / "cache", CacheThread(patience_s=1.0, hurry_s=0.5))
+    caching = Caching(store, "evict", run=RUN)
+    (tmp_path / "pc").mkdir()
+    bench = Bench(tmp_path / "pc", replace(cell, ends=(0, -1), local=True))
+    bench.progress.books = freezing = Freezing(tool, tmp_path / "cache")
+    try:
+        job = asyncio.ensure_future(bench.run(caching=caching, cache=place))
+        if cancel:
+            while not freezing.frozen:  # noqa: ASYNC110 - set in another thread
+                await asyncio.sleep(0.01)
+            job.cancel()
+        ending = await asyncio.wait_for(asyncio.shield(job), 60)
+        bench.check(ending)
+        assert store.thread.stuck
+        assert occupant(place) == str(tmp_path / "cache")
+        if not cancel:
+            assert [text[:3] for text in bench.progress.warnings] == ["031"]
+            with pytest.raises(CacheError, match="has not answered"):
+                async with store.mounted(place):
+                    pass
+    finally:
+        tool("fsfreeze", "--unfreeze", tmp_path / "cache")
+    async with store.mounted(place):
+        pass
+    assert occupant(place) is None
+
+
+class Freezing:
+    """Implements ``ogagent.restore.progress.Books``: nothing can be written to the CACHE once the partition is."""
+
+    def __init__(self, tool: Callable[..., str], root: Path) -> None:
+        self._tool = tool
+        self._root = root
+        self.frozen = False
+
+    def touching(self) -> None:
+        self._tool("fsfreeze", "--freeze", self._root)
+        self.frozen = True
+
+    def committing(self, edges: bytes) -> None: ...
+
+    def committed(self) -> None: ...

@@ -22,7 +22,7 @@ from ogagent.errors import CacheError, DiskNotPartitioned, PartitionOverlaps, Re
 from ogagent.model.disk import OLDER_TABLE, Disk, Partition
 from ogagent.model.plan import Target
 from ogagent.model.request import restore_request
-from ogagent.restore.plan import Rules, plan_restore
+from ogagent.restore.plan import Rules, bound, plan_restore
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from simulator.machine.mbr import MbrEntry, write_mbr
 
@@ -161,7 +161,8 @@ async def test_a_partition_that_runs_into_the_cache(noisy: str, kind: str) -> No
 async def test_a_cache_that_is_not_its_own_is_not_mounted(noisy: str, tool: Tool, tmp_path: Path) -> None:
     tool("mke2fs", "-q", "-F", "-L", "CACHE", "-E", f"offset={16 * MIB}", noisy, "14M")
     write_msdos(noisy, row(1, 1, 20), row(2, 16, 30), row(3, 30, 40))
-    cache = next(part for part in (await read(noisy)).partitions if part.cache)
+    disk = await read(noisy)
+    cache = bound(disk, next(part for part in disk.partitions if part.cache))
     before = await asyncio.to_thread(Path(noisy).read_bytes)
     with pytest.raises(CacheError, match="shares bytes with partition 1"):
         async with MountedCache(tmp_path / "cache").mounted(cache):

@@ -22,7 +22,6 @@ from msgspec import Struct
 from ogagent.disk import blkid
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
-from ogagent.model.disk import Partition
 from ogagent.model.job import ByteCounts
 from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import restore_request
@@ -38,7 +37,9 @@ from tests.faults.images import BEFORE, EDGES, MIB, SIZE
 
 PARTITION: Final = Entry(number=2, start=2 * MIB, size=SIZE, type=LINUX_FILESYSTEM)
 DISK_SIZE: Final = PARTITION.start + SIZE + 2 * MIB
-CACHE: Final = Partition(partition=4, device="cache", start=0, size=0, code="CA00", cache=True)
+CACHE: Final = Target(
+    disk=1, partition=4, device="cache", disk_device="", identity="", start=0, size=0, sector_size=512
+)
 WELL: Final = 0
 CANCELLED: Final = -1
 _NEIGHBOURS: Final = random.Random(3).randbytes(MIB)
@@ -158,7 +159,7 @@ def target_of(disk: Path) -> Target:
     )
 
 
-def plan_for(disk: Path, source: str, cache: Partition | None = None) -> RestorePlan:
+def plan_for(disk: Path, source: str, cache: Target | None = None) -> RestorePlan:
     call = {"dsk": "1", "par": "2", "idi": "1", "nci": "x", "ipr": "127.0.0.1", "cpt": "83"}
     return RestorePlan(request=restore_request(call), target=target_of(disk), source=source, cache=cache)
 
@@ -218,9 +219,11 @@ class Bench:
         self.asked += 1
         return self.faults
 
-    async def run(self, machine: Machine | None = None, caching: Caching | None = None) -> Ending:
+    async def run(
+        self, machine: Machine | None = None, caching: Caching | None = None, cache: Target = CACHE
+    ) -> Ending:
         async with self.source() as url:
-            plan = plan_for(self.disk, url, CACHE if caching else None)
+            plan = plan_for(self.disk, url, cache if caching else None)
             job = restore(plan, machine or self.machine, self.policy, self.progress, caching)
             return await self.ending(asyncio.ensure_future(job))
 

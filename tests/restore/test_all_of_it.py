@@ -11,7 +11,7 @@ from ogagent.disk.machine import Device
 from ogagent.errors import InternalError
 from ogagent.image.piece import Extent, Piece
 from ogagent.model.plan import ImageHeader
-from ogagent.restore.caching import NoCache
+from ogagent.restore.caching import Cache
 from ogagent.restore.job import _lay_down
 from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter, Written
@@ -75,7 +75,7 @@ async def lay_down(laid: int) -> tuple[Disk, Progress]:
     progress.total = delivery.prepare()
     with ThreadPoolExecutor() as executor:
         try:
-            await _lay_down(delivery, disk, NoCache(), executor, progress)
+            await _lay_down(delivery, disk, Cache(), executor, progress)
         finally:
             assert progress.touched
     return disk, progress

@@ -78,14 +78,23 @@ def test_a_plan_binds_request_target_and_source() -> None:
             sector_size=512,
         ),
         source="https://192.168.2.1/images/linux/ubuntu.img",
-        cache=Inventory(disks=(DISK,)).cache,
+        cache=Target(
+            disk=1,
+            partition=4,
+            device="/dev/sda4",
+            disk_device="/dev/sda",
+            identity="wwn-1 500",
+            start=4 * GIB,
+            size=4 * GIB,
+            sector_size=512,
+        ),
     )
 
 
 def test_which_methods_go_through_the_cache() -> None:
     cache = plan(method="unicast").cache
     assert cache is not None
-    assert cache.cache
+    assert (cache.partition, cache.identity) == (4, DISK.identity)
     assert plan(method="unicast-direct").cache is None
 
 

@@ -19,7 +19,7 @@ from ogagent.image.index import ImageIndex, encode, largest_index
 from ogagent.image.indexed import IndexedImage, open_indexed
 from ogagent.image.seekable import pack_frame
 from ogagent.model.plan import Target
-from ogagent.restore.caching import NoCache
+from ogagent.restore.caching import Cache
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
 from ogagent.source.source import Source
@@ -71,7 +71,7 @@ async def found_in(
     repository: Source, size: int = SIZE, keys: tuple[Ed25519PublicKey, ...] = (), executor: Any = None
 ) -> IndexedImage | None:
     with executor or ThreadPoolExecutor(1) as pool:
-        found = await indexed_image(repository, "x.img", target(size), keys, NoCache(), Progress(), pool)
+        found = await indexed_image(repository, "x.img", target(size), keys, Cache(), Progress(), pool)
     return None if found is None else found[0]
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ogagent.errors import CacheError, DeviceBusy, DiskChanged, PartitionOverlaps, WriteFailed
 from ogagent.model.disk import UNREADABLE, Disk
 from ogagent.model.plan import Target
+from ogagent.restore.plan import bound
 from simulator.machine.classroom import CACHE, DISK_SIZE, SYSTEM, make_disk
 from simulator.machine.file_cache import FileCache
 from simulator.machine.file_machine import FileMachine
@@ -168,7 +169,8 @@ async def test_a_partition_that_shares_bytes_with_another_is_shown_and_not_opene
 
 
 async def test_a_cache_with_a_problem_is_not_used(disk: Path) -> None:
-    cache = replace((await only_disk(disk)).partitions[3], problem="it shares bytes with partition 2")
+    found = await only_disk(disk)
+    cache = bound(found, replace(found.partitions[3], problem="it shares bytes with partition 2"))
     with pytest.raises(CacheError, match="shares bytes"):
         async with FileCache().mounted(cache):
             pass

@@ -16,7 +16,7 @@ _FULL: Final = 1000.0
 _LEAST: Final = 34.0
 """Drawings are 1000 wide; what is narrower than this cannot be pointed at, so it takes a little from the others."""
 
-PHASES: Final = ("checking", "fetching", "flushing", "reading-back", "committing")
+PHASES: Final = ("checking", "fetching", "flushing", "reading-back", "committing", "caching")
 
 
 class Segment(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,97 @@
+"""Files below a directory in which others may have written, opened so that nothing in there leads anywhere else.
+
+Each name is a single component, looked up in the descriptor of the directory that holds it, with O_NOFOLLOW: on the way
+there is no link and no ``..`` that could be followed, on any kernel; openat2(2) with RESOLVE_BENEATH would add nothing.
+What is no file is not opened at all: opening alone may do something (a watchdog), or never return (a FIFO).
+Blocking; everything raises OSError.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+_FRESH: Final = ".new"
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@contextmanager
+def directory(root: Path, *names: str) -> Iterator[int]:
+    fd = open_directory(root, *names)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def open_directory(root: Path, *names: str, make: bool = False) -> int:
+    """``root/name/name``; with ``make`` what is not there below ``root`` is made. ``root`` itself is believed."""
+    fd = os.open(root, _DIRECTORY)
+    for name in names:
+        try:
+            if name in (".", "..") or "/" in name:
+                raise NotADirectoryError(errno.ENOTDIR, "not a name", name)
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=fd)
+            inner = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
+
+
+def files(within: int) -> list[str]:
+    with os.scandir(within) as entries:
+        return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+
+
+def folders(within: int) -> list[str]:
+    with os.scandir(within) as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def open_file(within: int, name: str, flags: int = os.O_RDONLY) -> int | None:
+    """None when nothing has the name, or something that is no file."""
+    try:
+        if not stat.S_ISREG(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode):
+            return None
+        fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=within)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)  # the name stands for something else since it was looked at
+    return None
+
+
+def create_file(within: int, name: str) -> int:
+    """A new one, in place of whatever has the name, unless that is a directory."""
+    discard(within, name)
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=within)
+
+
+def read_file(within: int, name: str, limit: int) -> bytes | None:
+    """Its first ``limit`` bytes; None as with ``open_file``."""
+    fd = open_file(within, name)
+    if fd is None:
+        return None
+    with open(fd, "rb") as file:
+        return file.read(limit)
+
+
+def replace_file(within: int, name: str, content: bytes) -> None:
+    """Whoever looks finds what was there before, or all of ``content``."""
+    with open(create_file(within, name + _FRESH), "wb") as file:
+        file.write(content)
+    os.rename(name + _FRESH, name, src_dir_fd=within, dst_dir_fd=within)
+
+
+def discard(within: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=within)

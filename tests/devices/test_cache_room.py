@@ -1,0 +1,301 @@
+"""Room in a CACHE that is a file system of its own: which images go when it is full, and what happens when none may."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from ogagent.disk.cache_thread import CacheThread
+from ogagent.errors import CacheFull
+from ogagent.model.plan import Target
+from ogagent.restore.caching import Caching
+from ogagent.source.shelf import KeptFile, Run, Shelf
+from tests.devices.conftest import LoopDisk, Mount
+from tests.faults.bench import CACHE, Bench, Cell
+from tests.faults.classroom import KEPT, RUN, indexed, streamed
+
+MIB: Final = 1 << 20
+SIZE: Final = 96 * MIB
+PARTS: Final = 64
+BOTH: Final = pytest.mark.parametrize("cell", [indexed(), streamed()], ids=["indexed", "streamed"])
+TOOLS: Final = ("mke2fs", "mount", "fincore")
+
+pytestmark = pytest.mark.skipif(
+    not all(shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") for tool in TOOLS),
+    reason=f"not installed: one of {', '.join(TOOLS)}",
+)
+
+
+@pytest.fixture
+def root(cache_place: Target, mount: Mount) -> Path:
+    return mount(cache_place.device)
+
+
+def images(root: Path) -> list[str]:
+    return sorted(str(path.relative_to((root / KEPT).parent)) for path in (root / KEPT).parent.glob("**/*.img"))
+
+
+def put(root: Path, name: str, size: int, used: int = 0) -> None:
+    """An image, last used at a time."""
+    shelf = Shelf(root, name, evict=False)
+    kept = shelf.partial("0" * 16, size, PARTS)
+    assert kept is not None
+    shelf.write(kept, [(0, os.urandom(size))])
+    shelf.publish(kept, {".index": b"index", ".full.sum": b"sum"})
+    shelf.close()
+    os.utime((root / KEPT).parent / f"{name}.img", (used, used))
+
+
+def begin(root: Path, name: str, size: int, *, evict: bool = True) -> tuple[Shelf, KeptFile]:
+    shelf = Shelf(root, name, evict=evict)
+    kept = shelf.partial("1" * 16, size, PARTS)
+    assert kept is not None
+    return shelf, kept
+
+
+def test_the_images_that_were_used_the_longest_ago_make_room(root: Path) -> None:
+    """When it is needed, and no sooner."""
+    for name, used in (("new", 300), ("room/old", 100), ("middle", 200)):
+        put(root, name, 18 * MIB, used)
+    shelf, kept = begin(root, "next", 44 * MIB)
+    shelf.expect(44 * MIB)
+    assert images(root) == ["middle.img", "new.img", "room/old.img"]
+    shelf.write(kept, [(0, bytes(10 * MIB))])
+    assert images(root) == ["middle.img", "new.img", "room/old.img"]
+    shelf.write(kept, [(10 * MIB, bytes(16 * MIB))])
+    assert images(root) == ["middle.img", "new.img"]
+    assert not list((root / KEPT).parent.glob("room/*"))
+    shelf.write(kept, [(26 * MIB, bytes(18 * MIB))])
+    assert images(root) == ["new.img"]
+    shelf.close()
+
+
+def test_an_image_that_can_never_fit_removes_none(root: Path) -> None:
+    for name in ("one", "two"):
+        put(root, name, 24 * MIB)
+    shelf, _ = begin(root, "next", 1 << 41)
+    with pytest.raises(CacheFull) as failure:
+        shelf.expect(1 << 41)
+    assert failure.value.number == 16
+    shelf.close()
+    assert sorted(path.name for path in (root / KEPT).parent.iterdir()) == [
+        f"{name}.img{suffix}" for name in ("one", "two") for suffix in ("", ".full.sum", ".index")
+    ]
+
+
+def test_an_image_in_use_is_never_removed(root: Path) -> None:
+    for name, used in (("old", 100), ("new", 200)):
+        put(root, name, 24 * MIB, used)
+    reader = Shelf(root, "old", evict=False)
+    assert reader.whole(".index", b"index") is not None
+    writer, half = begin(root, "half", MIB)
+    shelf, kept = begin(root, "next", 80 * MIB)
+    with pytest.raises(CacheFull):
+        shelf.expect(80 * MIB)
+    with pytest.raises(CacheFull):
+        shelf.write(kept, [(0, bytes(60 * MIB))])
+    assert images(root) == ["old.img"]
+    writer.write(half, [(0, bytes(MIB))])
+    writer.publish(half, {})
+    for each in (reader, writer, shelf):
+        each.close()
+
+
+def test_the_older_version_of_an_image_is_the_first_to_go(root: Path) -> None:
+    """Only what is really written counts: most of an image may be on the partition already."""
+    put(root, "windows", 30 * MIB, 100)
+    put(root, "linux", 26 * MIB, 200)
+    shelf, kept = begin(root, "linux", 40 * MIB)
+    shelf.expect(40 * MIB)
+    shelf.write(kept, [(0, bytes(2 * MIB))])
+    assert images(root) == ["linux.img", "windows.img"]
+    shelf.write(kept, [(2 * MIB, bytes(20 * MIB))])
+    assert images(root) == ["windows.img"]
+    shelf.write(kept, [(22 * MIB, bytes(18 * MIB))])
+    assert images(root) == []
+    shelf.close()
+
+
+def test_what_a_killed_job_has_left_goes_before_any_image(root: Path) -> None:
+    """Half a stream is of no use. It goes also where no image may."""
+    put(root, "old", 30 * MIB, 100)
+    left = (root / KEPT).with_name("stream.img.0123456789abcdef.partial")
+    left.write_bytes(bytes(30 * MIB))
+    shelf, kept = begin(root, "next", 30 * MIB, evict=False)
+    shelf.expect(30 * MIB)
+    shelf.write(kept, [(0, bytes(30 * MIB))])
+    assert images(root) == ["old.img"]
+    assert not left.exists()
+    shelf.close()
+
+
+def test_without_evict_no_other_image_is_removed(root: Path) -> None:
+    put(root, "old", 40 * MIB)
+    shelf, kept = begin(root, "next", 60 * MIB, evict=False)
+    with pytest.raises(CacheFull):
+        shelf.expect(60 * MIB)
+    with pytest.raises(CacheFull):
+        shelf.write(kept, [(0, bytes(60 * MIB))])
+    assert images(root) == ["old.img"]
+    shelf.close()
+
+
+class Refusing(KeptFile):
+    """As with a quota, of which the file system says nothing when it is asked for its room."""
+
+    refused = False
+
+    def write(self, run: Run) -> None:
+        if not self.refused:
+            self.refused = True
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        super().write(run)
+
+
+@pytest.mark.parametrize("evict", [True, False])
+def test_a_file_system_that_is_full_before_it_says_so(root: Path, evict: bool) -> None:
+    """It is tried once more, with more room."""
+    put(root, "old", 10 * MIB, 100)
+    put(root, "new", 10 * MIB, 200)
+    shelf, kept = begin(root, "next", 4 * MIB, evict=evict)
+    refusing = Refusing(os.open((root / KEPT).with_name(kept.name), os.O_RDWR), kept.name)
+    if evict:
+        shelf.write(refusing, [(0, bytes(4 * MIB))])
+    else:
+        with pytest.raises(CacheFull):
+            shelf.write(refusing, [(0, bytes(4 * MIB))])
+    assert images(root) == (["new.img"] if evict else ["new.img", "old.img"])
+    refusing.close()
+    shelf.close()
+
+
+def test_little_of_it_lies_in_memory(loop_disk: LoopDisk, mount: Mount, tool: Callable[..., str]) -> None:
+    """So that nobody waits for minutes when it is flushed or unmounted, and no other program loses its own."""
+    disk = loop_disk(402 * MIB, "label: gpt\nstart=1MiB, size=400MiB, type=linux\n")
+    tool("mke2fs", "-q", "-t", "ext4", f"{disk}p1")
+    root = mount(f"{disk}p1", "large")
+    shelf, kept = begin(root, "x", 256 * MIB)
+    for at in range(0, 256 * MIB, 16 * MIB):
+        shelf.write(kept, [(at, os.urandom(16 * MIB))])
+        cached = tool("fincore", "--bytes", "--noheadings", "--output", "RES", (root / KEPT).with_name(kept.name))
+        assert int(cached) <= 64 * MIB
+    shelf.close()
+
+
+# --- jobs ---------------------------------------------------------------------------------------------------------
+
+
+class Mounted:
+    """Implements ``ogagent.disk.machine.CacheStore`` for what a test has mounted."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.thread = CacheThread()
+
+    @asynccontextmanager
+    async def mounted(self, place: Target) -> AsyncIterator[Path]:
+        assert place == CACHE
+        yield self._root
+
+    async def make_writable(self) -> None:
+        """It is."""
+
+
+def fill(root: Path) -> None:
+    """With something that is no image, and so is nobody's to remove."""
+    with suppress(OSError), (root / "something").open("wb") as file:
+        for _ in range(SIZE // MIB):
+            file.write(bytes(MIB))
+            file.flush()
+
+
+class Filling:
+    """Implements ``ogagent.restore.progress.Books``: somebody else fills the CACHE when the first write comes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def touching(self) -> None:
+        fill(self._root)
+
+    def committing(self, edges: bytes) -> None: ...
+
+    def committed(self) -> None: ...
+
+
+@BOTH
+async def test_a_full_cache_is_a_warning(root: Path, tmp_path: Path, cell: Cell) -> None:
+    put(root, "other", MIB)
+    fill(root)
+    bench = Bench(tmp_path, cell)
+    bench.check(await bench.run(caching=Caching(Mounted(root), "evict", run=RUN)))
+    assert [text[:4] for text in bench.progress.warnings] == ["016-"]
+    assert not list((root / KEPT).parent.glob("*.partial*"))
+    assert images(root) == ["other.img"]
+
+
+@BOTH
+async def test_a_cache_that_fills_up_meanwhile(root: Path, tmp_path: Path, cell: Cell) -> None:
+    bench = Bench(tmp_path, cell)
+    bench.progress.books = Filling(root)
+    bench.check(await bench.run(caching=Caching(Mounted(root), "fail", run=RUN)))
+    assert [text[:4] for text in bench.progress.warnings] == ["016-"]
+    assert not list((root / KEPT).parent.glob("*.partial*"))
+
+
+@BOTH
+async def test_a_full_cache_may_be_the_end_of_a_job(root: Path, tmp_path: Path, cell: Cell) -> None:
+    put(root, "old", 8 * MIB)
+    fill(root)
+    bench = Bench(tmp_path, replace(cell, ends=(16,)))
+    ending = await bench.run(caching=Caching(Mounted(root), "fail", run=RUN))
+    bench.check(ending)
+    assert not ending.touched
+    assert images(root) == ["old.img"]
+    assert not list((root / KEPT).parent.glob("*.partial*"))
+
+
+@BOTH
+async def test_an_old_image_makes_room_for_that_of_a_job(root: Path, tmp_path: Path, cell: Cell) -> None:
+    put(root, "old", 24 * MIB)
+    fill(root)
+    bench = Bench(tmp_path, cell)
+    bench.check(await bench.run(caching=Caching(Mounted(root), "evict", run=RUN)))
+    assert not bench.progress.warnings
+    assert (root / KEPT).read_bytes() == bench.cell.data
+    assert images(root) == ["x.img"]
+
+
+@BOTH
+async def test_a_medium_that_takes_no_more(
+    loop_disk: LoopDisk, mount: Mount, tool: Callable[..., str], tmp_path: Path, cell: Cell
+) -> None:
+    """The disk of the CACHE is a file in a memory that is full: its file system hears of it when it is flushed."""
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    tool("mount", "-t", "tmpfs", "-o", "size=12m", "none", memory)
+    try:
+        with (memory / "disk").open("wb") as file:
+            file.truncate(SIZE)
+        tool("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-O", "^has_journal", memory / "disk")
+        root = tmp_path / "root"
+        root.mkdir()
+        tool("mount", "-o", "loop", memory / "disk", root)
+        try:
+            (memory / "rest").write_bytes(bytes(shutil.disk_usage(memory).free - MIB))
+            bench = Bench(tmp_path, cell)
+            bench.check(await bench.run(caching=Caching(Mounted(root), "evict", run=RUN)))
+            assert [text[:4] for text in bench.progress.warnings] in (["031-"], ["016-"])  # as the kernel passes it on
+            assert not (root / KEPT).exists()
+        finally:
+            tool("umount", root)
+    finally:
+        tool("umount", memory)

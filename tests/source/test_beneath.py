@@ -1,0 +1,119 @@
+"""What is opened below a directory that others may write into: files of this very directory, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ogagent.source import beneath
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "victim").write_bytes(b"untouched")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def within(root: Path) -> Iterator[int]:
+    with beneath.directory(root) as fd:
+        yield fd
+
+
+def strangers(root: Path, outside: Path) -> None:
+    (root / "link").symlink_to(outside / "victim")
+    (root / "relative").symlink_to("../outside/victim")
+    (root / "nowhere").symlink_to(outside / "new")
+    (root / "magic").symlink_to("/proc/self/exe")
+    os.mkfifo(root / "fifo")
+    (root / "folder").mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(root / "socket"))
+
+
+NAMES = ("link", "relative", "nowhere", "magic", "fifo", "folder", "socket", "absent")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_file_is_not_opened(root: Path, outside: Path, within: int, name: str) -> None:
+    strangers(root, outside)
+    for flags in (os.O_RDONLY, os.O_RDWR):
+        assert beneath.open_file(within, name, flags) is None
+    assert beneath.read_file(within, name, 10) is None
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "folder"])
+def test_what_is_no_file_is_replaced(root: Path, outside: Path, within: int, name: str) -> None:
+    strangers(root, outside)
+    beneath.replace_file(within, name, b"new")
+    assert (root / name).read_bytes() == b"new"
+    assert not (root / name).is_symlink()
+    (root / f"{name}.new").symlink_to(outside / "victim")
+    beneath.replace_file(within, name, b"newer")
+    assert (root / name).read_bytes() == b"newer"
+    assert [path.name for path in outside.iterdir()] == ["victim"]
+    assert (outside / "victim").read_bytes() == b"untouched"
+
+
+def test_a_directory_stays(root: Path, outside: Path, within: int) -> None:
+    strangers(root, outside)
+    with pytest.raises(OSError, match="folder"):
+        beneath.create_file(within, "folder")
+    with pytest.raises(OSError, match="folder"):
+        beneath.replace_file(within, "folder", b"new")
+    assert (root / "folder").is_dir()
+
+
+@pytest.mark.parametrize("make", [False, True])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("folder", "absent")])
+def test_no_way_leads_through_what_is_no_directory(root: Path, outside: Path, name: str, make: bool) -> None:
+    strangers(root, outside)
+    (root / "way").symlink_to(outside)
+    for way in ((name,), (name, "deeper"), ("way", "deeper"), ("folder", ".."), ("folder/..",), ("/",)):
+        with pytest.raises(OSError):  # noqa: PT011 - which one depends on what it is
+            os.close(beneath.open_directory(root, *way, make=make))
+    assert [path.name for path in outside.iterdir()] == ["victim"]
+
+
+def test_directories_are_made_one_in_the_other(root: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        beneath.open_directory(root, "a", "b")
+    os.close(beneath.open_directory(root, "a", "b", make=True))
+    assert (root / "a/b").is_dir()
+    with beneath.directory(root, "a", "b") as fd:
+        beneath.replace_file(fd, "file", b"content")
+        assert beneath.read_file(fd, "file", 3) == b"con"
+        assert beneath.files(fd) == ["file"]
+        beneath.discard(fd, "file")
+        beneath.discard(fd, "file")
+    assert not list((root / "a/b").iterdir())
+
+
+def test_what_there_is(root: Path, outside: Path, within: int) -> None:
+    strangers(root, outside)
+    (root / "file").touch()
+    assert beneath.files(within) == ["file"]
+    assert beneath.folders(within) == ["folder"]
+
+
+def test_no_descriptor_is_left_open(root: Path, outside: Path, within: int) -> None:
+    strangers(root, outside)
+    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names of links
+    for name in NAMES:
+        beneath.read_file(within, name, 10)
+        with pytest.raises(OSError):  # noqa: PT011
+            os.close(beneath.open_directory(root, name, "deeper"))
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
