@@ -161,9 +161,7 @@ def spoiled(data: bytes) -> dict[str, Callable[[], bytes]]:
         "many": lambda: data[: frame.start] + bytes(len(frame) * 9) + data[frame.start + len(frame) * 9 :],
         "zeros": lambda: bytes(len(data)),
         "noise": lambda: os.urandom(len(data)),
-        "last frame": lambda: flipped(
-            data, min(last.stop - 4, len(data)) - 1
-        ),  # before the checksum, which nobody needs
+        "last frame": lambda: flipped(data, last.start + 50),
         "another image": lambda: framed("raw").data[: len(data)].ljust(len(data)),
         "cut": lambda: data[: frame.start],
         "nothing": lambda: b"",
