@@ -62,4 +62,4 @@ def capture(filesystem: Path, image: Path) -> None:
 
 
 def _sidecar(image: Path, suffix: str, text: str) -> None:
-    image.with_name(f"{image.name}.{suffix}").write_text(text + "\n", encoding="ascii")
+    image.with_name(f"{image.name}.{suffix}").write_text(text + "\n", encoding="utf-8")

@@ -54,9 +54,9 @@ def leave_network() -> None:
         if libc.unshare(_CLONE_NEWNET) == 0:
             _bring_up_loopback()
     elif libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0:
-        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
+        Path("/proc/self/setgroups").write_text("deny", encoding="utf-8")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="utf-8")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="utf-8")
         _bring_up_loopback()
         libc.capset(struct.pack("Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
 

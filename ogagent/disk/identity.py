@@ -64,7 +64,7 @@ def size_of(sysfs: Path) -> int:
 
 
 def read_number(path: Path) -> int:
-    return int(path.read_text("ascii"))
+    return int(path.read_text("utf-8"))
 
 
 def read_line(path: Path) -> str:

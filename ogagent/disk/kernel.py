@@ -137,5 +137,5 @@ def _partition(sysfs: Path, occupants: Mapping[int, str]) -> KernelPartition:
 
 
 def _holder(sysfs: Path, occupants: Mapping[int, str]) -> str | None:
-    major, minor = map(int, (sysfs / "dev").read_text("ascii").split(":"))
+    major, minor = map(int, (sysfs / "dev").read_text("utf-8").split(":"))
     return occupants.get(os.makedev(major, minor)) or read_holder(sysfs)

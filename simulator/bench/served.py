@@ -114,7 +114,7 @@ def _wait(server: Server, agent: Peer) -> None:
 
 
 def _peak_rss(agent: Peer) -> int:
-    found = _PEAK.search(Path(f"/proc/{agent.pid}/status").read_text("ascii", errors="replace"))
+    found = _PEAK.search(Path(f"/proc/{agent.pid}/status").read_text("utf-8", errors="replace"))
     if found is None:
         raise LabError("the kernel does not tell how much memory the agent took")
     return int(found[1]) << 10
@@ -123,7 +123,7 @@ def _peak_rss(agent: Peer) -> int:
 def _write_configuration(directory: Path, image: Path, secret: str) -> Path:
     secret_file = directory / "secret"
     secret_file.touch(mode=0o600)
-    secret_file.write_text(secret, encoding="ascii")
+    secret_file.write_text(secret, encoding="utf-8")
     config, ca = directory / "agent.toml", directory / "ca"
     text = f"""\
 [server]

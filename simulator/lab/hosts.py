@@ -61,7 +61,7 @@ class Host:
         secret = secrets.token_urlsafe()
         for path, text in ((self.secret, f"{secret}\n"), (self.authorization, f"Authorization: {secret}\n")):
             path.touch(mode=0o600)
-            path.write_text(text, encoding="ascii")
+            path.write_text(text, encoding="utf-8")
         wiring = self.wiring
         sections: dict[str, dict[str, Any]] = {
             "server": {"address": wiring.agent.address, "port": wiring.agent.port},
