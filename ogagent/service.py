@@ -8,25 +8,28 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ogagent import __version__
-from ogagent.disk.machine import CacheStore, Machine
+from ogagent.disk.machine import CacheStore, Machine, ReportShelf
 from ogagent.errors import SettingsError
 from ogagent.http.access import make_access
 from ogagent.http.app import make_app
 from ogagent.http.listener import Door, listening
 from ogagent.http.secret import agent_secret
 from ogagent.image.signature import public_key
+from ogagent.jobs.adoption import adopt_unknown
+from ogagent.jobs.copies import Copies, NoReportShelf
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager, Restore
@@ -45,6 +48,9 @@ from ogagent.restore.preview import Previewer
 from ogagent.restore.progress import Progress
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
+from ogagent.system import clock
+from ogagent.system.beside import beside
+from ogagent.system.lock import held_alone
 from ogagent.system.metrics import Metrics
 from ogagent.system.systemd import Notifier
 from ogagent.system.tls import ServerIdentity, client_context, given_identity, own_identity, server_context
@@ -52,6 +58,8 @@ from ogagent.system.tls import ServerIdentity, client_context, given_identity, o
 _log: Final = logging.getLogger(__name__)
 _REPORT_GRACE_S: Final = 10.0
 _STATUS_EVERY_S: Final = 1.0
+_LOOK_S: Final = 30.0
+"""So long the start waits for the disks to say what an earlier agent has left."""
 
 
 def source_policy(settings: Settings) -> SourcePolicy:
@@ -82,8 +90,11 @@ def plan_rules(settings: Settings) -> Rules:
     )
 
 
-async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
-    """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to."""
+async def run(settings: Settings, machine: Machine, store: CacheStore, shelf: ReportShelf | None = None) -> None:
+    """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to.
+
+    On ``shelf``, if the machine has one, reports wait for an ogCore that is away, even when state.dir is lost.
+    """
     notifier = Notifier.from_environment(os.environ)
     stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -91,44 +102,58 @@ async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
         loop.add_signal_handler(signal_number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
     async with AsyncExitStack() as stack:
+        # Before anything in there is looked at: who comes second must not end the jobs of who was first.
+        await asyncio.to_thread(stack.enter_context, held_alone(Path(settings.state.dir)))
+        await asyncio.to_thread(_doubt_the_clock)
         identity = await asyncio.to_thread(_identity, settings)
         secret = await asyncio.to_thread(agent_secret, settings.access)
         policy = await asyncio.to_thread(source_policy, settings)
         journal = await asyncio.to_thread(Journal.open, Path(settings.state.dir))
         stack.callback(journal.close)
-        await _settle(settings, machine, journal)
-        finals, known = FinalsInJournal(journal), asyncio.Event()
+        copies = Copies(journal, machine, shelf or NoReportShelf())
+        await _settle(settings, machine, journal, copies)
+        finals, known = FinalsInJournal(journal, copies), asyncio.Event()
         ogcore = _ogcore(settings, secret, identity.fingerprint, finals, known)
         reporter, registration = await stack.enter_async_context(ogcore)
         metrics = Metrics()
-        engine = _engine(machine, policy, Caching(store, settings.cache.on_full))
+        engine = _engine(machine, policy, Caching(store, settings.cache.on_full), copies)
         jobs = await _job_manager(settings, machine, engine, reporter, journal, metrics)
         metrics.watch(lambda: len(jobs.running), reporter.backlog)
         app = make_app(jobs, Previewer(policy), make_access(settings.access, secret), metrics)
         door = await stack.enter_async_context(_listening(app, settings, identity))
         notifier.ready()
-        async with _beside(notifier.keep_alive()):
-            renewal = _renew_client_ca(hangup, door, settings, identity)
-            async with _beside(_register(registration, known)), _beside(_tell_status(jobs, notifier)), _beside(renewal):
+        async with beside("the watchdog's heartbeat", notifier.keep_alive):
+            async with (
+                beside("the registration with ogCore", partial(registration.keep, known)),
+                beside("the line in systemctl status", partial(_tell_status, jobs, notifier)),
+                beside("the answer to SIGHUP", partial(_renew_client_ca, hangup, door, settings, identity)),
+            ):
                 await stop.wait()
             _log.info("stopping")
             notifier.stopping()
             await jobs.aclose()
             await reporter.aclose(_REPORT_GRACE_S)
+            await copies.aclose()
             await registration.stop()
 
 
-async def _settle(settings: Settings, machine: Machine, journal: Journal) -> None:
+def _doubt_the_clock() -> None:
+    if reason := clock.doubt(datetime.now(UTC), clock.built(Path(__file__).parent)):
+        _log.warning("%s", reason)
+
+
+async def _settle(settings: Settings, machine: Machine, journal: Journal, copies: Copies) -> None:
+    """What an earlier agent has left, in the journal or, where that was lost with the power, elsewhere."""
+    report = bool(settings.ogcore.url)
     try:
-        await settle_unended(journal, machine, report=bool(settings.ogcore.url))
+        await settle_unended(journal, machine, report=report)
     except sqlite3.Error:
         _log.exception("jobs of an earlier agent stay as they are in the journal until the next start")
-
-
-async def _register(registration: Registration | _NoRegistration, known: asyncio.Event) -> None:
-    """Once ogCore has accepted or refused the registration, reports may go out: it will not be asked again."""
-    await registration.start()
-    known.set()
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            await adopt_unknown(journal, machine, copies, report=report)
+    except Exception:  # noqa: BLE001 - whatever it is: an agent that cannot settle the past must start all the same
+        _log.exception("what the partitions say of unfinished jobs waits until the next start")
 
 
 async def _tell_status(jobs: JobManager, notifier: Notifier) -> None:
@@ -164,9 +189,10 @@ def _is_plain_address(address: str) -> bool:
     return False
 
 
-def _engine(machine: Machine, policy: SourcePolicy, caching: Caching) -> Restore:
+def _engine(machine: Machine, policy: SourcePolicy, caching: Caching, copies: Copies) -> Restore:
     async def run_restore(plan: RestorePlan, progress: Progress) -> None:
-        await restore(plan, machine, policy, progress, caching)
+        async with copies.disk(plan.target.identity):
+            await restore(plan, machine, policy, progress, caching)
 
     return run_restore
 
@@ -194,7 +220,8 @@ async def _job_manager(
 class _NoRegistration:
     """For an agent that tells nobody that it is there."""
 
-    async def start(self) -> None: ...
+    async def keep(self, known: asyncio.Event) -> None:
+        known.set()
 
     async def stop(self) -> None: ...
 
@@ -214,17 +241,18 @@ async def _ogcore(
         return
     address = settings.server.address
     source = "" if ip_address(address).is_unspecified else address
-    where: Callable[[], Awaitable[LocalAddress]] = partial(asyncio.to_thread, local_address, ogcore.url, source)
+    where: Callable[[], Awaitable[LocalAddress]] = partial(asyncio.to_thread, local_address, ogcore.url, address)
     tls = await asyncio.to_thread(client_context, ogcore.ca, "ogcore.ca")
     async with open_session(tls, source) as session:
         hook = partial(Webhook, session, secret=secret)
-        outbox = Outbox(hook(ogcore.url + ogcore.webhook_path), where, finals, known)
+        webhook = hook(ogcore.url + ogcore.webhook_path)
         if not ogcore.register:
-            yield outbox, _NoRegistration()
+            yield Outbox(webhook, where, finals, known), _NoRegistration()
             return
         started, stopped = hook(ogcore.url + ogcore.started_path), hook(ogcore.url + ogcore.stopped_path)
         spread = spread_s(time.clock_gettime(time.CLOCK_BOOTTIME))
-        yield outbox, Registration(started, stopped, where, secret, fingerprint, spread)
+        registration = Registration(started, stopped, where, secret, fingerprint, spread)
+        yield Outbox(webhook, where, finals, known, forgotten=registration.renew), registration
 
 
 @asynccontextmanager
@@ -258,15 +286,3 @@ async def _renew_client_ca(hangup: asyncio.Event, door: Door, settings: Settings
             _log.warning("SIGHUP: access.client_ca stays as it was: %s", error)
         else:
             _log.info("SIGHUP: access.client_ca was read again")
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs ``work`` as long as the block lasts."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

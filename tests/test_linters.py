@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -47,3 +48,37 @@ def test_processes_start_in_one_module_only() -> None:
     words = ("create_subprocess", "subprocess.", "os.system", "shell=True")
     sources = [path for path in (ROOT / "ogagent").rglob("*.py") if path != ROOT / "ogagent/system/process.py"]
     assert not [str(path) for path in sources if any(word in path.read_text() for word in words)]
+
+
+def test_no_thread_of_a_job_is_left_behind() -> None:
+    """A cancel waits for those that ``in_thread`` has started, or that run in an executor of the job's own."""
+    rooms = [*(ROOT / "ogagent/restore").glob("*.py"), *(ROOT / "ogagent/source").glob("*.py")]
+    assert not [str(path) for path in rooms if starts_loose_threads(path.read_text())]
+
+
+def starts_loose_threads(source: str) -> bool:
+    for node in ast.walk(ast.parse(source)):
+        if "to_thread" in {getattr(node, "attr", ""), getattr(node, "id", "")}:
+            return True
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(called, ast.Attribute) and called.attr == "run_in_executor":
+            executor = node.args[0] if isinstance(node, ast.Call) and node.args else None
+            if executor is None or (isinstance(executor, ast.Constant) and executor.value is None):
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("source", "loose"),
+    [
+        ("await asyncio.to_thread(work)", True),
+        ("from asyncio import to_thread\nto_thread(work)", True),
+        ("partial(asyncio.to_thread, work)", True),
+        ("loop.run_in_executor(None, work)", True),
+        ("loop.run_in_executor(executor=None, func=work)", True),
+        ("loop.run_in_executor(executor, work)", False),
+        ("await in_thread(None, hurry, work)", False),
+    ],
+)
+def test_what_a_loose_thread_is(source: str, loose: bool) -> None:
+    assert starts_loose_threads(source) is loose

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from ogagent.disk import blkid
+from ogagent.disk import blkid, record
 from ogagent.disk.text import printable
 from ogagent.disk.usage import used_percent
 from ogagent.disk.volume import Volume
@@ -13,12 +13,14 @@ from ogagent.disk.volume import Volume
 class Content(Struct, frozen=True):
     """``filesystem`` is libblkid's name, empty for nothing it knows or for signatures that contradict each other.
 
-    ``used`` is a percentage, None where it cannot be known.
+    ``used`` is a percentage, None where it cannot be known. ``incomplete``: it says itself that a restore of it has not
+    finished. What has a file system was made since, whatever is left of the record.
     """
 
     filesystem: str = ""
     label: str = ""
     used: int | None = None
+    incomplete: bool = False
 
 
 def probe(fd: int, offset: int, size: int) -> Content:
@@ -30,5 +32,10 @@ def probe(fd: int, offset: int, size: int) -> Content:
         return Content()
     found = blkid.superblock(fd, offset, size)
     filesystem = found.get("TYPE", "")
-    used = used_percent(Volume(fd, offset, size), filesystem)
-    return Content(filesystem=filesystem, label=printable(found.get("LABEL", "")), used=used)
+    volume = Volume(fd, offset, size)
+    return Content(
+        filesystem=filesystem,
+        label=printable(found.get("LABEL", "")),
+        used=used_percent(volume, filesystem),
+        incomplete=not filesystem and record.read(volume) is not None,
+    )

@@ -38,7 +38,7 @@ class Device(Protocol):
 
 class Machine(Protocol):
     async def inventory(self) -> Inventory:
-        """The disks as they are now. ``incomplete`` is False everywhere: the jobs know that, not the disks."""
+        """The disks as they are now. ``incomplete`` is what partitions say of themselves; the jobs may know more."""
 
     def open_target(self, target: Target) -> AbstractContextManager[Device]:
         """Opens the partition exclusively. Blocking.
@@ -46,6 +46,19 @@ class Machine(Protocol):
         Raises DiskChanged when what is there now is not what ``target`` was bound to, DeviceBusy when it is held,
         PartitionOverlaps when its bytes are not its own or not all on the disk.
         """
+
+
+class ReportShelf(Protocol):
+    """Small files that outlive the power, known by their names. What cannot be done raises CacheError."""
+
+    async def put(self, name: str, content: bytes) -> None:
+        """All of it is there afterwards, or what was there before."""
+
+    async def list(self, most: int, largest: int) -> dict[str, bytes]:
+        """Names and contents: of no more than ``most`` files, and of none that has more than ``largest`` bytes."""
+
+    async def remove(self, name: str) -> None:
+        """Also when it is not there."""
 
 
 class CacheStore(Protocol):

@@ -105,21 +105,25 @@ class CertificateAccess:
 
 
 class SecretAccess:
-    """OpenGnsys sends the secret bare; ``Bearer`` in front of it is accepted too."""
+    """OpenGnsys sends the secret bare; ``Bearer`` in front of it is accepted too.
+
+    The right one is always let in: an ogCore that came with an old one, again and again, is not locked out by that when
+    it has learned the new one, and nobody can lock it out from its address. Of 256 bits nobody guesses any.
+    """
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._secret = secret.encode()
         self._refusals = Refusals(clock)
 
     def check(self, caller: Caller) -> None:
-        if self._refusals.too_many(caller.address):
-            raise _too_many(caller.address)
         scheme, _, token = caller.authorization.strip().partition(" ")
         credential = token.strip() if scheme.lower() == "bearer" else caller.authorization.strip()
+        if credential and hmac.compare_digest(credential.encode(errors="surrogateescape"), self._secret):
+            return
+        if self._refusals.too_many(caller.address):
+            raise _too_many(caller.address)
         if not credential:
             raise CredentialMissing("the Authorization header is missing", hint="send Authorization: <secret>")
-        if hmac.compare_digest(credential.encode(errors="surrogateescape"), self._secret):
-            return
         self._refusals.add(caller.address)
         if self._refusals.too_many(caller.address):
             raise _too_many(caller.address)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
@@ -20,6 +21,7 @@ from aiohttp.typedefs import Handler
 from msgspec import Struct
 
 from ogagent.errors import InternalError, MalformedHttp, TooManyConnections
+from ogagent.http.access import plain_address
 from ogagent.http.problems import answer
 
 _log: Final = logging.getLogger(__name__)
@@ -29,11 +31,15 @@ _GOODBYE_S: Final = 5.0
 _LEAVING_S: Final = 2.0
 """So long may calls that are under way when everything has ended go on, those of slow readers above all."""
 _PAUSE_S: Final = 1.0
+_TOLD: Final = 2
+"""So many at once of an address are told that there is no room; those after them are closed without a word."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
     """``connections`` are served at once, ``refusals`` more are told that there is no room; others wait outside.
 
+    When half of the ``connections`` are taken, nobody gets one who has ``per_address`` of them: whoever keeps them open
+    keeps nobody else out, and ogCore, which may ask for much at once, is not held up while there is room.
     ``patience_s`` is how long a TLS handshake may take, and how long a connection may stay without a whole request's
     headers: at its beginning and between requests.
 
@@ -42,6 +48,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """
 
     connections: int = 64
+    per_address: int = 8
     refusals: int = 16
     per_second: float = 50.0
     patience_s: float = 15.0
@@ -51,11 +58,11 @@ _LIMITS: Final = Limits()
 
 
 class Connection(web.RequestHandler):
-    """``surplus`` when it came after the last place was taken: it gets an answer, but not the one that it wants."""
+    """``surplus``: why there is no place for it, if so. It gets an answer, but not the one that it wants."""
 
     __slots__ = ("lost", "surplus")
 
-    def __init__(self, server: web.Server, patience_s: float, *, surplus: bool) -> None:
+    def __init__(self, server: web.Server, patience_s: float, *, surplus: str) -> None:
         # aiohttp closes what has waited so long for a request: its keep-alive timer runs from the first byte on.
         super().__init__(
             server,
@@ -114,7 +121,7 @@ class Pace:
 @web.middleware
 async def room(request: web.Request, handler: Handler) -> web.StreamResponse:
     if isinstance(request.protocol, Connection) and request.protocol.surplus:
-        raise TooManyConnections("all connections of this agent are in use", hint="close some, or try again later")
+        raise TooManyConnections(request.protocol.surplus, hint="close some, or try again later")
     return await handler(request)
 
 
@@ -135,7 +142,9 @@ class Door:
         self._limits = limits
         self._places = asyncio.Semaphore(limits.connections + limits.refusals)
         self._pace = Pace(1 / limits.per_second, limits.connections)
-        self._serving = 0
+        self._served: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
+        """By address; those that are told that there is no room."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def accept(self, listener: socket.socket) -> None:
@@ -145,7 +154,7 @@ class Door:
             await self._pace.wait()
             await self._places.acquire()
             try:
-                caller, _ = await loop.sock_accept(listener)
+                caller, remote = await loop.sock_accept(listener)
             except OSError as error:  # no descriptor left, say; or the caller has gone already
                 self._places.release()
                 _log.warning("a connection could not be accepted: %s", error.strerror)
@@ -154,14 +163,29 @@ class Door:
                 self._places.release()
                 raise
             else:
-                task = loop.create_task(self._attend(caller))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._admit(caller, plain_address(remote[0]))
 
-    async def _attend(self, caller: socket.socket) -> None:
+    def _admit(self, caller: socket.socket, address: str) -> None:
+        surplus = self._surplus(address)
+        if surplus and self._told[address] >= _TOLD:
+            caller.close()
+            self._places.release()
+            return
+        (self._told if surplus else self._served)[address] += 1
+        task = asyncio.get_running_loop().create_task(self._attend(caller, address, surplus))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _surplus(self, address: str) -> str:
+        """Why there is no place for one more from there; empty when there is."""
+        most, share = self._limits.connections, self._limits.per_address
+        taken, own = self._served.total(), self._served[address]
+        if own >= share and taken >= most // 2:
+            return f"{address} has {own} connections to this agent already"
+        return "all connections of this agent are in use" if taken >= most else ""
+
+    async def _attend(self, caller: socket.socket, address: str, surplus: str) -> None:
         """From the first byte of the handshake until the socket is closed."""
-        surplus = self._serving >= self._limits.connections
-        self._serving += not surplus
         connection = Connection(self._server, self._limits.patience_s, surplus=surplus)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
@@ -175,7 +199,10 @@ class Door:
         except OSError as error:  # ssl.SSLError too: a handshake that was broken off, refused or too slow
             _log.debug("a connection came to nothing: %s", error)
         finally:
-            self._serving -= not surplus
+            places = self._told if surplus else self._served
+            places[address] -= 1
+            if not places[address]:
+                del places[address]
             self._places.release()
 
     async def aclose(self) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
 from ogagent.disk.machine import Machine
-from ogagent.jobs.journal import Journal, Place
-from ogagent.model.disk import Disk, Inventory
+from ogagent.jobs.journal import Journal, Mark, Place
+from ogagent.model.disk import Disk, Inventory, Partition
 
 _log: Final = logging.getLogger(__name__)
 
@@ -22,8 +24,9 @@ class MarkedDisks:
 
     async def inventory(self) -> Inventory:
         found = await self._machine.inventory()
-        incomplete = await asyncio.to_thread(self._journal.incomplete)
-        return Inventory(disks=tuple(_marked(disk, incomplete) for disk in found.disks))
+        marks = await asyncio.to_thread(self._journal.incomplete)
+        await asyncio.to_thread(self._note_wiped, found, marks)
+        return Inventory(disks=tuple(_marked(disk, marks) for disk in found.disks))
 
     async def after_a_job(self) -> Inventory:
         """Empty when it fails: the report must go out, with or without the disks."""
@@ -33,7 +36,28 @@ class MarkedDisks:
             _log.exception("the inventory after the job failed")
             return Inventory()
 
+    def _note_wiped(self, found: Inventory, marks: Mapping[Place, Mark]) -> None:
+        """A partition that says itself that it is incomplete was wiped: a file system that comes later is a new one."""
+        for disk in found.disks:
+            for part in disk.partitions:
+                place = (disk.identity, part.partition)
+                if part.incomplete and place in marks and not marks[place].wiped:
+                    try:
+                        self._journal.wiped(place)
+                    except sqlite3.Error as error:
+                        _log.error("the journal cannot be written: %s", error)
 
-def _marked(disk: Disk, incomplete: frozenset[Place]) -> Disk:
-    partitions = (replace(part, incomplete=(disk.identity, part.partition) in incomplete) for part in disk.partitions)
+
+def _marked(disk: Disk, marks: Mapping[Place, Mark]) -> Disk:
+    partitions = (
+        replace(part, incomplete=part.incomplete or _holds_for(marks.get((disk.identity, part.partition)), part))
+        for part in disk.partitions
+    )
     return replace(disk, partitions=tuple(partitions))
+
+
+def _holds_for(mark: Mark | None, part: Partition) -> bool:
+    """Not for a partition that was made anew, of another place or size, nor for one that was formatted since."""
+    if mark is None or mark.start not in (None, part.start) or mark.size not in (None, part.size):
+        return False
+    return not (mark.wiped and part.filesystem)

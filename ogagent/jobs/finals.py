@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final, ParamSpec
 
+from ogagent.jobs.copies import Copies
 from ogagent.jobs.journal import Journal
 from ogagent.ogcore.webhook import Report
 
@@ -16,10 +17,11 @@ P = ParamSpec("P")
 
 
 class FinalsInJournal:
-    """Implements ``ogagent.ogcore.finals.FinalStore``."""
+    """Implements ``ogagent.ogcore.finals.FinalStore``. ``copies`` follow what becomes of a report."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, copies: Copies | None = None) -> None:
         self._journal = journal
+        self._copies = copies
 
     async def pending(self) -> list[tuple[str, Report]]:
         try:
@@ -31,11 +33,19 @@ class FinalsInJournal:
     async def sending(self, job_id: str, seq: int, progress: int) -> None:
         await self._write(self._journal.sending, job_id, seq, progress)
 
+    async def waiting(self, job_id: str) -> None:
+        if self._copies is not None:
+            self._copies.waiting(job_id)
+
     async def delivered(self, job_id: str) -> None:
         await self._write(self._journal.delivered, job_id)
+        if self._copies is not None:
+            self._copies.told(job_id)
 
     async def refused(self, job_id: str, reason: str) -> None:
         await self._write(self._journal.refused, job_id, reason)
+        if self._copies is not None:
+            self._copies.told(job_id)
 
     async def _write(self, write: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """What it cannot keep is at worst said twice after a restart, and ogCore knows it by its ``event_id``."""

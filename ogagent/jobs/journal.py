@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import msgspec
 from msgspec import Struct
 
+from ogagent.jobs.salvage import readable, step_of, unreadable_job
 from ogagent.jobs.schema import prepare
 from ogagent.jobs.steps import NEXT, IllegalStep, Step
 from ogagent.model.job import Job
@@ -31,15 +32,35 @@ Place = tuple[str, int]
 """Identity of a disk and number of a partition."""
 
 
-class Unended(Struct, frozen=True, kw_only=True):
-    """A job that somebody who is no more has left running.
+class Mark(Struct, frozen=True):
+    """A partition whose restore has not finished, and where it was, in bytes; None where that was not noted.
 
-    ``edges`` is what the edges of the partition hold when the image is on it, None unless they were being written;
-    ``seq`` and ``progress`` are those of the newest report that may have gone out.
+    ``wiped``: its edges are known to have been, so that a file system which is there now was made since.
     """
+
+    start: int | None
+    size: int | None
+    wiped: bool
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """A job that has ended, and its final report while ogCore shall still take it."""
 
     job: Job
     target: Target
+    report: dict[str, Any] | None
+
+
+class Unended(Struct, frozen=True, kw_only=True):
+    """A job that somebody who is no more has left running.
+
+    ``target`` is None when it cannot be read; ``edges`` is what the edges of the partition hold when the image is on
+    it, None unless they were being written; ``seq`` and ``progress`` are those of the newest report that may have gone
+    out.
+    """
+
+    job: Job
+    target: Target | None
     step: Step
     edges: bytes | None
     seq: int
@@ -73,7 +94,7 @@ class Journal:
         file = state_dir / "journal.sqlite"
         try:
             return cls._readable(file)
-        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+        except sqlite3.DatabaseError as error:
             aside = file.with_suffix(".damaged")
             _log.warning("%s cannot be read (%s): set aside as %s", file, error, aside.name)
             file.replace(aside)
@@ -85,9 +106,8 @@ class Journal:
     def _readable(cls, file: Path) -> Self:
         journal = cls(str(file))
         try:
-            journal.history()
-            journal.unended()
-            journal.undelivered()
+            journal._rows("SELECT * FROM jobs")
+            journal.incomplete()
         except BaseException:
             journal.close()
             raise
@@ -100,7 +120,7 @@ class Journal:
     # --- jobs -----------------------------------------------------------------------------------------------------
 
     def accept(self, job: Job, target: Target) -> None:
-        values = (job.job_id, Step.ACCEPTED, msgspec.json.encode(job), msgspec.json.encode(target))
+        values = (job.job_id, Step.ACCEPTED, _json(job), _json(target))
         with self._transaction() as do:
             do.execute("INSERT INTO jobs (job_id, step, job, target) VALUES (?, ?, ?, ?)", values)
             self._note_step(do, job.job_id, Step.ACCEPTED)
@@ -115,33 +135,71 @@ class Journal:
         """The end and the report of it, if there is anybody to report to, are written together or not at all."""
         with self._transaction() as do:
             self._advance(do, job.job_id, Step(job.state.value), None)
-            body = None if report is None else msgspec.json.encode(report)
-            values = (msgspec.json.encode(job), job.finished, body, job.job_id)
+            values = (_json(job), job.finished, _json(report), job.job_id)
             do.execute("UPDATE jobs SET job = ?, finished = ?, report = ? WHERE job_id = ?", values)
 
+    def adopt(self, ended: Ended, *, incomplete: bool) -> None:
+        """One that this journal knows nothing of: the one that did was lost with the power.
+
+        ``incomplete``: so is its partition.
+        """
+        job = ended.job
+        values = (job.job_id, job.state.value, _json(job), _json(ended.target), job.finished, _json(ended.report))
+        with self._transaction() as do:
+            do.execute(
+                "INSERT INTO jobs (job_id, step, job, target, finished, report) VALUES (?, ?, ?, ?, ?, ?)", values
+            )
+            self._note_step(do, job.job_id, Step(job.state.value))
+            if incomplete:
+                self._mark_incomplete(do, ended.target, wiped=True)
+            self._forget_old(do)
+
     def history(self) -> list[Job]:
-        """Those that have ended, in the order in which they were accepted."""
-        rows = self._rows("SELECT job FROM jobs WHERE finished IS NOT NULL ORDER BY number")
-        return [msgspec.json.decode(job, type=Job) for (job,) in rows]
+        """Those that have ended and can be read, in the order in which they were accepted."""
+        rows = self._rows("SELECT job_id, job FROM jobs WHERE finished IS NOT NULL ORDER BY number")
+        found = (readable(job, Job, job_id) for job_id, job in rows)
+        return [job for job in found if job is not None]
 
     def unended(self) -> list[Unended]:
         rows = self._rows(
-            "SELECT job, target, step, edges, seq, progress FROM jobs WHERE finished IS NULL ORDER BY number"
+            "SELECT job_id, job, target, step, edges, seq, progress FROM jobs WHERE finished IS NULL ORDER BY number"
         )
-        return [
-            Unended(
-                job=msgspec.json.decode(job, type=Job),
-                target=msgspec.json.decode(target, type=Target),
-                step=Step(step),
-                edges=edges,
-                seq=seq,
-                progress=progress,
-            )
-            for job, target, step, edges, seq, progress in rows
-        ]
+        found = []
+        for job_id, job, place, step, edges, seq, progress in rows:
+            target = readable(place, Target, job_id)
+            left = readable(job, Job, job_id) or unreadable_job(job_id, job, target)
+            found.append(Unended(job=left, target=target, step=step_of(step), edges=edges, seq=seq, progress=progress))
+        return found
 
-    def incomplete(self) -> frozenset[Place]:
-        return frozenset(self._rows("SELECT identity, partition FROM incomplete"))
+    def knows(self, job_id: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)))
+
+    def ended(self, job_id: str) -> Ended | None:
+        """None for a job that is not there, still runs, or cannot be read."""
+        query = "SELECT job, target, report, refusal FROM jobs WHERE job_id = ? AND finished IS NOT NULL"
+        for job, target, report, refusal in self._rows(query, (job_id,)):
+            found, place = readable(job, Job, job_id), readable(target, Target, job_id)
+            if found is not None and place is not None:
+                waits = report is not None and refusal is None
+                return Ended(
+                    job=found, target=place, report=readable(report, dict[str, Any], job_id) if waits else None
+                )
+        return None
+
+    # --- partitions -----------------------------------------------------------------------------------------------
+
+    def incomplete(self) -> dict[Place, Mark]:
+        rows = self._rows("SELECT identity, partition, start, size, wiped FROM incomplete")
+        return {(identity, number): Mark(start, size, bool(wiped)) for identity, number, start, size, wiped in rows}
+
+    def wiped(self, place: Place) -> None:
+        """The edges of an incomplete partition were seen to be wiped. Nothing while a job may be writing them."""
+        with self._transaction() as do:
+            do.execute(
+                "UPDATE incomplete SET wiped = 1 WHERE identity = ? AND partition = ? "
+                "AND NOT EXISTS (SELECT 1 FROM jobs WHERE step = ?)",
+                (*place, Step.COMMITTING),
+            )
 
     # --- reports --------------------------------------------------------------------------------------------------
 
@@ -155,7 +213,8 @@ class Journal:
         rows = self._rows(
             "SELECT job_id, report FROM jobs WHERE report IS NOT NULL AND refusal IS NULL ORDER BY number"
         )
-        return [(job_id, msgspec.json.decode(report, type=dict[str, Any])) for job_id, report in rows]
+        found = ((job_id, readable(report, dict[str, Any], job_id)) for job_id, report in rows)
+        return [(job_id, report) for job_id, report in found if report is not None]
 
     def delivered(self, job_id: str) -> None:
         with self._transaction() as do:
@@ -170,16 +229,27 @@ class Journal:
 
     def _advance(self, do: sqlite3.Connection, job_id: str, step: Step, edges: bytes | None) -> None:
         row = do.execute("SELECT step, target FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        if row is None or step not in NEXT[Step(row[0])]:
+        if row is None or step not in NEXT[step_of(row[0])]:
             raise IllegalStep(f"{job_id}: {row[0] if row else 'nothing'} cannot be followed by {step}")
         do.execute("UPDATE jobs SET step = ?, edges = ? WHERE job_id = ?", (step, edges, job_id))
         self._note_step(do, job_id, step)
-        target = msgspec.json.decode(row[1], type=Target)
+        if target := readable(row[1], Target, job_id):
+            self._mark(do, target, step)
+
+    def _mark(self, do: sqlite3.Connection, target: Target, step: Step) -> None:
         place = (target.identity, target.partition)
         if step is Step.TOUCHED:
-            do.execute("INSERT OR IGNORE INTO incomplete VALUES (?, ?)", place)
+            self._mark_incomplete(do, target, wiped=False)
+        elif step is Step.COMMITTING:
+            do.execute("UPDATE incomplete SET wiped = 0 WHERE identity = ? AND partition = ?", place)
         elif step in {Step.COMMITTED, Step.SUCCEEDED}:
             do.execute("DELETE FROM incomplete WHERE identity = ? AND partition = ?", place)
+
+    def _mark_incomplete(self, do: sqlite3.Connection, target: Target, *, wiped: bool) -> None:
+        values = (target.identity, target.partition, target.start, target.size, wiped)
+        do.execute(
+            "INSERT OR REPLACE INTO incomplete (identity, partition, start, size, wiped) VALUES (?, ?, ?, ?, ?)", values
+        )
 
     def _note_step(self, do: sqlite3.Connection, job_id: str, step: Step) -> None:
         values = (step, self._now().isoformat(timespec="milliseconds"), job_id)
@@ -210,3 +280,7 @@ class Journal:
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         with self._lock:
             return self._connection.execute(query, values).fetchall()
+
+
+def _json(value: object) -> bytes | None:
+    return None if value is None else msgspec.json.encode(value)

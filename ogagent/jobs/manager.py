@@ -92,7 +92,8 @@ class JobManager:
         plan = await self.plan(request)
         job = new_job(plan, self._new_id(), self._now())
         books = JournalBooks(self._journal, job.job_id)
-        running = Running(job, plan, Progress(read_back_wanted=self._read_back, books=books))
+        progress = Progress(read_back_wanted=self._read_back, job_id=job.job_id, created=job.created, books=books)
+        running = Running(job, plan, progress)
         self._running[job.job_id] = running
         running.ended = asyncio.create_task(self._see_through(running), name=job.job_id)
         await asyncio.shield(running.accepted)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,6 +29,7 @@ from ogagent.jobs.steps import Step
 from ogagent.model.job import Job, State
 from ogagent.model.report import final_report
 from ogagent.restore.edges import Edges
+from ogagent.restore.record import record_of
 from ogagent.system.log import JOB_ID
 
 _log: Final = logging.getLogger(__name__)
@@ -64,21 +66,29 @@ def _ended(left: Unended, step: Step, now: Now) -> Job:
     reached = replace(left.job, progress=left.progress)
     if step is Step.COMMITTED:
         return ended_job(reached, State.SUCCEEDED, None, now())
+    return interrupted_job(reached, now())
+
+
+def interrupted_job(job: Job, finished: datetime) -> Job:
     error = Interrupted(
-        f"The agent was interrupted while it restored partition {left.target.partition} of disk {left.target.disk}",
+        f"The agent was interrupted while it restored partition {job.target.partition} of disk {job.target.disk}",
         hint="restore it again",
     )
-    return ended_job(reached, State.INTERRUPTED, as_value(error), now())
+    return ended_job(job, State.INTERRUPTED, as_value(error), finished)
 
 
 def _holds(machine: Machine, left: Unended, edges: bytes) -> bool:
     """Whether the partition has these edges. When it cannot be looked at it has not: that is the safe answer."""
+    job, target = left.job, left.target
+    if target is None:
+        return False
     try:
-        with machine.open_target(left.target) as device:
+        record = record_of(target, job.request, job_id=job.job_id, started=job.created)
+        with machine.open_target(target) as device:
             device.flush()
-            return Edges(device).settle(edges)
+            return Edges(device, record).settle(edges)
     except AgentError as error:
-        _log.warning("%s cannot be looked at: %s", left.target.device, error.message)
+        _log.warning("%s cannot be looked at: %s", target.device, error.message)
     except Exception:  # noqa: BLE001 - an agent that cannot settle the past must start all the same
-        _log.exception("%s cannot be looked at", left.target.device)
+        _log.exception("%s cannot be looked at", target.device)
     return False

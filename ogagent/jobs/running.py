@@ -94,9 +94,9 @@ class JournalBooks:
     def committed(self) -> None:
         try:
             self._journal.advance(self._job_id, Step.COMMITTED)
-        except sqlite3.Error as error:
+        except Exception:  # noqa: BLE001 - whatever it is: the disk holds the image
             extra = {"job_id": self._job_id}
-            _log.error("the journal cannot be written: %s", error, extra=extra)
+            _log.exception("the commit could not be written into the journal", extra=extra)
 
     def _advance(self, step: Step, edges: bytes | None) -> None:
         try:

@@ -44,6 +44,13 @@ _MIGRATIONS: Final = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        # start, size: of the partition, in bytes; NULL where an older agent did not note it. wiped: its edges are known
+        # to have been, so that nothing mounts there unless somebody has made it since.
+        "ALTER TABLE incomplete ADD COLUMN start INTEGER",
+        "ALTER TABLE incomplete ADD COLUMN size INTEGER",
+        "ALTER TABLE incomplete ADD COLUMN wiped INTEGER NOT NULL DEFAULT 1",
+    ),
 )
 
 

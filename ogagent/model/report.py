@@ -12,6 +12,8 @@ from ogagent.model.job import Job, State
 from ogagent.model.units import KIB
 
 RESPONSE: Final = "RESPUESTA_RestaurarImagen"
+ECHOED: Final = ("ids", "idi", "dsk", "par", "ifs")
+"""Members of the request that come back in the final report."""
 SUCCESS: Final = "1"
 FAILURE: Final = "2"
 _EVENTS: Final = uuid.UUID("0e5c2f0a-6d1b-4d0e-9b0a-5a8f1a0c7d93")
@@ -36,8 +38,7 @@ def final_report(job: Job, inventory: Inventory) -> dict[str, Any]:
 
     ``event_id`` follows from the job, so that even an agent that could not write down what it sent repeats itself.
     """
-    request = job.request
-    echoed = {name: request[name] for name in ("ids", "idi", "dsk", "par", "ifs")}
+    echoed = {name: job.request.get(name, "") for name in ECHOED}
     succeeded = job.state is State.SUCCEEDED
     return {
         "job_id": job.job_id,

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ogagent.ogcore.address import LocalAddress
 from ogagent.ogcore.finals import FinalStore
-from ogagent.ogcore.retry import Clock, MonotonicClock, Random, delay_s
+from ogagent.ogcore.retry import LAST_DELAY_S, LAST_DELAY_UNKNOWN_S, Clock, MonotonicClock, Random, delay_s
 from ogagent.ogcore.webhook import Again, Delivered, Outcome, Refused, Report, Webhook
 
 PACE_S: Final = 1.0
@@ -87,6 +87,7 @@ class _Lane:
         self.attempts = 0
         self.not_before = -math.inf
         self.refused = False
+        self.complaint = ""
 
     def stamped(self, report: Report) -> Report:
         self.seq += 1
@@ -118,11 +119,12 @@ class Outbox:
         known: asyncio.Event,
         clock: Clock | None = None,
         jitter: Random = random.random,
+        forgotten: Callable[[], None] = lambda: None,
     ) -> None:
         """``address`` raises OSError while there is no way to ogCore.
 
-        Nothing is sent before ``known`` is set: until ogCore knows this agent's secret it would refuse for good what
-        the secret has signed.
+        Nothing is sent before ``known`` is set: ogCore cannot believe what a secret has signed that it does not know.
+        ``forgotten`` is called each time that it says so later.
         """
         self._delivered = 0
         self._refused = 0
@@ -130,6 +132,7 @@ class Outbox:
         self._address = address
         self._store = store
         self._known = known
+        self._forgotten = forgotten
         self._clock = clock or MonotonicClock()
         self._jitter = jitter
         self._lanes: dict[str, _Lane] = {}
@@ -219,8 +222,10 @@ class Outbox:
         outcome = await self._outcome(job_id, lane, report)
         if isinstance(outcome, Again):
             self._postpone(job_id, lane, outcome)
+            if report is lane.final:
+                await self._store.waiting(job_id)
             return
-        lane.attempts = 0
+        lane.attempts, lane.complaint = 0, ""
         self._count(job_id, lane, report, outcome)
         if report is lane.final:
             self._lanes.pop(job_id, None)
@@ -249,9 +254,14 @@ class Outbox:
 
     def _postpone(self, job_id: str, lane: _Lane, outcome: Again) -> None:
         lane.attempts += 1
-        wait = delay_s(lane.attempts, outcome.after_s, self._jitter)
+        # Progress is worth something while it is fresh only: it comes back as soon as ogCore does.
+        last_s = LAST_DELAY_UNKNOWN_S if outcome.unknown and lane.final is not None else LAST_DELAY_S
+        wait = delay_s(lane.attempts, outcome.after_s, self._jitter, last_s)
         lane.not_before = self._clock.now() + wait
-        level = logging.WARNING if lane.attempts == 1 else logging.DEBUG
+        if outcome.unknown:
+            self._forgotten()
+        level = logging.DEBUG if outcome.reason == lane.complaint else logging.WARNING
+        lane.complaint = outcome.reason
         _log.log(level, "report not taken, again in %.1f s: %s", wait, outcome.reason, extra={"job_id": job_id})
 
     def _count(self, job_id: str, lane: _Lane, report: Report, outcome: Delivered | Refused) -> None:

@@ -1,4 +1,4 @@
-"""The agent says that it is there, and how it may be called; and that it goes."""
+"""The agent says that it is there, again and again, and how it may be called; and that it goes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ import msgspec
 
 from ogagent import __version__
 from ogagent.ogcore.address import LocalAddress
-from ogagent.ogcore.retry import Random, delay_s
+from ogagent.ogcore.retry import LAST_DELAY_S, LAST_DELAY_UNKNOWN_S, Clock, MonotonicClock, Random, delay_s
 from ogagent.ogcore.webhook import Again, Delivered, Outcome, Refused, Report, Webhook
 
 _log: Final = logging.getLogger(__name__)
 
 BOOT_S: Final = 300.0
 """An agent that starts so soon after its machine is one of a room that has just been switched on."""
+EVERY_S: Final = 900.0
+"""How often an agent registers anew, give or take a quarter."""
 _SPREAD_S: Final = 5.0
+_LEAST_S: Final = 5.0
+"""Between two registrations, however many reports ask for one."""
 
 
 def spread_s(uptime_s: float, jitter: Random = random.random) -> float:
@@ -40,6 +44,7 @@ class Registration:
         spread_s: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Random = random.random,
+        clock: Clock | None = None,
     ) -> None:
         """``address`` raises OSError while there is no way to ogCore. ``fingerprint`` is that of our certificate."""
         self._started = started
@@ -49,23 +54,50 @@ class Registration:
         self._spread_s = spread_s
         self._sleep = sleep
         self._jitter = jitter
+        self._clock = clock or MonotonicClock()
+        self._wanted = asyncio.Event()
 
-    async def start(self) -> None:
-        """Returns when ogCore has accepted or refused; until then it is asked again and again."""
+    def renew(self) -> None:
+        """ogCore has answered as one who does not know this agent."""
+        self._wanted.set()
+
+    async def keep(self, known: asyncio.Event) -> None:
+        """Runs until cancelled. ``known`` is set once ogCore has answered: reports need not wait any longer.
+
+        An ogCore that was restored from a backup does not know that there is something that it does not know: it is
+        told every so often, whether it asks or not.
+        """
         if self._spread_s:
             await self._sleep(self._spread_s)
+        while True:
+            wanted = self._wanted.is_set()
+            self._wanted.clear()
+            await self.start(known, logging.INFO if wanted or not known.is_set() else logging.DEBUG)
+            await self._sleep(_LEAST_S)
+            await self._clock.wait(self._wanted, EVERY_S * (0.75 + 0.5 * self._jitter()))
+
+    async def start(self, known: asyncio.Event, level: int = logging.INFO) -> None:
+        """Returns when ogCore has accepted, which is logged at ``level``, or refused; until then it is asked again."""
         event_id = str(uuid.uuid4())
-        attempt = 1
+        attempt, complaint = 1, ""
         while isinstance(outcome := await self._say(self._started, event_id, self._credentials), Again):
-            wait = delay_s(attempt, outcome.after_s, self._jitter)
-            level = logging.WARNING if attempt == 1 else logging.DEBUG
-            _log.log(level, "ogCore does not take the registration, again in %.1f s: %s", wait, outcome.reason)
+            last_s = LAST_DELAY_UNKNOWN_S if outcome.unknown else LAST_DELAY_S
+            wait = delay_s(attempt, outcome.after_s, self._jitter, last_s)
+            old = outcome.reason == complaint
+            _log.log(
+                logging.DEBUG if old else logging.WARNING,
+                "ogCore does not take the registration, again in %.1f s: %s", wait, outcome.reason,
+            )  # fmt: skip
+            complaint = outcome.reason
+            if outcome.unknown:  # an ogCore that has no such call may take reports all the same
+                known.set()
             await self._sleep(wait)
             attempt += 1
         if isinstance(outcome, Refused):
-            _log.error("ogCore refuses to register this agent, given up until its next start: %s", outcome.reason)
+            _log.error("ogCore refuses to register this agent, which will ask again later: %s", outcome.reason)
         else:
-            _log.info("registered with ogCore")
+            _log.log(level, "registered with ogCore")
+        known.set()
 
     async def stop(self) -> None:
         """One attempt, as long as a report may take."""

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from ogagent import __version__
+from ogagent.system.tls import certificate_hint
 
 # Older servers insist on the beginning.
 USER_AGENT: Final = f"python-requests/0 ogagent/{__version__}"
@@ -26,6 +27,8 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 Report = Mapping[str, Any]
 
 _AGAIN: Final = frozenset({408, 425, 429})
+_UNKNOWN: Final = frozenset({401, 403, 404, 405})
+"""An ogCore that has lost what it knew of this agent, or one that a proxy answers for: no word about the report."""
 _MAX_ANSWER: Final = 4096
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
@@ -35,10 +38,14 @@ class Delivered(Struct, frozen=True):
 
 
 class Again(Struct, frozen=True):
-    """Not now; ``after_s`` is the wait that ogCore asked for, 0 when it did not."""
+    """Not now; ``after_s`` is the wait that ogCore asked for, 0 when it did not.
+
+    ``unknown``: whoever answers does not know this agent, so that it has to register once more.
+    """
 
     reason: str
     after_s: float = 0.0
+    unknown: bool = False
 
 
 class Refused(Struct, frozen=True):
@@ -77,7 +84,8 @@ class Webhook:
             async with request as response:
                 return await self._outcome(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
-            return Again(f"{type(error).__name__} {error}".strip())
+            hint = certificate_hint(error)
+            return Again(f"{type(error).__name__} {error}".strip() + (f" ({hint})" if hint else ""))
 
     def _signature(self, body: bytes) -> str:
         return f"sha256={hmac.new(self._secret.encode(), body, hashlib.sha256).hexdigest()}"
@@ -89,9 +97,11 @@ class Webhook:
             return Delivered()
         # Reasons are logged, and a server may quote what it was sent.
         reason = f"{response.status} {answer.replace(self._secret, '***')[:200]!r}"
-        if 400 <= response.status < 500 and response.status not in _AGAIN:
+        unknown = response.status in _UNKNOWN
+        if 400 <= response.status < 500 and response.status not in _AGAIN and not unknown:
             return Refused(reason)
-        return Again(reason, retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC)))
+        after_s = retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
+        return Again(reason, after_s, unknown)
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> str:

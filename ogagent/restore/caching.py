@@ -147,7 +147,7 @@ class ImageCache(Cache):
                 self._desk = await self._opened()
             await self._desk.thread.run(self._desk.shelf.close)  # what was opened for an earlier attempt
             kept = make(self._desk)
-            await kept.open()
+            await kept.look_up()
         except CacheError as error:
             self._complain(error)
             return None

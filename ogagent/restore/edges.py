@@ -16,6 +16,7 @@ from typing import Final
 
 from ogagent.disk import signatures
 from ogagent.disk.machine import Device
+from ogagent.disk.record import PLACE as RECORD_PLACE
 from ogagent.errors import DeviceError, ReadBackDiffers
 from ogagent.model.units import MIB
 
@@ -26,9 +27,12 @@ _SECTOR: Final = 512
 
 
 class Edges:
-    """What the edges shall hold in the end is put aside here. A partition of 2 MiB or less is all edge."""
+    """What the edges shall hold in the end is put aside here. A partition of 2 MiB or less is all edge.
 
-    def __init__(self, device: Device) -> None:
+    ``record`` is what stands there meanwhile, where a record has its place; it goes when the edges are written.
+    """
+
+    def __init__(self, device: Device, record: bytes = b"") -> None:
         self._device = device
         self.spans: Final = _spans(device.size)
         """Where they lie, in order."""
@@ -36,9 +40,11 @@ class Edges:
         self._parts = [_Part(span) for span in self.spans]
         longest = max(len(span) for span in self.spans)
         # Memory for wiping and reading back, had before it is needed: nothing may fail for the lack of it then.
-        self._zeros = page_aligned(longest)
         self._read_back = page_aligned(longest)
+        self._meanwhile = [_Part(span) for span in self.spans]
         self._there = [_Part(span) for span in self.spans]
+        if record:
+            self._meanwhile[0].content[RECORD_PLACE : RECORD_PLACE + len(record)] = record
 
     def between(self, start: int, stop: int) -> Iterator[range]:
         """What of the bytes from ``start`` to ``stop`` is no edge."""
@@ -59,11 +65,15 @@ class Edges:
         signed = self._signed(self._there)
         for batch in (*signed, self._others(signed)):
             for span in batch:
-                self._device.write(span.start, self._zeros[: len(span)])
+                self._device.write(span.start, self._empty(span))
             self._device.flush()
             if read_back:
                 for span in batch:
-                    self._expect(span, self._zeros[: len(span)])
+                    self._expect(span, self._empty(span))
+
+    def _empty(self, span: range) -> memoryview:
+        """What stands there until the commit: nothing but the record."""
+        return self._meanwhile[self._at(span.start)].at(span)
 
     def keep(self, offset: int, data: memoryview) -> None:
         """Puts aside what belongs to the edges of ``data``, which belongs at ``offset``."""
@@ -93,13 +103,15 @@ class Edges:
     def settle(self, content: bytes) -> bool:
         """Whether the medium holds ``content``, which an agent that has died wanted to write.
 
-        When it has arrived in part, all is wiped. What is neither empty nor as it was meant is somebody else's by now,
-        and is left alone. An older agent knew of no pages in between, and had written them before the edges.
+        When it has arrived in part, all is wiped. What is neither empty, nor the record, nor as it was meant is
+        somebody else's by now, and is left alone. An older agent knew of no pages in between, and had written them
+        before the edges.
         """
-        for parts in (self._parts, [self._parts[0], self._parts[-1]]):
+        for parts in (self._meanwhile, [self._meanwhile[0], self._meanwhile[-1]]):
             if len(content) == sum(len(part.span) for part in parts):
                 found = b"".join(bytes(self._read(part.span)) for part in parts)
-                if found != content and _partial(found, content):
+                before = b"".join(part.content for part in parts)
+                if found != content and _partial(found, content, before):
                     self.wipe(read_back=False)
                 return found == content
         return False
@@ -126,7 +138,7 @@ class Edges:
 
     def _look(self, part: _Part) -> None:
         """What lies there now. What cannot be read tells nobody what it is."""
-        part.content[:] = self._zeros[: len(part.span)]
+        part.content[:] = self._meanwhile[self._at(part.span.start)].content
         with suppress(DeviceError, MemoryError):
             part.content[:] = self._read(part.span)
 
@@ -191,10 +203,10 @@ def _without(whole: range, holes: Iterable[range]) -> Iterator[range]:
         yield range(start, whole.stop)
 
 
-def _partial(found: bytes, meant: bytes) -> bool:
-    """Whether each sector is still empty or already as it was meant."""
+def _partial(found: bytes, meant: bytes, before: bytes) -> bool:
+    """Whether each sector is still empty, or as it was before, or already as it was meant."""
     sectors = (slice(start, start + _SECTOR) for start in range(0, len(meant), _SECTOR))
-    return all(found[sector] == meant[sector] or not any(found[sector]) for sector in sectors)
+    return all(found[sector] in (meant[sector], before[sector]) or not any(found[sector]) for sector in sectors)
 
 
 def page_aligned(size: int) -> memoryview:

@@ -14,6 +14,7 @@ from typing import Final
 from yarl import URL
 
 from ogagent.disk.machine import Device, Machine
+from ogagent.disk.text import printable
 from ogagent.errors import ImageError, InternalError
 from ogagent.model.job import Phase
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
@@ -26,6 +27,7 @@ from ogagent.restore.patience import in_thread, share_out, wait_out
 from ogagent.restore.plan import check_identity, check_image, check_size
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
+from ogagent.restore.record import record_of
 from ogagent.restore.sidecars import refuse_locked
 from ogagent.restore.streamed import streamed
 from ogagent.restore.threads import thread_count
@@ -64,7 +66,7 @@ async def _attempt(plan: RestorePlan, machine: Machine, policy: SourcePolicy, ca
         check_size(progress.total or 0, plan.target)
         target = machine.open_target(plan.target)
         async with _opened_device(target, executor) as device:
-            await _lay_down(image, device, cache, executor, progress)
+            await _lay_down(image, device, _record(plan, progress), cache, executor, progress)
         with suppress(asyncio.CancelledError):  # as while committing: the disk holds the image, and this is what counts
             await cache.finish()
 
@@ -75,10 +77,17 @@ async def read_header(plan: RestorePlan, policy: SourcePolicy) -> ImageHeader:
         return image.header
 
 
-async def _lay_down(image: Delivery, device: Device, cache: Cache, executor: Executor, progress: Progress) -> None:
+def _record(plan: RestorePlan, progress: Progress) -> bytes:
+    name = printable(PurePosixPath(URL(plan.source).path).name)
+    return record_of(plan.target, plan.request.echo(), job_id=progress.job_id, started=progress.created, image=name)
+
+
+async def _lay_down(
+    image: Delivery, device: Device, record: bytes, cache: Cache, executor: Executor, progress: Progress
+) -> None:
     """The order of these lines is what the promises about interrupted partitions stand on."""
     await cache.begin()
-    writer = PartitionWriter(device, progress)
+    writer = PartitionWriter(device, progress, record)
     await in_thread(executor, image.stop, image.look, device, writer)
     progress.enter(Phase.FETCHING)
     await in_thread(executor, writer.stop, writer.begin)

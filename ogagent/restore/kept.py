@@ -73,7 +73,7 @@ class Kept(ABC):
         self._turn = asyncio.Lock()
         self._writing: Future[None] | None = None
 
-    async def open(self) -> None:
+    async def look_up(self) -> None:
         """Looks for what the CACHE has, and writes nothing. Raises CacheError."""
         self._file = await self._ask(self._desk.shelf.whole, self._suffix, self._proof)
         if self._file is not None:

@@ -33,8 +33,8 @@ class KeptRegions(Kept):
     def takes_ranges(self) -> bool:
         return self._whole or self._origin.takes_ranges
 
-    async def open(self) -> None:
-        await super().open()
+    async def look_up(self) -> None:
+        await super().look_up()
         if self._file is not None and self._file.size == self._index.size:
             self._whole, self._there = True, self._file.there.copy()
         else:

@@ -37,9 +37,9 @@ class KeptStream(Kept):
     def takes_ranges(self) -> bool:
         return self._origin.takes_ranges
 
-    async def open(self) -> None:
+    async def look_up(self) -> None:
         if not self._afresh:
-            await super().open()
+            await super().look_up()
         if self._file is not None:
             self._length = self._file.size
 

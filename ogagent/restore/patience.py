@@ -6,40 +6,14 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, TypeVar
 
-P = ParamSpec("P")
+from ogagent.system.patience import in_thread, wait_out
+
+__all__ = ["Together", "in_thread", "share_out", "wait_out"]
+
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-async def wait_out(futures: Iterable[asyncio.Future[Any]], hurry: Callable[[], None] = lambda: None) -> None:
-    """Returns when all are done, however they ended. A cancel, and a second one, calls ``hurry`` and waits on;
-    only then is it passed on. A device must not be closed, nor called free, under a write.
-    """
-    cancelled: asyncio.CancelledError | None = None
-    while pending := [future for future in futures if not future.done()]:
-        try:
-            await asyncio.wait(pending)
-        except asyncio.CancelledError as error:
-            cancelled = error
-            hurry()
-    if cancelled is not None:
-        raise cancelled
-
-
-async def in_thread(
-    executor: Executor | None, hurry: Callable[[], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
-    """Runs ``work`` in a thread, None being one of the loop's own; ``hurry`` makes it end soon."""
-    future = asyncio.get_running_loop().run_in_executor(executor, lambda: work(*args, **kwargs))
-    try:
-        await wait_out([future], hurry)
-    finally:
-        failure = future.exception()  # looked at, so that nobody warns when being cancelled is what counts
-    if failure is not None:
-        raise failure
-    return future.result()
 
 
 async def share_out(

@@ -43,9 +43,13 @@ class NoBooks:
 class Progress:
     """``add`` is for what several threads count; each of the other counters has one writer, so that no lock is needed.
     A reader sees each at some recent value.
+
+    ``job_id`` and ``created`` say whose progress it is; they are empty for a restore by hand.
     """
 
     read_back_wanted: bool = True
+    job_id: str = ""
+    created: str = ""
     clock: Callable[[], float] = time.monotonic
     phase: Phase | None = None
     image: int | None = None

@@ -10,6 +10,7 @@ from typing import Final
 
 from ogagent.errors import ImageCorrupt, ImageLocked, RepositoryUnreachable
 from ogagent.image.sums import md5_in
+from ogagent.restore.patience import in_thread, wait_out
 from ogagent.source.source import Source
 
 _log: Final = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class WholeFileSum:
     def __init__(self, expected: str | None) -> None:
         self._expected = expected
         self._hash = hashlib.md5(usedforsecurity=False)
-        self._under_way: asyncio.Future[None] | None = None
+        self._under_way: asyncio.Task[None] | None = None
 
     @classmethod
     async def beside(cls, source: Source, name: str, warnings: list[str]) -> WholeFileSum:
@@ -61,7 +62,7 @@ class WholeFileSum:
         """One chunk is hashed in a thread while the next one arrives."""
         if self._expected is not None:
             await self._settle()
-            self._under_way = asyncio.get_running_loop().run_in_executor(None, self._hash.update, chunk)
+            self._under_way = asyncio.create_task(in_thread(None, lambda: None, self._hash.update, chunk))
 
     async def check(self) -> None:
         """Raises ImageCorrupt."""
@@ -75,6 +76,12 @@ class WholeFileSum:
                 hint="the image in the repository is damaged or its sum is old: check it there",
             )
 
-    async def _settle(self) -> None:
+    async def close(self) -> None:
+        """No thread of it is left."""
         if self._under_way is not None:
-            await self._under_way
+            await wait_out([self._under_way])
+
+    async def _settle(self) -> None:
+        await self.close()
+        if self._under_way is not None:
+            self._under_way.result()

@@ -90,3 +90,5 @@ async def _pump(source: Source, inlet: Inlet, progress: Progress, proof: WholeFi
         inlet.fail(error)
     else:
         inlet.close()
+    finally:
+        await proof.close()

@@ -35,12 +35,14 @@ class PartitionWriter:
     """One restore: ``begin``, ``write`` for each piece, ``flush``, ``compare`` for each, ``commit``. Blocking.
 
     Pieces may be written, and compared, by several threads at once.
+
+    ``record`` stands on the partition from ``begin`` to ``commit``.
     """
 
-    def __init__(self, device: Device, progress: Progress) -> None:
+    def __init__(self, device: Device, progress: Progress, record: bytes = b"") -> None:
         self._device = device
         self._progress = progress
-        self._edges = Edges(device)
+        self._edges = Edges(device, record)
         self._added: list[Written] = []
         self._stopped = False
         self.buffers: Final = Buffers()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import aiohttp
@@ -15,7 +15,7 @@ from yarl import URL
 
 from ogagent.errors import ImageChanged, ImageCorrupt, RepositoryUnreachable
 from ogagent.model.repository import Networks
-from ogagent.model.units import MIB
+from ogagent.model.units import KIB, MIB
 from ogagent.source.answer import (
     BEYOND,
     OK,
@@ -37,6 +37,15 @@ _log: Final = logging.getLogger(__name__)
 _MAX_REDIRECTS: Final = 3
 _FIRST_DELAY_S: Final = 0.5
 _MAX_DELAY_S: Final = 15.0
+_HEADERS_S: Final = 60.0
+"""Beyond the time that a single silence may take, for all redirects, handshakes and headers of one answer."""
+
+FAIR: Final = MIB
+"""A connection that broke before it brought so many bytes is followed by the next one at once only the first time."""
+LEAST_RATE: Final = 8 * KIB
+"""Bytes a second. Forty PCs that share 10 Mbit/s get four times as much; at this rate, a gigabyte takes 34 hours."""
+_LEAST_WINDOW_S: Final = 60.0
+_LOOK: Final = "check that the repository runs, and the network between it and this machine"
 
 
 class RemoteFile:
@@ -57,7 +66,11 @@ class RemoteFile:
         return self.validators.size if self.validators else None
 
     async def get(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        """Of this file, or of one beside it."""
+        """Of this file, or of one beside it. Headers that come byte by byte are not waited for."""
+        async with asyncio.timeout(_HEADERS_S + (self._session.timeout.sock_read or 0)):
+            return await self._following(url, headers)
+
+    async def _following(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
         first = url
         for _ in range(_MAX_REDIRECTS + 1):
             check_host(url, self._networks)
@@ -72,7 +85,7 @@ class RemoteFile:
             url = target
         raise RepositoryUnreachable(f"{first} redirects more than {_MAX_REDIRECTS} times")
 
-    async def open(self, start: int, stop: int | None) -> aiohttp.ClientResponse | None:
+    async def open(self, start: int, stop: int | None, patience: Patience) -> aiohttp.ClientResponse | None:
         """The answer, standing at ``start``; None when the file has come to its end there.
 
         Raises Passing, SourceError, aiohttp.ClientError, TimeoutError.
@@ -92,7 +105,7 @@ class RemoteFile:
             refuse_coding(response, self.url)
             refuse_contradiction(response, self.url)
             self._accept(Validators.of(response))
-            await self._stand_at(response, start, stop)
+            await self._stand_at(response, start, stop, patience)
         except BaseException:
             response.close()
             raise
@@ -114,7 +127,9 @@ class RemoteFile:
         if self.validators is not None:
             self.validators = replace(self.validators, size=found.total)
 
-    async def _stand_at(self, response: aiohttp.ClientResponse, start: int, stop: int | None) -> None:
+    async def _stand_at(
+        self, response: aiohttp.ClientResponse, start: int, stop: int | None, patience: Patience
+    ) -> None:
         if response.status == PARTIAL:
             found = ContentRange.of(response)
             if found is None or not found.stop or found.start != start:
@@ -123,44 +138,83 @@ class RemoteFile:
         self.takes_ranges = self.takes_ranges and start == 0 and stop is None
         if start:
             _log.warning("%s ignores Range: skipping the first %d bytes", self.url, start)
+        patience.wait()
         while start:
             chunk = await response.content.read(min(start, MIB))
             if not chunk:
                 raise Passing("the connection broke again")
+            patience.received(len(chunk), wanted=False)
             start -= len(chunk)
 
 
 class Patience:
-    """How long a server that sends nothing is asked again; ``on_retry`` hears of each time."""
+    """How long a server is borne that sends nothing, or next to nothing; ``on_retry`` hears of each new attempt."""
 
-    def __init__(self, url: URL, retry_for_s: float, on_retry: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        url: URL,
+        retry_for_s: float,
+        on_retry: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._url = url
         self._retry_for_s = retry_for_s
-        self._silent_since: float | None = None
+        self._on_retry = on_retry
+        self._clock, self._sleep = clock, sleep
         self._delay = _FIRST_DELAY_S
-        self.on_retry = on_retry
+        self._bad_since: float | None = None
+        """When the first of the attempts failed that have not brought a fair number of bytes, together, so far."""
+        self._brought = 0
+        self._waiting_since = clock()
+        self._behind_s = 0.0
+        """How long it has been waited for bytes, less the time that they may take at the least rate."""
 
-    def renew(self) -> None:
-        """Bytes have come."""
-        self._silent_since = None
+    def wait(self) -> None:
+        """From now on it is the server that is waited for, and nobody else."""
+        self._waiting_since = self._clock()
 
-    async def pause(self, error: BaseException | str) -> None:
-        """A longer one each time. Raises RepositoryUnreachable when ``retry_for_s`` would be over, or for nothing."""
+    def received(self, count: int, *, wanted: bool = True) -> None:
+        """Bytes have come, ``wanted`` or to be passed over. Raises RepositoryUnreachable when they come too slowly."""
+        now = self._clock()
+        self._behind_s = max(self._behind_s + now - self._waiting_since - count / LEAST_RATE, 0.0)
+        self._waiting_since = now
+        if self._behind_s > (limit_s := max(self._retry_for_s, _LEAST_WINDOW_S)):
+            raise RepositoryUnreachable(
+                f"{self._url} sends less than {LEAST_RATE} bytes a second, and that for {limit_s:.0f} s", hint=_LOOK
+            )
+        self._brought += count * wanted
+        if self._brought >= FAIR:
+            self._bad_since = None
+
+    async def pause(self, error: BaseException | str, *, got_some: bool = False) -> None:
+        """A longer one each time; none for the first time, if the attempt ``got_some`` bytes.
+
+        Raises RepositoryUnreachable when ``retry_for_s`` would be over, or for what does not get better by waiting.
+        """
         if isinstance(error, BaseException):
             refuse_hopeless(error, self._url)
             error = reason(error)
-        now = time.monotonic()
-        if self._silent_since is None:
-            self._silent_since, self._delay = now, _FIRST_DELAY_S
-        if now + self._delay > self._silent_since + self._retry_for_s:
-            raise RepositoryUnreachable(
-                f"{self._url} could not be reached for {self._retry_for_s:.0f} s: {error}",
-                hint="check that the repository runs and that this machine reaches it",
-            )
+        now = self._clock()
+        first = self._bad_since is None
+        if self._bad_since is None:
+            self._bad_since, self._brought, self._delay = now, 0, _FIRST_DELAY_S
+        if first and got_some:
+            _log.warning("%s: %s; continuing there", self._url, error)
+            self._on_retry()
+            return
+        if now + self._delay > self._bad_since + self._retry_for_s:
+            raise RepositoryUnreachable(f"{self._url} {self._failure}: {error}", hint=_LOOK)
         _log.warning("%s: %s; trying again in %.1f s", self._url, error, self._delay)
-        self.on_retry()
-        await asyncio.sleep(self._delay * random.uniform(0.75, 1.25))  # noqa: S311 - so that a room does not knock as one
+        self._on_retry()
+        await self._sleep(self._delay * random.uniform(0.75, 1.25))  # noqa: S311 - so that a room does not knock as one
         self._delay = min(2 * self._delay, _MAX_DELAY_S)
+
+    @property
+    def _failure(self) -> str:
+        if self._brought:
+            return f"has sent {self._brought} bytes in {self._retry_for_s:.0f} s"
+        return f"could not be reached for {self._retry_for_s:.0f} s"
 
 
 class Download:
@@ -179,22 +233,20 @@ class Download:
             if response is None:
                 return
             try:
+                self._patience.wait()
                 async for chunk in self._received(response):
                     self._position += len(chunk)
-                    self._patience.renew()
+                    self._patience.received(len(chunk))
                     yield chunk
+                    self._patience.wait()
                 if self._end is None or self._position >= self._end:
                     return
                 why = f"it ended after {self._position} of {self._end} bytes"
             except (aiohttp.ClientError, TimeoutError) as error:
-                why = reason(error)
+                why = f"broken at byte {self._position} ({reason(error)})"
             finally:
                 response.close()
-            if self._position > before:
-                _log.warning("%s: broken at byte %d (%s); continuing there", self._file.url, self._position, why)
-                self._patience.on_retry()
-            else:
-                await self._patience.pause(why)
+            await self._patience.pause(why, got_some=self._position > before)
 
     @property
     def _end(self) -> int | None:
@@ -204,7 +256,7 @@ class Download:
     async def _opened(self) -> aiohttp.ClientResponse | None:
         while True:
             try:
-                return await self._file.open(self._position, self._stop)
+                return await self._file.open(self._position, self._stop, self._patience)
             except (Passing, aiohttp.ClientError, TimeoutError) as error:
                 await self._patience.pause(error)
 
@@ -221,3 +273,13 @@ class Download:
             yield chunk
             if room is not None:
                 room -= len(chunk)
+
+
+async def read_small(response: aiohttp.ClientResponse, limit: int, patience: Patience) -> bytes:
+    """No more than ``limit`` bytes of it. Raises as ``Download.chunks`` does what it cannot continue."""
+    found = bytearray()
+    patience.wait()
+    while len(found) < limit and (chunk := await response.content.read(limit - len(found))):
+        patience.received(len(chunk))
+        found += chunk
+    return bytes(found)

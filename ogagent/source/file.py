@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,6 +11,7 @@ from typing import Final, Self
 
 from ogagent.errors import ImageChanged, ImageNotFound, RepositoryUnreachable
 from ogagent.model.units import MIB
+from ogagent.system.patience import in_thread
 
 _CHUNK: Final = 2 * MIB
 
@@ -29,11 +29,13 @@ class FileSource:
     @asynccontextmanager
     async def open(cls, path: str, within: str = "") -> AsyncIterator[Self]:
         """``within`` is the directory that the file must lie in when all links are followed; empty: anywhere."""
-        fd = await asyncio.to_thread(_open, path, within)
+        opened: list[int] = []
         try:
-            yield cls(path, within, fd, os.fstat(fd).st_size)
+            await in_thread(None, _no_hurry, lambda: opened.append(_open(path, within)))
+            yield cls(path, within, opened[0], os.fstat(opened[0]).st_size)
         finally:
-            os.close(fd)
+            for fd in opened:
+                os.close(fd)
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
         return self.part(0, self.size)
@@ -42,7 +44,8 @@ class FileSource:
         position = start
         while position < min(stop, self.size):
             try:
-                chunk = await asyncio.to_thread(os.pread, self._fd, min(_CHUNK, stop - position), position)
+                length = min(_CHUNK, stop - position)
+                chunk = await in_thread(None, _no_hurry, os.pread, self._fd, length, position)
             except OSError as error:
                 raise RepositoryUnreachable(f"reading {self._path} at {position} failed: {error.strerror}") from error
             if not chunk:
@@ -54,13 +57,16 @@ class FileSource:
         return False
 
     async def sidecar(self, suffix: str, limit: int) -> bytes | None:
-        return await asyncio.to_thread(_read_small, f"{self._path}{suffix}", self._within, limit)
+        return await in_thread(None, _no_hurry, _read_small, f"{self._path}{suffix}", self._within, limit)
+
+
+def _no_hurry() -> None:
+    """What is read here is a few MiB at most; a descriptor must not be closed, and mean another file, meanwhile."""
 
 
 def _read_small(path: str, within: str, limit: int) -> bytes | None:
     try:
-        with open(path, "rb") as file:
-            _refuse_outside(path, within, file.fileno())
+        with open(_regular(path, within), "rb") as file:
             return file.read(limit)
     except FileNotFoundError:
         return None
@@ -70,20 +76,28 @@ def _read_small(path: str, within: str, limit: int) -> bytes | None:
 
 def _open(path: str, within: str) -> int:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return _regular(path, within)
     except FileNotFoundError as error:
         raise ImageNotFound(f"there is no image {path}", hint="check the image's name and the repository") from error
     except OSError as error:
         raise RepositoryUnreachable(f"{path} cannot be opened: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise ImageNotFound(f"{path} is not a file")
+
+
+def _regular(path: str, within: str) -> int:
+    """A FIFO would be waited for, for ever: it is opened so that it is not, and refused."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
+        _refuse_other_kinds(path, fd)
         _refuse_outside(path, within, fd)
     except ImageNotFound:
         os.close(fd)
         raise
     return fd
+
+
+def _refuse_other_kinds(path: str, fd: int) -> None:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise ImageNotFound(f"{path} is not a file")
 
 
 def _refuse_outside(path: str, within: str, fd: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ssl import SSLContext
@@ -14,7 +13,7 @@ from yarl import URL
 from ogagent.model.repository import Networks
 from ogagent.model.units import MIB
 from ogagent.source.answer import PASSING, Passing
-from ogagent.source.download import Download, Patience, RemoteFile
+from ogagent.source.download import Download, Patience, RemoteFile, read_small
 from ogagent.source.resolver import AllowedResolver
 
 CONNECTIONS: Final = 4
@@ -71,20 +70,18 @@ class HttpSource:
         patience = self._patience(url)
         while True:
             try:
-                return await self._read_small(url, limit)
+                return await self._read_small(url, limit, patience)
             except (Passing, aiohttp.ClientError, TimeoutError) as error:
                 await patience.pause(error)
 
     def _patience(self, url: URL) -> Patience:
         return Patience(url, self._retry_for_s, self._on_retry)
 
-    async def _read_small(self, url: URL, limit: int) -> bytes | None:
+    async def _read_small(self, url: URL, limit: int, patience: Patience) -> bytes | None:
         response = await self._file.get(url, {"Accept-Encoding": "identity"})
         try:
             if response.status in PASSING:
                 raise Passing(f"it answers {response.status}")
-            return await response.content.readexactly(limit) if response.status == 200 else None
-        except asyncio.IncompleteReadError as whole:
-            return whole.partial
+            return await read_small(response, limit, patience) if response.status == 200 else None
         finally:
             response.close()

@@ -9,7 +9,7 @@ import hashlib
 import os
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,11 +25,15 @@ from msgspec import Struct
 from ogagent.errors import SettingsError
 
 _FILE_NAME: Final = "certificate.pem"
-_LIFETIME: Final = timedelta(days=3650)
-# A client without a battery for its clock may start hours or a day in the past.
-_CLOCK_SLACK: Final = timedelta(days=2)
-# So that an agent which runs for weeks does not outlive its certificate.
+# Callers pin the certificate, and a client whose battery is empty starts in whatever year: its clock must not be what
+# makes it invalid. The end is that of a certificate without one, RFC 5280 4.1.2.5.
+_VALID_FROM: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_VALID_UNTIL: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+# Of one that was made with another end: an agent which runs for weeks does not outlive its certificate.
 _LEAST_REMAINING: Final = timedelta(days=30)
+# X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED: openssl/x509_vfy.h
+_NOT_YET_VALID: Final = 9
+_EXPIRED: Final = 10
 
 
 # TLS 1.2 with forward secrecy and authenticated encryption only; TLS 1.3 has nothing else.
@@ -102,6 +106,30 @@ def client_context(ca: str, key: str) -> ssl.SSLContext:
         raise SettingsError(f"{key}: {ca} cannot be used as a CA bundle: {error}", hint="give a PEM file") from error
 
 
+def certificate_hint(error: BaseException | None, now: datetime | None = None) -> str:
+    """What to do about a peer's certificate that is not valid at this time; empty when that is not what is wrong.
+
+    ``error`` is what a connection failed with, or leads to it; ``now`` what this machine takes for the time.
+    """
+    clock = f"{now or datetime.now(UTC):%Y-%m-%d %H:%M} UTC by the clock of this machine"
+    for code in (getattr(each, "verify_code", None) for each in _causes(error)):
+        if code == _NOT_YET_VALID:
+            return f"it is {clock}, before that certificate begins: set the clock (date -s, or an NTP server)"
+        if code == _EXPIRED:
+            return f"it is {clock}, after that certificate has ended: renew it there, or set the clock here"
+    return ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it came from; a connector keeps them in attributes of its own."""
+    for _ in range(10):
+        if error is None:
+            return
+        yield error
+        inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+        error = inner if isinstance(inner, BaseException) else error.__cause__ or error.__context__
+
+
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -148,7 +176,6 @@ def _self_signed(names: list[x509.GeneralName]) -> bytes:
     """Key and certificate, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ogagent")])
-    now = datetime.now(UTC)
     usage = x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=False,
@@ -163,8 +190,8 @@ def _self_signed(names: list[x509.GeneralName]) -> bytes:
     builder = (
         x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SLACK)
-        .not_valid_after(now + _LIFETIME)
+        .not_valid_before(_VALID_FROM)
+        .not_valid_after(_VALID_UNTIL)
         # No CA: who trusts this certificate must not thereby trust what its key might sign.
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)

@@ -23,6 +23,8 @@ from simulator.ogcore.webhook import Webhook
 
 _LARGEST_BODY: Final = 1 << 18
 _ASK_EVERY_S: Final = 0.5
+_CONNECTIONS: Final = 4
+"""At once to one agent, which has a restore to get on with."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -36,7 +38,8 @@ async def ogcore_app(
 ) -> web.Application:
     """``repository`` is the URL of its server. Without a file for its ``memory``, a new ogCore knows nobody."""
     store = Store(memory)
-    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    connector = aiohttp.TCPConnector(limit_per_host=_CONNECTIONS)
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
     room, traces, agents = Clients(clients), Traces(), Agents(session)
     images = Images(session, repository, repository_tls)
     store.load(room, traces)

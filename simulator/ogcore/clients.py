@@ -86,8 +86,10 @@ class Client(Struct, kw_only=True):
         self.state = ClientState.INITIALIZING
 
     def started(self, agent: Started) -> None:
+        """An agent says so again every so often: the one that is known has not started anew."""
+        if self.agent is None or agent.secret != self.agent.secret:
+            self.state = ClientState.INITIALIZING
         self.agent = agent
-        self.state = ClientState.INITIALIZING
         self.disks_changed()
 
     def stopped(self) -> None:

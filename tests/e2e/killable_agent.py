@@ -1,7 +1,7 @@
 """Real agents, on a disk that is a file, which may kill themselves at a point that can be named.
 
 A program of its own: one line of JSON on standard input is one agent, forked from this process, which has loaded all
-modules already. It answers with the number of the process.
+modules already. It answers with the number of the process; that begins when another line says that it is watched.
 """
 
 from __future__ import annotations
@@ -107,8 +107,11 @@ def run(order: dict[str, Any]) -> None:
 def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the agents here
     while line := sys.stdin.readline():
+        wait, go = os.pipe()
         pid = os.fork()
         if pid == 0:
+            os.close(go)
+            os.read(wait, 1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             status = 1
             try:
@@ -117,6 +120,9 @@ def main() -> None:
             finally:
                 os._exit(status)
         print(pid, flush=True)
+        sys.stdin.readline()
+        for end in (wait, go):
+            os.close(end)
 
 
 if __name__ == "__main__":

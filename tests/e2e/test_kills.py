@@ -1,7 +1,8 @@
 """Agents that are killed at 200 points of their jobs' lives, and started again each time.
 
 ogCore's simulator, which checks signatures, order and doubles on its own, must hold exactly one final report for each
-job, and that report must be true of the disk.
+job, and that report must be true of the disk. Each third time the state directory goes with the agent, as it does with
+the power where it lies in memory: then what the partition says is all that is known of the job.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from msgspec import Struct
+from msgspec.structs import replace
 
 from simulator.certificates import Authority
 from simulator.ext4 import fill, make_filesystem, used_blocks
@@ -34,6 +36,7 @@ from simulator.ogcore.clients import Client
 from simulator.partclone_writer import UsedBlocks
 from simulator.sample import capture
 from simulator.tree import Node, noise
+from tests.records import record_in
 
 _TOOLS: Final = ("mke2fs", "debugfs", "dumpe2fs", "e2fsck")
 _MISSING: Final = [tool for tool in _TOOLS if shutil.which(tool) is None]
@@ -55,12 +58,16 @@ UUID: Final = "5b1d2c0e-7f7a-4a58-9d0c-3f1f0e6c7a02"
 
 
 class Point(Struct, frozen=True):
-    """Where an agent dies. ``kind`` is ``machine`` (then see killable_agent.Deadline), ``report`` or ``time``."""
+    """Where an agent dies. ``kind`` is ``machine`` (then see killable_agent.Deadline), ``report`` or ``time``.
+
+    ``forgets``: its state directory is lost with it.
+    """
 
     kind: str
     at: int = -1
     when: str = ""
     share: float = 0.0
+    forgets: bool = False
 
 
 def schedule(kills: int, operations: int) -> list[Point]:
@@ -75,7 +82,7 @@ def schedule(kills: int, operations: int) -> list[Point]:
     points += [Point("report", when=reports[number % 3]) for number in range(kills // 10)]
     points += [Point("time", share=dice.random()) for _ in range(kills - len(points))]
     dice.shuffle(points)
-    return points
+    return [replace(point, forgets=number % 3 == 0) for number, point in enumerate(points)]
 
 
 # --- the image and the disks --------------------------------------------------------------------------------------
@@ -127,6 +134,8 @@ class Room:
         self.server = server
         self.finals: dict[str, dict[str, Any]] = {}
         self.accepted: set[str] = set()
+        self.forgotten: set[str] = set()
+        """Jobs of which the disk, too, had nothing to tell."""
         self.outcomes: Counter[str] = Counter()
         self.registered = asyncio.Event()
         self.heard = asyncio.Event()
@@ -183,6 +192,12 @@ class Room:
             self.finals[report["job_id"]] = report
             self.heard.set()
 
+    async def noted(self) -> None:
+        """The partition, if it still says whose restore it was, says too that ogCore knows."""
+        async with asyncio.timeout(60):
+            while (record := record_in(self.partition)) is not None and not record.reported:  # noqa: ASYNC110 - a disk
+                await asyncio.sleep(0.01)
+
     async def all_reported(self, job_ids: set[str]) -> None:
         """Every job has its final report; ends early when the agent dies."""
         while not job_ids <= set(self.finals) and not self.dead.is_set():
@@ -213,6 +228,7 @@ class Server:
         async with self._lock:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             pidfd = os.pidfd_open(int(await self._process.stdout.readline()))
+            self._process.stdin.write(b"\n")
         self._agents.append(pidfd)
         return pidfd
 
@@ -304,6 +320,7 @@ class Caller:
     async def jobs(self, room: Room) -> list[dict[str, Any]]:
         with suppress(aiohttp.ClientError):
             async with self._session.get(f"https://{room.address}:8000/jobs") as response:
+                assert response.status == 200, await response.text()
                 return list((await response.json())["jobs"])
         return []
 
@@ -325,17 +342,40 @@ async def one_life(room: Room, point: Point, caller: Caller) -> None:
         await room.all_reported({job_id})
     timer.cancel()
     await room.kill()
+    if point.forgets:
+        shutil.rmtree(room.folder / "state")
 
     await room.start(Point("none"))
     jobs = await caller.jobs(room)
     await room.all_reported({job["job_id"] for job in jobs})
-    assert job_id in {"", *(job["job_id"] for job in jobs)}, "an accepted job is forgotten"
     assert all(job["state"] != "running" for job in jobs)
     new = set(room.finals) - known
     assert len(new) <= 1
     assert room.others() == others
-    check_truth(room, before, room.finals[new.pop()] if new else None, jobs)
+    if point.forgets and job_id and not jobs:
+        check_forgotten(room, before, job_id, room.finals[new.pop()] if new else None)
+    else:
+        assert job_id in {"", *(job["job_id"] for job in jobs)}, "an accepted job is forgotten"
+        check_truth(room, before, room.finals[new.pop()] if new else None, jobs)
+    await room.noted()
     await room.kill()
+
+
+def check_forgotten(room: Room, before: bytes, job_id: str, final: dict[str, Any] | None) -> None:
+    """Nobody can know any more: nothing was written, or the wipe had not come to its end, or all was written.
+
+    In the last case ogCore may have been told just before.
+    """
+    after = room.partition
+    if final is not None:
+        assert (final["job_id"], final["res"], room.image.is_on(after)) == (job_id, "1", True)
+        room.outcomes["succeeded"] += 1
+        return
+    record = record_in(after)
+    assert record is None or record.job_id != job_id
+    assert after == before or room.image.is_on(after) or after[1024:2048] == bytes(1024)
+    room.forgotten.add(job_id)
+    room.outcomes["forgotten"] += 1
 
 
 def check_truth(room: Room, before: bytes, final: dict[str, Any] | None, jobs: list[dict[str, Any]]) -> None:
@@ -410,7 +450,8 @@ async def check_ogcores_books(url: str, rooms: list[Room], caller: Caller, figur
     again = sum(each["doubles"] for each in details)
     ends = Counter(each["job_id"] for each in details for report in each["reports"] if "res" in report)
     accepted = set().union(*(room.accepted for room in rooms))
-    lost = accepted - set(ends)
+    forgotten = set().union(*(room.forgotten for room in rooms))
+    lost = accepted - set(ends) - forgotten
     doubled = [job_id for job_id, count in ends.items() if count > 1]
     outcomes: Counter[str] = sum((room.outcomes for room in rooms), Counter())
     told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())

@@ -16,11 +16,18 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ogagent.disk.content import probe
 from ogagent.disk.machine import Device, Machine
+from ogagent.disk.record import LENGTH, PLACE
+from ogagent.jobs.adoption import adopt_unknown
+from ogagent.jobs.copies import Copies, NoReportShelf
+from ogagent.jobs.finals import FinalsInJournal
+from ogagent.jobs.journal import Journal
 from ogagent.model.plan import Target
 from simulator.machine.file_machine import FileMachine
 from tests.faults.bench import (
     CANCELLED,
+    JOB_ID,
     PARTITION,
     WELL,
     Bench,
@@ -33,6 +40,7 @@ from tests.faults.bench import (
 )
 from tests.faults.framed import REGION, framed_cell, over
 from tests.faults.images import KINDS, MIB, SIZE, image
+from tests.records import record_in
 
 IMAGES: Final = (("crc32", "zstd"), ("raw", "gzip"), ("crc32", "frames"))
 
@@ -199,9 +207,47 @@ async def test_killed(matrix: Matrix, pair: tuple[str, str]) -> None:
                 found = file.read(PARTITION.size)
             assert found in (cell.before, cell.restored) or not mounts(disk)
             matrix.endings[WELL if found == cell.restored else CANCELLED] += 1
+            if number in meanwhile(steps):
+                assert record_in(found) is not None
+            await _told_of(disk, found)
             if pair[1] == "frames" and found != cell.before:
                 await _continued(matrix, cell, found)
     await run_cells(matrix, "kill", {f"{pair} afterwards": replace(cell, ends=(WELL,))})
+
+
+async def _told_of(disk: Path, found: bytes) -> None:
+    """The power was cut: the next agent, whose journal is empty, knows of the job what the partition says."""
+    journal, machine = Journal.in_memory(), FileMachine([disk])
+    copies = Copies(journal, machine, NoReportShelf())
+    await adopt_unknown(journal, machine, copies, report=True)
+    (shown,) = (await machine.inventory()).disks[0].partitions
+    if record_in(found) is None:
+        assert (journal.undelivered(), shown.incomplete) == ([], False)
+        return
+    ((job_id, report),) = journal.undelivered()
+    assert (job_id, report["der"][:4], shown.incomplete) == (JOB_ID, "093-", True)
+    await FinalsInJournal(journal, copies).delivered(job_id)
+    await copies.aclose()
+    journal.close()
+    with disk.open("r+b") as file:
+        file.seek(PARTITION.start)
+        noted = record_in(file.read(PARTITION.size))
+        assert noted is not None
+        assert noted.reported
+        file.seek(PARTITION.start)
+        file.write(found)
+
+
+def meanwhile(steps: list[Step]) -> range:
+    """From the flush of the wipe to the write with which the edges come back: the record is there."""
+    page = range(PLACE, PLACE + LENGTH)
+    wiped, written = (
+        number
+        for number, step in enumerate(steps)
+        if step.data is not None and step.offset <= page.start and page.stop <= step.offset + len(step.data)
+    )
+    flushed = next(number for number in range(wiped, len(steps)) if steps[number].kind == "flush")
+    return range(flushed + 1, written)
 
 
 async def _continued(matrix: Matrix, cell: Cell, found: bytes) -> None:
@@ -244,12 +290,18 @@ async def test_a_power_cut(matrix: Matrix, pair: tuple[str, str]) -> None:
             for left in LEFT if pending else LEFT[:1]:
                 medium = bytearray(settled)
                 _store(medium, survivors(pending, left))
+                whose = record_in(medium)
+                if number in meanwhile(steps):
+                    assert whose is not None
+                    assert whose.job_id == JOB_ID
                 with matrix.cell("power", f"{pair} after step {number}, {left}"), bench.disk.open("r+b") as file:
                     file.seek(PARTITION.start)
                     file.write(medium)
                     file.flush()
                     whole = medium in (cell.before, cell.restored)
                     assert whole or not mounts(bench.disk)
+                    if whose is not None:
+                        assert probe(file.fileno(), PARTITION.start, PARTITION.size).incomplete
                     matrix.endings[WELL if medium == cell.restored else CANCELLED] += 1
 
 

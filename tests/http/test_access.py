@@ -66,8 +66,17 @@ def test_twenty_wrong_ones_are_borne_and_the_next_is_too_many() -> None:
     assert [refused(access, HERE) for _ in range(20)] == [CredentialWrong] * 20
     access.check(Caller(address=HERE, authorization=SECRET))
     assert refused(access, HERE) is TooManyRequests
-    assert refused(access, HERE, SECRET) is TooManyRequests
-    access.check(Caller(address=THERE, authorization=SECRET))
+    assert refused(access, HERE, "") is TooManyRequests
+    assert refused(access, THERE) is CredentialWrong
+
+
+def test_old_secrets_do_not_lock_the_right_one_out() -> None:
+    """ogCore asks for the state of a client that has started anew, before that has told it the new secret."""
+    access = SecretAccess(SECRET, Clock())
+    for _ in range(100):
+        refused(access, HERE, "the one of yesterday")
+    access.check(Caller(address=HERE, authorization=SECRET))
+    assert refused(access, HERE) is TooManyRequests
 
 
 def test_a_minute_later_the_address_is_heard_again() -> None:
@@ -76,9 +85,9 @@ def test_a_minute_later_the_address_is_heard_again() -> None:
     for _ in range(21):
         refused(access, HERE)
     clock.now += 59.9
-    assert refused(access, HERE, SECRET) is TooManyRequests
+    assert refused(access, HERE) is TooManyRequests
     clock.now += 0.1
-    access.check(Caller(address=HERE, authorization=SECRET))
+    assert refused(access, HERE) is CredentialWrong
 
 
 def test_wrong_ones_spread_over_time_are_borne() -> None:

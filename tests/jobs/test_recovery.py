@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from ogagent.disk.machine import Device
+from ogagent.disk.record import LENGTH, PLACE
 from ogagent.errors import DeviceBusy, DiskChanged, WriteFailed
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.recovery import settle_unended
@@ -19,6 +20,7 @@ from ogagent.jobs.steps import Step
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobTarget, State
 from ogagent.model.plan import Target
+from ogagent.restore.record import record_of
 
 MIB: Final = 1 << 20
 SIZE: Final = 7 * MIB
@@ -30,7 +32,6 @@ SPANS: Final = [
 ]
 """The edges of the partition."""
 EDGES: Final = random.Random(1).randbytes(sum(map(len, SPANS)))
-EMPTY: Final = bytes(len(EDGES))
 REST: Final = b"rest" * (SIZE // 4)
 SECTORS: Final = len(EDGES) // 512
 PAGES: Final = range(2048, 2048 + 4 * 8)
@@ -45,6 +46,10 @@ JOB: Final = Job(
     request={"ids": "7", "idi": "i", "dsk": "1", "par": "2", "ifs": "3"},
     target=JobTarget(disk=1, partition=2, device="/dev/sda2", identity="serial:1"), created="2026-11-24T10:00:00.000Z",
 )  # fmt: skip
+RECORD: Final = record_of(TARGET, JOB.request, job_id=JOB.job_id, started=JOB.created)
+EMPTY: Final = bytes(PLACE) + RECORD + bytes(len(EDGES) - PLACE - LENGTH)
+"""As an agent has left it: wiped, but for the record."""
+BLANK: Final = bytes(len(EDGES))
 
 
 class OnePartition:
@@ -60,7 +65,7 @@ class OnePartition:
         self.breaks = False
 
     async def inventory(self) -> Inventory:
-        part = Partition(partition=2, device="/dev/sda2", start=MIB, size=MIB, code="8300", filesystem="ext4")
+        part = Partition(partition=2, device="/dev/sda2", start=MIB, size=self.size, code="8300", filesystem="ext4")
         disk = Disk(
             disk=1, device="/dev/sda", identity="serial:1", model="M", size=1 << 31, sector_size=512, table="gpt",
             partitions=(part,),
@@ -136,7 +141,7 @@ def fsi(report: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(("step", "shown"), [(Step.ACCEPTED, "EXT4"), (Step.TOUCHED, "INCOMPLETE")])
-@pytest.mark.parametrize("edges", [EDGES, EMPTY])
+@pytest.mark.parametrize("edges", [EDGES, EMPTY, BLANK])
 async def test_before_the_commit_it_is_interrupted_and_the_disk_left_alone(
     journal: Journal, step: Step, shown: str, edges: bytes
 ) -> None:
@@ -167,16 +172,18 @@ async def test_within_the_commit_whole_edges_are_success(journal: Journal) -> No
     assert (job.state, job.progress) == (State.SUCCEEDED, 100)
     assert (report["res"], fsi(report)) == ("1", "EXT4")
     assert (machine.opened, machine.written) == ([TARGET], False)
-    assert journal.incomplete() == frozenset()
+    assert journal.incomplete() == {}
 
 
 @pytest.mark.parametrize(
     "arrived",
     [range(1), range(8, SECTORS), range(1, SECTORS), range(0, SECTORS, 2), range(SECTORS // 2), PAGES, range(0)],
 )
-async def test_within_the_commit_a_part_of_the_edges_is_wiped(journal: Journal, arrived: range) -> None:
+@pytest.mark.parametrize("before", [EMPTY, BLANK], ids=["record", "blank"])
+async def test_within_the_commit_a_part_of_the_edges_is_wiped(journal: Journal, arrived: range, before: bytes) -> None:
+    """Also where some sectors of the record are there still, and others are not."""
     left_at(journal, Step.COMMITTING)
-    edges = bytearray(EMPTY)
+    edges = bytearray(before)
     for sector in arrived:
         edges[sector * 512 : sector * 512 + 512] = EDGES[sector * 512 : sector * 512 + 512]
     machine = OnePartition(bytes(edges))
@@ -186,7 +193,9 @@ async def test_within_the_commit_a_part_of_the_edges_is_wiped(journal: Journal, 
     assert (report["res"], fsi(report)) == ("2", "INCOMPLETE")
 
 
-@pytest.mark.parametrize("place", [1024, MIB - 512, MIB + 600, MIB + 2 * PAGE, 2 * MIB - 6, len(EDGES) - 6])
+@pytest.mark.parametrize(
+    "place", [1024, PLACE + 700, MIB - 512, MIB + 600, MIB + 2 * PAGE, 2 * MIB - 6, len(EDGES) - 6]
+)
 async def test_what_somebody_else_put_there_is_left_alone(journal: Journal, place: int) -> None:
     left_at(journal, Step.COMMITTING)
     edges = bytearray(EDGES)

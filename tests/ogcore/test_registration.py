@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import platform
-import socket
 from collections.abc import AsyncIterator
-from functools import partial
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import psutil
 import pytest
 from aiohttp import ClientSession, web
 from pytest_aiohttp.plugin import AiohttpServer
 
 from ogagent import __version__
-from ogagent.ogcore.address import LocalAddress, local_address
-from ogagent.ogcore.registration import BOOT_S, Registration, os_version, spread_s
+from ogagent.ogcore.address import LocalAddress
+from ogagent.ogcore.registration import BOOT_S, EVERY_S, Registration, os_version, spread_s
 from ogagent.ogcore.webhook import Webhook
 
 SECRET = "0123456789abcdef" * 4
@@ -68,7 +67,7 @@ def registration(hooks: tuple[Webhook, Webhook], waits: list[float]) -> Registra
 
 
 async def test_start(registration: Registration, ogcore: OgCore) -> None:
-    await registration.start()
+    await registration.start(asyncio.Event())
     ((path, _, said),) = ogcore.seen
     assert path == "/started"
     assert said == {
@@ -85,7 +84,7 @@ async def test_start(registration: Registration, ogcore: OgCore) -> None:
 async def test_start_until_it_is_accepted(registration: Registration, ogcore: OgCore, waits: list[float]) -> None:
     busy = web.Response(status=503, headers={"Retry-After": "5"})
     ogcore.answers = [web.Response(status=500), web.Response(status=502), busy]
-    await registration.start()
+    await registration.start(asyncio.Event())
     assert waits[:2] == [0.5, 1.0]
     assert 5 <= waits[2] <= 5.5
     assert len(ogcore.seen) == 4
@@ -95,10 +94,10 @@ async def test_start_until_it_is_accepted(registration: Registration, ogcore: Og
 async def test_a_refusal_is_not_repeated(
     registration: Registration, ogcore: OgCore, waits: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    ogcore.answers = [web.Response(status=403, text=f"not you, {SECRET}")]
-    await registration.start()
+    ogcore.answers = [web.Response(status=422, text=f"not you, {SECRET}")]
+    await registration.start(asyncio.Event())
     assert (len(ogcore.seen), waits) == (1, [])
-    assert "403" in caplog.text
+    assert "422" in caplog.text
     assert SECRET not in caplog.text
 
 
@@ -111,19 +110,120 @@ async def test_start_waits_for_the_network(hooks: tuple[Webhook, Webhook], ogcor
             raise OSError("Network is unreachable")
         return await here()
 
-    await Registration(*hooks, address, SECRET, FINGERPRINT, sleep=sleep).start()
+    await Registration(*hooks, address, SECRET, FINGERPRINT, sleep=sleep).start(asyncio.Event())
     assert (len(waits), len(ogcore.seen)) == (3, 1)
 
 
-async def test_a_room_that_boots_together_spreads_itself(
-    hooks: tuple[Webhook, Webhook], ogcore: OgCore, waits: list[float]
-) -> None:
-    async def sleep(seconds: float) -> None:
-        assert not ogcore.seen
-        waits.append(seconds)
+# --- again and again ----------------------------------------------------------------------------------------------
 
-    await Registration(*hooks, here, SECRET, FINGERPRINT, spread_s=3.5, sleep=sleep).start()
-    assert (waits, len(ogcore.seen)) == ([3.5], 1)
+
+class Waiting:
+    """Implements ``Clock``, and sleeps; the test says when a wait is over."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self.waits: list[float | None] = []
+        self.go = asyncio.Event()
+        self.begun = asyncio.Event()
+
+    def now(self) -> float:
+        raise NotImplementedError
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> None:
+        self.waits.append(seconds)
+        self.begun.set()
+        while not event.is_set() and not self.go.is_set():  # noqa: ASYNC110 - either of two
+            await asyncio.sleep(0)
+        self.go.clear()
+
+    async def rest(self) -> None:
+        await self.begun.wait()
+        self.begun.clear()
+
+
+@asynccontextmanager
+async def kept(
+    hooks: tuple[Webhook, Webhook], known: asyncio.Event, spread_s: float = 0.0
+) -> AsyncIterator[tuple[Registration, Waiting]]:
+    waiting = Waiting()
+    registration = Registration(
+        *hooks, here, SECRET, FINGERPRINT, spread_s, sleep=waiting.sleep, jitter=lambda: 0.5, clock=waiting
+    )
+    task = asyncio.create_task(registration.keep(known))
+    async with asyncio.timeout(30):
+        yield registration, waiting
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_room_that_boots_together_spreads_itself(hooks: tuple[Webhook, Webhook], ogcore: OgCore) -> None:
+    async with kept(hooks, asyncio.Event(), spread_s=3.5) as (_, waiting):
+        await waiting.rest()
+        assert (waiting.slept[0], len(ogcore.seen)) == (3.5, 1)
+
+
+async def test_it_is_said_again_every_so_often(hooks: tuple[Webhook, Webhook], ogcore: OgCore) -> None:
+    """An ogCore that was restored from a backup does not ask."""
+    known = asyncio.Event()
+    async with kept(hooks, known) as (_, waiting):
+        for _ in range(3):
+            await waiting.rest()
+            assert known.is_set()
+            waiting.go.set()
+        await waiting.rest()
+        assert waiting.waits == [EVERY_S] * 4
+    assert [(path, said["secret"]) for path, _, said in ogcore.seen] == [("/started", SECRET)] * 4
+    assert len({event_id for _, event_id, _ in ogcore.seen}) == 4
+
+
+async def test_an_ogcore_that_has_forgotten_is_told_at_once(hooks: tuple[Webhook, Webhook], ogcore: OgCore) -> None:
+    async with kept(hooks, asyncio.Event()) as (registration, waiting):
+        await waiting.rest()
+        for _ in range(3):
+            registration.renew()
+            registration.renew()
+            await waiting.rest()
+    assert len(ogcore.seen) == 4
+    assert waiting.slept == [5.0] * 4, "between two there is some time, whatever asks for them"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405])
+async def test_one_who_answers_for_ogcore_is_asked_again(
+    hooks: tuple[Webhook, Webhook], ogcore: OgCore, status: int
+) -> None:
+    """Reports need not wait for that: an ogCore that has no such call takes them all the same."""
+    known = asyncio.Event()
+    ogcore.answers = [web.Response(status=status) for _ in range(12)]
+    async with kept(hooks, known) as (_, waiting):
+        await known.wait()
+        assert len(ogcore.seen) < 12
+        await waiting.rest()
+    assert len(ogcore.seen) == 13
+    assert waiting.slept[:12] == [0.75 * delay for delay in (0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300)]
+
+
+async def test_while_nobody_answers_reports_wait(hooks: tuple[Webhook, Webhook], ogcore: OgCore) -> None:
+    known = asyncio.Event()
+    ogcore.answers = [web.Response(status=503) for _ in range(3)]
+    async with kept(hooks, known) as (_, waiting):
+        while len(ogcore.seen) < 4:
+            assert not known.is_set()
+            await asyncio.sleep(0)
+        await waiting.rest()
+    assert known.is_set()
+
+
+async def test_only_what_is_new_about_it_is_a_warning(
+    registration: Registration, ogcore: OgCore, caplog: pytest.LogCaptureFixture
+) -> None:
+    ogcore.answers = [web.Response(status=status) for status in (500, 500, 500, 404, 404, 500)]
+    await registration.start(asyncio.Event())
+    warnings = [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
+    assert [warning.rpartition(": ")[2] for warning in warnings] == ["500 ''", "404 ''", "500 ''"]
 
 
 def test_only_a_machine_that_has_just_booted_waits() -> None:
@@ -146,36 +246,3 @@ async def test_stop_is_said_once_without_the_secret(
 
 def test_the_version_of_the_system() -> None:
     assert os_version() in (platform.release(), platform.freedesktop_os_release().get("PRETTY_NAME"))
-
-
-def test_the_address_is_the_one_that_reaches_ogcore() -> None:
-    assert local_address("https://127.0.0.1:8443/x", "").ip == "127.0.0.1"
-    assert local_address("https://localhost", "").ip in ("127.0.0.1", "::1")
-    assert local_address("https://127.0.2.1", "127.0.2.2") == LocalAddress("127.0.2.2", "")
-
-
-def cards() -> list[tuple[str, str]]:
-    """IPv4 address and MAC of each interface that has both."""
-    found = []
-    for entries in psutil.net_if_addrs().values():
-        by_family = {entry.family: entry.address for entry in entries}
-        if socket.AF_INET in by_family and psutil.AF_LINK in by_family:
-            found.append((by_family[socket.AF_INET], by_family[psutil.AF_LINK]))
-    return found
-
-
-@pytest.mark.parametrize(("ip", "mac"), cards())
-def test_the_mac_belongs_to_the_address(ip: str, mac: str) -> None:
-    assert local_address(f"https://{ip}", ip) == LocalAddress(ip, mac)
-
-
-async def test_no_way_to_ogcore() -> None:
-    with pytest.raises(socket.gaierror):
-        await asyncio.to_thread(local_address, "https://ogcore.invalid", "")
-    with pytest.raises(OSError, match="assign requested address"):
-        local_address("https://127.0.0.1", "203.0.113.77")
-
-
-async def test_it_is_asked_off_the_loop() -> None:
-    find = partial(asyncio.to_thread, local_address, "https://127.0.0.1", "")
-    assert (await find()).ip == "127.0.0.1"

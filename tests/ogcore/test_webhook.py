@@ -6,15 +6,21 @@ import asyncio
 import hashlib
 import hmac
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pytest_aiohttp.plugin import AiohttpServer
 
 from ogagent import __version__
@@ -102,7 +108,13 @@ async def test_again(session: ClientSession, status: int) -> None:
     assert await outcome_of(session, head.encode()) == Again(f"{status} 'busy'", 7.0)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422])
+@pytest.mark.parametrize("status", [401, 403, 404, 405])
+async def test_no_word_about_the_report(session: ClientSession, status: int) -> None:
+    head = f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\nRetry-After: 7\r\n\r\nno"
+    assert await outcome_of(session, head.encode()) == Again(f"{status} 'no'", 7.0, unknown=True)
+
+
+@pytest.mark.parametrize("status", [400, 409, 410, 413, 422])
 async def test_refused(session: ClientSession, status: int) -> None:
     head = f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nno"
     assert await outcome_of(session, head.encode()) == Refused(f"{status} 'no'")
@@ -211,6 +223,40 @@ async def test_ogcore_is_verified(
     assert len(seen) == delivered
     if isinstance(outcome, Again):
         assert "CERTIFICATE_VERIFY_FAILED" in outcome.reason
+
+
+@pytest.mark.parametrize(("days", "said"), [((2, 9), "set the clock"), ((-9, -2), "renew it there"), ((-2, 9), "")])
+async def test_a_wrong_clock_is_named(
+    tmp_path: Path, aiohttp_server: AiohttpServer, days: tuple[int, int], said: str
+) -> None:
+    """Nobody has looked at the clock of a PC that never appears, unless he is told to."""
+    context = presented(tmp_path / "server.pem", days)
+    server = await aiohttp_server(web.Application(), ssl=context)
+    async with open_session(client_context(str(tmp_path / "server.pem"), "ogcore.ca"), "") as session:
+        outcome = await Webhook(session, str(server.make_url("/")), SECRET).post(EVENT, REPORT)
+    assert isinstance(outcome, Again)
+    if said:
+        assert f"{datetime.now(UTC):%Y-%m-%d}" in outcome.reason
+        assert said in outcome.reason
+    else:
+        assert outcome.reason.startswith("404")
+
+
+def presented(file: Path, days: tuple[int, int]) -> ssl.SSLContext:
+    """A server's, whose certificate is valid from the one day to the other, counted from now."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ogCore")])
+    start, end = (datetime.now(UTC) + timedelta(days=each) for each in days)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), start, end)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    return context
 
 
 async def test_connections_leave_from_the_given_address(aiohttp_server: AiohttpServer) -> None:

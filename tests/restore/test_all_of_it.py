@@ -75,7 +75,7 @@ async def lay_down(laid: int) -> tuple[Disk, Progress]:
     progress.total = delivery.prepare()
     with ThreadPoolExecutor() as executor:
         try:
-            await _lay_down(delivery, disk, Cache(), executor, progress)
+            await _lay_down(delivery, disk, b"", Cache(), executor, progress)
         finally:
             assert progress.touched
     return disk, progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import re
@@ -110,3 +111,20 @@ async def test_a_sum_that_is_none_is_ignored_aloud(
     assert ".full.sum" in caplog.text
     assert [re.fullmatch(r"033-x\.img\.full\.sum does not tell .*", warning) for warning in warnings] != [None]
     assert len(warnings) == 1
+
+
+async def test_no_thread_is_left_that_computes_a_sum(tmp_path: Path) -> None:
+    """Whoever waits for it is cancelled; so much is not hashed in a moment."""
+    much = bytes(1 << 28)
+    right = hashlib.md5(much, usedforsecurity=False).hexdigest()
+    async with FileSource.open(image(tmp_path, right)) as source:
+        found = await WholeFileSum.beside(source, "x.img", [])
+    await found.update(much)
+    check = asyncio.create_task(found.check())
+    await asyncio.sleep(0)
+    check.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await check
+    assert found._under_way is not None
+    assert found._under_way.done()
+    assert found._hash.hexdigest() == right

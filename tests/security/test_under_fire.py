@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from ogagent.http.access import AddressAccess, SecretAccess
 from ogagent.http.listener import Limits, Pace
 from ogagent.settings import AccessSettings
+from tests.security.conftest import unverified
 
 SECRET = "0123456789abcdef" * 4
 AUTHORIZED = f"Host: agent\r\nAuthorization: {SECRET}\r\n".encode()
@@ -129,7 +132,8 @@ async def test_pipelined_calls_are_answered_in_order(open_face: Any) -> None:
 
 
 def test_the_limits() -> None:
-    assert (Limits().connections, Limits().per_second, Limits().patience_s) == (64, 50.0, 15.0)
+    assert (Limits().connections, Limits().per_address) == (64, 8)
+    assert (Limits().per_second, Limits().patience_s) == (50.0, 15.0)
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /jobs HTTP/1.1\r\nHost: ", KEPT + b"GET /jobs HTTP/1.1\r\nX: "])
@@ -179,6 +183,54 @@ async def test_beyond_the_refusals_callers_wait_and_are_served_in_the_end(open_f
         await until_served(agent)
 
 
+async def test_one_host_does_not_keep_another_out(open_face: Any) -> None:
+    """He has opened all that he can, and says nothing; ogCore comes from elsewhere."""
+    limits = Limits(connections=12, refusals=4, per_address=8, per_second=1000)
+    async with open_face(SecretAccess(SECRET), limits=limits, address="0.0.0.0") as agent:
+        held = [await connected(agent, "127.0.6.66") for _ in range(3 * 16)]
+        await until(lambda: (agent.door._served["127.0.6.66"], agent.door._told["127.0.6.66"]) == (8, 2))
+        reader, writer = await connected(agent, "127.0.6.1", unverified())
+        writer.write(HEALTH)
+        assert status_of(await reader.read()) == 200
+        for _, each in (*held, (reader, writer)):
+            each.transport.abort()
+
+
+async def test_while_there_is_room_nobody_is_counted(open_face: Any) -> None:
+    """ogCore shows forty jobs, and asks for all of them at once."""
+    async with open_face(SecretAccess(SECRET), limits=Limits(per_second=1000)) as agent:
+        held = [await agent.connect() for _ in range(Limits().connections // 2)]
+        assert status_of(await agent.tell(HEALTH)) == 503
+        held[-1][1].transport.abort()
+        await until_served(agent)
+        for _, each in held:
+            each.transport.abort()
+
+
+async def test_who_has_his_share_is_told_so_until_it_is_too_much(open_face: Any) -> None:
+    limits = Limits(connections=5, per_address=2, per_second=1000)
+    async with open_face(SecretAccess(SECRET), limits=limits) as agent:
+        held = [await agent.connect() for _ in range(2)]
+        answer = await agent.tell(HEALTH)
+        assert status_of(answer) == 503
+        assert b"127.0.0.1 has 2 connections to this agent already" in answer
+        await until(lambda: not agent.door._told)
+        held += [await asyncio.open_connection(agent.address, agent.port) for _ in range(2)]
+        await until(lambda: agent.door._told["127.0.0.1"] == 2)
+        reader, writer = await asyncio.open_connection(agent.address, agent.port)
+        assert await reader.read() == b""
+        for _, each in (*held, (reader, writer)):
+            each.transport.abort()
+        await until(lambda: not agent.door._told and not agent.door._served)
+        assert status_of(await agent.tell(HEALTH)) == 200
+
+
+async def connected(
+    agent: Any, address: str, tls: ssl.SSLContext | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(agent.address, agent.port, ssl=tls, local_addr=(address, 0))
+
+
 async def test_after_a_burst_connections_come_at_a_steady_pace() -> None:
     now, waits = 100.0, []
 
@@ -203,6 +255,12 @@ async def test_the_door_keeps_the_pace(open_face: Any) -> None:
         for _ in range(3):
             assert status_of(await agent.tell(HEALTH)) == 200
         assert agent.door._pace._due >= before + 3 / Limits().per_second
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - the agent notices in its own time
+            await asyncio.sleep(0.02)
 
 
 async def until_served(agent: Any) -> None:

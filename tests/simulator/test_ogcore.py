@@ -382,6 +382,14 @@ async def test_a_client_that_boots_is_initializing_until_it_starts_or_fails(room
     assert (await room.get("/clients/pc1"))["state"] == "off"
 
 
+async def test_an_agent_that_registers_again_has_not_started_anew(room: Room) -> None:
+    await room.start()
+    await room.wait_for_state("og-live")
+    room.agent.status = {"status": "og-nothing", "loggedin": False}  # whatever is asked now changes no state
+    assert (await room.start())[0] == 200
+    assert (await room.get("/clients/pc1"))["state"] == "og-live"
+
+
 # --- reports ----------------------------------------------------------------------------------------------------------
 
 

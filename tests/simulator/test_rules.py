@@ -38,7 +38,11 @@ FINAL = FinalReport(
 FAILED = replace(FINAL, res="2", der="033-The image is corrupt", progress=41)
 
 
-@pytest.mark.parametrize("report", [PROGRESS, replace(PROGRESS, progress=99), FINAL, FAILED])
+FORGOTTEN = replace(FINAL, res="2", der="093-The agent was interrupted", progress=0, seq=(1 << 31) - 1)
+"""The power took the state directory with it."""
+
+
+@pytest.mark.parametrize("report", [PROGRESS, replace(PROGRESS, progress=99), FINAL, FAILED, FORGOTTEN])
 def test_what_is_right(report: ProgressReport | FinalReport) -> None:
     assert broken_rules(report, progress=None, final=None, last_seq=-1) == []
     before = replace(PROGRESS, seq=2, progress=41)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,48 @@ async def test_what_is_no_image(tmp_path: Path) -> None:
             async with FileSource.open(str(path)):
                 pass
         assert failure.value.number == 2
+
+
+async def test_what_is_no_file_beside_an_image_is_not_waited_for(tmp_path: Path) -> None:
+    """Nobody ever writes into the FIFO: whoever opened it to read would stay for good."""
+    image = tmp_path / "image-test.img"
+    image.write_bytes(IMAGE)
+    os.mkfifo(tmp_path / "image-test.img.lock")
+    (tmp_path / "image-test.img.index").mkdir()
+    async with FileSource.open(str(image)) as source:
+        for suffix in (".lock", ".index"):
+            with pytest.raises(ImageNotFound, match=f"{suffix} is not a file"):
+                await source.sidecar(suffix, 4096)
+
+
+async def test_a_cancel_waits_for_the_thread_that_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor that was closed under it would by then be that of another file."""
+    image = tmp_path / "image-test.img"
+    image.write_bytes(IMAGE)
+    reading, go_on, read = threading.Event(), threading.Event(), os.pread
+    seen: list[bytes] = []
+
+    def slow(fd: int, length: int, position: int) -> bytes:
+        reading.set()
+        assert go_on.wait(30)
+        seen.append(read(fd, length, position))
+        return seen[-1]
+
+    async def first_chunk() -> None:
+        async with FileSource.open(str(image)) as source:
+            await anext(source.chunks())
+
+    monkeypatch.setattr("os.pread", slow)
+    task = asyncio.create_task(first_chunk())
+    assert await asyncio.to_thread(reading.wait, 30)
+    task.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert IMAGE.startswith(seen[0])
 
 
 async def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:

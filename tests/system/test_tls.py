@@ -9,13 +9,22 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ogagent.errors import SettingsError
-from ogagent.system.tls import ServerIdentity, client_context, given_identity, own_identity, server_context
+from ogagent.system.tls import (
+    ServerIdentity,
+    certificate_hint,
+    client_context,
+    given_identity,
+    own_identity,
+    server_context,
+)
 
 
 async def peer_certificate(identity: ServerIdentity, client: ssl.SSLContext, host: str = "127.0.0.1") -> bytes:
@@ -105,6 +114,14 @@ def test_a_certificate_that_cannot_be_used_is_made_anew(tmp_path: Path, damage: 
     assert pem_of(tmp_path).stat().st_mode & 0o777 == 0o600
 
 
+def test_its_own_clock_does_not_make_it_invalid(tmp_path: Path) -> None:
+    """A battery is empty, then NTP puts the clock right: the key that ogCore has pinned is the same."""
+    own_identity(tmp_path, [])
+    certificate = x509.load_pem_x509_certificate(pem_of(tmp_path).read_bytes())
+    assert certificate.not_valid_before_utc == datetime(1970, 1, 1, tzinfo=UTC)
+    assert certificate.not_valid_after_utc == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("start", "end", "kept"), [(-400, -1, False), (-1, 10, False), (1, 400, False), (-1, 400, True)]
 )
@@ -157,6 +174,36 @@ def test_a_ca_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | None
         bundle.write_bytes(content)
     with pytest.raises(SettingsError, match=r"^repository\.ca: .*ca\.pem"):
         client_context(str(bundle), "repository.ca")
+
+
+CLOCK = datetime(2000, 1, 1, 0, 3, tzinfo=UTC)
+
+
+def verification_error(code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code = code
+    return error
+
+
+@pytest.mark.parametrize(("code", "said"), [(9, "before that certificate begins"), (10, "after that certificate has")])
+def test_the_clock_is_named_wherever_the_reason_lies(code: int, said: str) -> None:
+    inner = verification_error(code)
+    connector = aiohttp.ClientConnectorCertificateError(
+        ConnectionKey("ogcore", 443, True, True, None, None, None), inner
+    )
+    chained = RuntimeError("x")
+    chained.__cause__ = connector
+    for error in (inner, connector, chained):
+        hint = certificate_hint(error, CLOCK)
+        assert "2000-01-01 00:03 UTC by the clock of this machine" in hint
+        assert said in hint
+
+
+def test_what_has_nothing_to_do_with_the_clock() -> None:
+    itself = OSError("x")
+    itself.__cause__ = itself
+    for error in (None, OSError("refused"), verification_error(18), ssl.SSLError("bad"), itself):
+        assert certificate_hint(error) == ""
 
 
 def private_pem(

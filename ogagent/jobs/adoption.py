@@ -1,0 +1,113 @@
+"""At the start: jobs that the journal knows nothing of, because the one that did was lost with the power.
+
+Most ogLives have all that is theirs in memory. What is left of an earlier life are copies of reports that ogCore had
+not taken, and partitions that say whose restore has not finished. Where both speak of a job, the partition is right
+about success, for it is what the report is about, and the copy about the reason of a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec.structs import replace
+
+from ogagent.disk.machine import Machine
+from ogagent.disk.record import RestoreRecord, disk_mark
+from ogagent.errors import CacheError
+from ogagent.jobs.copies import Copies
+from ogagent.jobs.disks import MarkedDisks
+from ogagent.jobs.journal import Ended, Journal
+from ogagent.jobs.recovery import interrupted_job
+from ogagent.jobs.running import Now, now
+from ogagent.model.disk import Inventory
+from ogagent.model.job import ByteCounts, Job, JobTarget, State
+from ogagent.model.plan import Target
+from ogagent.model.report import final_report
+
+_log: Final = logging.getLogger(__name__)
+
+LAST_SEQ: Final = (1 << 31) - 1
+"""Nobody remembers how many reports went before: this one comes after all of them."""
+
+
+async def adopt_unknown(
+    journal: Journal, machine: Machine, copies: Copies, *, report: bool, now: Now = now
+) -> list[Job]:
+    """Returns the jobs; their final reports, when there is to be a ``report``, are in the journal.
+
+    Raises sqlite3.Error.
+    """
+    kept = await _shelved(copies)
+    inventory = await MarkedDisks(machine, journal).after_a_job()
+    found: dict[str, tuple[Ended, bool]] = {job_id: (ended, False) for job_id, ended in kept.items()}
+    for target in _incomplete(inventory):
+        record = await copies.record_on(target)
+        if record is None or not record.job_id or record.reported or record.disk != disk_mark(target.identity):
+            continue
+        copy = kept.get(record.job_id)
+        if copy is None or copy.job.state is State.SUCCEEDED:
+            copy = _interrupted(record, target, inventory, now)
+        found[record.job_id] = (copy, True)
+    adopted = []
+    for job_id, (left, incomplete) in found.items():
+        if await asyncio.to_thread(journal.knows, job_id):
+            await _follow(journal, copies, job_id)
+            continue
+        final = left if report else replace(left, report=None)
+        await asyncio.to_thread(journal.adopt, final, incomplete=incomplete)
+        _log.warning("the power went before ogCore knew that the job had ended", extra={"job_id": job_id})
+        adopted.append(left.job)
+    return adopted
+
+
+async def _follow(journal: Journal, copies: Copies, job_id: str) -> None:
+    """The agent may have died after ogCore was told, and before the copies knew."""
+    known = await asyncio.to_thread(journal.ended, job_id)
+    if known is not None and known.report is None:
+        copies.told(job_id)
+
+
+async def _shelved(copies: Copies) -> dict[str, Ended]:
+    try:
+        return await copies.shelved()
+    except CacheError as error:
+        _log.warning("copies of reports cannot be looked for: %s", error.message)
+        return {}
+
+
+def _incomplete(inventory: Inventory) -> Iterator[Target]:
+    for disk in inventory.disks:
+        for part in disk.partitions:
+            if part.incomplete and not part.mounted:
+                yield Target(
+                    disk=disk.disk,
+                    partition=part.partition,
+                    device=part.device,
+                    disk_device=disk.device,
+                    identity=disk.identity,
+                    start=part.start,
+                    size=part.size,
+                    sector_size=disk.sector_size,
+                )
+
+
+def _interrupted(record: RestoreRecord, target: Target, inventory: Inventory, now: Now) -> Ended:
+    running = Job(
+        job_id=record.job_id,
+        function=record.function,
+        state=State.RUNNING,
+        phase=None,
+        progress=0,
+        bytes=ByteCounts(),
+        rate=0,
+        eta_s=None,
+        retries=0,
+        request=record.request,
+        target=JobTarget(disk=target.disk, partition=target.partition, device=target.device, identity=target.identity),
+        created=record.started,
+    )
+    job = interrupted_job(running, now())
+    return Ended(job=job, target=target, report={**final_report(job, inventory), "seq": LAST_SEQ})

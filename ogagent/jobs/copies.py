@@ -1,0 +1,197 @@
+"""What is known of a job outside the journal, which lies in memory on most clients and dies with the power.
+
+Its partition says whose restore has not finished (``ogagent.disk.record``), and a final report that ogCore has not
+taken at once has a copy on a shelf that outlives the power. Both are put right when ogCore has been told;
+``ogagent.jobs.adoption`` looks for them at the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, ParamSpec, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from ogagent.disk.machine import Device, Machine, ReportShelf
+from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, RestoreRecord, decode, encode
+from ogagent.errors import AgentError
+from ogagent.jobs.journal import Ended, Journal
+from ogagent.model.disk import Inventory
+from ogagent.model.job import State
+from ogagent.model.plan import Target
+from ogagent.model.report import final_report
+from ogagent.restore.edges import page_aligned
+
+_log: Final = logging.getLogger(__name__)
+
+MOST_COPIES: Final = 100
+LARGEST_COPY: Final = 64 << 10
+_PATIENCE_S: Final = 5.0
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class NoReportShelf:
+    """For a machine that has no place which outlives the power."""
+
+    async def put(self, name: str, content: bytes) -> None: ...
+
+    async def list(self, most: int, largest: int) -> dict[str, bytes]:  # noqa: ARG002 - as ReportShelf has it
+        return {}
+
+    async def remove(self, name: str) -> None: ...
+
+
+class Copies:
+    """Lives on the event loop. All is done beside what else goes on: no report waits for a disk that hangs."""
+
+    def __init__(self, journal: Journal, machine: Machine, shelf: ReportShelf) -> None:
+        self._journal = journal
+        self._machine = machine
+        self._shelf = shelf
+        self._shelved: set[str] = set()
+        self._shelf_is_free = asyncio.Lock()
+        self._disks: dict[str, asyncio.Lock] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def disk(self, identity: str) -> asyncio.Lock:
+        """A job holds it while it runs: nothing is done here to a disk that somebody works on."""
+        return self._disks.setdefault(identity, asyncio.Lock())
+
+    def waiting(self, job_id: str) -> None:
+        """ogCore has not taken the final report at the first attempt."""
+        if job_id not in self._shelved and len(self._shelved) < MOST_COPIES:
+            self._shelved.add(job_id)
+            self._begin(self._put, job_id)
+
+    def told(self, job_id: str) -> None:
+        """ogCore has taken the final report, or will never take it."""
+        self._begin(self._mark_told, job_id)
+        if job_id in self._shelved:
+            self._shelved.discard(job_id)
+            self._begin(self._remove, job_id)
+
+    async def aclose(self) -> None:
+        """For the time when no job runs any more."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=_PATIENCE_S)
+
+    # --- the shelf ------------------------------------------------------------------------------------------------
+
+    async def shelved(self) -> dict[str, Ended]:
+        """Copies that are whole, by job. Raises CacheError."""
+        found = {}
+        async with self._shelf_is_free:
+            files = await self._shelf.list(MOST_COPIES, LARGEST_COPY)
+        for name, content in files.items():
+            ended = _copy(content)
+            if ended is not None and name == _file_name(ended.job.job_id):
+                found[ended.job.job_id] = ended
+                self._shelved.add(ended.job.job_id)
+            else:
+                _log.warning("%s is no copy of a report, and is left where it is", name)
+        return found
+
+    async def _put(self, job_id: str) -> None:
+        async with self._shelf_is_free:
+            ended = await asyncio.to_thread(self._journal.ended, job_id)
+            content = b"" if ended is None or ended.report is None else msgspec.json.encode(ended)
+            if len(content) > LARGEST_COPY:
+                _log.warning("a report of %d bytes is too long to have a copy", len(content), extra={"job_id": job_id})
+            elif content:
+                await self._shelf.put(_file_name(job_id), content)
+
+    async def _remove(self, job_id: str) -> None:
+        async with self._shelf_is_free:
+            await self._shelf.remove(_file_name(job_id))
+
+    # --- partitions -----------------------------------------------------------------------------------------------
+
+    async def record_on(self, target: Target) -> RestoreRecord | None:
+        """None when there is none, and when the partition cannot be looked at, which the log then says."""
+        try:
+            return await _in_own_thread(self._read, target)
+        except AgentError as error:
+            _log.warning("%s cannot be asked whose restore it was: %s", target.device, error.message)
+            return None
+
+    async def _mark_told(self, job_id: str) -> None:
+        ended = await asyncio.to_thread(self._journal.ended, job_id)
+        if ended is None or ended.job.state is State.SUCCEEDED:
+            return
+        target = ended.target
+        async with self.disk(target.identity):
+            if (target.identity, target.partition) in await asyncio.to_thread(self._journal.incomplete):
+                await _in_own_thread(self._write_told, target, job_id)
+
+    def _read(self, target: Target) -> RestoreRecord | None:
+        with self._machine.open_target(target) as device:
+            return _record_of(device)
+
+    def _write_told(self, target: Target, job_id: str) -> None:
+        """Into a record of this very job, and nowhere else: whoever has the partition now may be somebody new."""
+        with self._machine.open_target(target) as device:
+            record = _record_of(device)
+            if record is not None and record.job_id == job_id and not record.reported:
+                page = page_aligned(LENGTH)
+                page[:] = encode(replace(record, reported=True))
+                device.write(PLACE, page)
+                device.flush()
+
+    # --- beside everything else -----------------------------------------------------------------------------------
+
+    def _begin(self, work: Callable[[str], Coroutine[Any, Any, None]], job_id: str) -> None:
+        if len(self._under_way) < MOST_COPIES:  # more wait only where a disk hangs, and would in vain
+            task = asyncio.create_task(self._done(work, job_id))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _done(self, work: Callable[[str], Coroutine[Any, Any, None]], job_id: str) -> None:
+        """What cannot be done here is at worst said twice, by the same ``event_id``."""
+        extra = {"job_id": job_id}
+        try:
+            await work(job_id)
+        except AgentError as error:
+            _log.warning("what is kept of the job outside the journal stays as it is: %s", error.message, extra=extra)
+        except Exception:  # noqa: BLE001 - a report has been given, whatever becomes of its copies
+            _log.exception("what is kept of the job outside the journal stays as it is", extra=extra)
+
+
+async def _in_own_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """A disk that hangs keeps this thread, and none that others wait for."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix="record")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, lambda: work(*args, **kwargs))
+    finally:
+        executor.shutdown(wait=False)
+
+
+def _record_of(device: Device) -> RestoreRecord | None:
+    if device.size < LEAST_PARTITION:
+        return None
+    page = page_aligned(LENGTH)
+    device.read_back(PLACE, page)
+    record = decode(bytes(page))
+    return record if record is not None and record.size == device.size else None
+
+
+def _file_name(job_id: str) -> str:
+    return f"{job_id}.json"
+
+
+def _copy(content: bytes) -> Ended | None:
+    """Whoever has been root on the machine can have written it: the report must be the one that the job leads to."""
+    try:
+        ended = msgspec.json.decode(content, type=Ended)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    report = ended.report or {}
+    if not ended.job.final or type(report.get("seq")) is not int:
+        return None
+    meant = final_report(ended.job, Inventory())
+    same = all(report.get(member) == value for member, value in meant.items() if member != "cfg")
+    return ended if same else None

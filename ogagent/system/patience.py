@@ -1,0 +1,40 @@
+"""Waiting for threads that must not be left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def wait_out(futures: Iterable[asyncio.Future[Any]], hurry: Callable[[], None] = lambda: None) -> None:
+    """Returns when all are done, however they ended. A cancel, and a second one, calls ``hurry`` and waits on;
+    only then is it passed on. A device must not be closed, nor called free, under a write.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while pending := [future for future in futures if not future.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            hurry()
+    if cancelled is not None:
+        raise cancelled
+
+
+async def in_thread(
+    executor: Executor | None, hurry: Callable[[], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Runs ``work`` in a thread, None being one of the loop's own; ``hurry`` makes it end soon."""
+    future = asyncio.get_running_loop().run_in_executor(executor, lambda: work(*args, **kwargs))
+    try:
+        await wait_out([future], hurry)
+    finally:
+        failure = future.exception()  # looked at, so that nobody warns when being cancelled is what counts
+    if failure is not None:
+        raise failure
+    return future.result()
