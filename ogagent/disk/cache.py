@@ -24,6 +24,7 @@ _CHECK_GRACE_S: Final = 20.0
 """e2fsck ends by itself when it is asked to, but not in the middle of something."""
 _MOUNT_S: Final = 60.0
 _UNMOUNT_S: Final = 10.0
+_PAUSES_S: Final = (0.1, 0.2, 0.4)
 _RETURN_S: Final = 10.0
 _OPTIONS: Final = "nosuid,nodev,noexec,noatime"
 _NO_LINKS: Final = ",nosymfollow"
@@ -170,12 +171,18 @@ class MountedCache:
         await self._leave()
 
     async def _unmount(self) -> None:
-        try:
-            await process.run(["umount", str(self._place)], timeout_s=_UNMOUNT_S)
-        except (ToolFailed, ToolMissing) as error:
-            _log.error("the CACHE stays mounted on %s: %s", self._place, error.message)
-        else:
-            self._ours = False
+        """Tries again for a moment: whoever asks how full a file system is, holds it that long."""
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                await process.run(["umount", str(self._place)], timeout_s=_UNMOUNT_S)
+            except (ToolFailed, ToolMissing) as error:
+                if pause_s is None or "busy" not in error.message:
+                    _log.error("the CACHE stays mounted on %s: %s", self._place, error.message)
+                    return
+                await asyncio.sleep(pause_s)
+            else:
+                self._ours = False
+                return
 
 
 def _open(place: Target) -> int:

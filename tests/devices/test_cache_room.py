@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import pytest
 from msgspec.structs import replace
@@ -54,18 +54,31 @@ def put(root: Path, name: str, size: int, used: int = 0) -> None:
     os.utime((root / KEPT).parent / f"{name}.img", (used, used))
 
 
-def begin(root: Path, name: str, size: int, *, evict: bool = True) -> tuple[Shelf, KeptFile]:
-    shelf = Shelf(root, name, evict=evict)
-    kept = shelf.partial("1" * 16, size, PARTS)
-    assert kept is not None
-    return shelf, kept
+class Begin(Protocol):
+    def __call__(self, name: str, size: int, *, evict: bool = True) -> tuple[Shelf, KeptFile]:
+        """The place of an image, and what is to become it."""
 
 
-def test_the_images_that_were_used_the_longest_ago_make_room(root: Path) -> None:
+@pytest.fixture
+def begin(root: Path) -> Iterator[Begin]:
+    """Closes all before the file system is unmounted."""
+    with ExitStack() as shelves:
+
+        def make(name: str, size: int, *, evict: bool = True) -> tuple[Shelf, KeptFile]:
+            shelf = Shelf(root, name, evict=evict)
+            shelves.callback(shelf.close)
+            kept = shelf.partial("1" * 16, size, PARTS)
+            assert kept is not None
+            return shelf, kept
+
+        yield make
+
+
+def test_the_images_that_were_used_the_longest_ago_make_room(root: Path, begin: Begin) -> None:
     """When it is needed, and no sooner."""
     for name, used in (("new", 300), ("room/old", 100), ("middle", 200)):
         put(root, name, 18 * MIB, used)
-    shelf, kept = begin(root, "next", 44 * MIB)
+    shelf, kept = begin("next", 44 * MIB)
     shelf.expect(44 * MIB)
     assert images(root) == ["middle.img", "new.img", "room/old.img"]
     shelf.write(kept, [(0, bytes(10 * MIB))])
@@ -75,13 +88,12 @@ def test_the_images_that_were_used_the_longest_ago_make_room(root: Path) -> None
     assert not list((root / KEPT).parent.glob("room/*"))
     shelf.write(kept, [(26 * MIB, bytes(18 * MIB))])
     assert images(root) == ["new.img"]
-    shelf.close()
 
 
-def test_an_image_that_can_never_fit_removes_none(root: Path) -> None:
+def test_an_image_that_can_never_fit_removes_none(root: Path, begin: Begin) -> None:
     for name in ("one", "two"):
         put(root, name, 24 * MIB)
-    shelf, _ = begin(root, "next", 1 << 41)
+    shelf, _ = begin("next", 1 << 41)
     with pytest.raises(CacheFull) as failure:
         shelf.expect(1 << 41)
     assert failure.value.number == 16
@@ -91,29 +103,27 @@ def test_an_image_that_can_never_fit_removes_none(root: Path) -> None:
     ]
 
 
-def test_an_image_in_use_is_never_removed(root: Path) -> None:
+def test_an_image_in_use_is_never_removed(root: Path, begin: Begin) -> None:
     for name, used in (("old", 100), ("new", 200)):
         put(root, name, 24 * MIB, used)
-    reader = Shelf(root, "old", evict=False)
-    assert reader.whole(".index", b"index") is not None
-    writer, half = begin(root, "half", MIB)
-    shelf, kept = begin(root, "next", 80 * MIB)
-    with pytest.raises(CacheFull):
-        shelf.expect(80 * MIB)
-    with pytest.raises(CacheFull):
-        shelf.write(kept, [(0, bytes(60 * MIB))])
-    assert images(root) == ["old.img"]
+    with closing(Shelf(root, "old", evict=False)) as reader:
+        assert reader.whole(".index", b"index") is not None
+        writer, half = begin("half", MIB)
+        shelf, kept = begin("next", 80 * MIB)
+        with pytest.raises(CacheFull):
+            shelf.expect(80 * MIB)
+        with pytest.raises(CacheFull):
+            shelf.write(kept, [(0, bytes(60 * MIB))])
+        assert images(root) == ["old.img"]
     writer.write(half, [(0, bytes(MIB))])
     writer.publish(half, {})
-    for each in (reader, writer, shelf):
-        each.close()
 
 
-def test_the_older_version_of_an_image_is_the_first_to_go(root: Path) -> None:
+def test_the_older_version_of_an_image_is_the_first_to_go(root: Path, begin: Begin) -> None:
     """Only what is really written counts: most of an image may be on the partition already."""
     put(root, "windows", 30 * MIB, 100)
     put(root, "linux", 26 * MIB, 200)
-    shelf, kept = begin(root, "linux", 40 * MIB)
+    shelf, kept = begin("linux", 40 * MIB)
     shelf.expect(40 * MIB)
     shelf.write(kept, [(0, bytes(2 * MIB))])
     assert images(root) == ["linux.img", "windows.img"]
@@ -121,31 +131,28 @@ def test_the_older_version_of_an_image_is_the_first_to_go(root: Path) -> None:
     assert images(root) == ["windows.img"]
     shelf.write(kept, [(22 * MIB, bytes(18 * MIB))])
     assert images(root) == []
-    shelf.close()
 
 
-def test_what_a_killed_job_has_left_goes_before_any_image(root: Path) -> None:
+def test_what_a_killed_job_has_left_goes_before_any_image(root: Path, begin: Begin) -> None:
     """Half a stream is of no use. It goes also where no image may."""
     put(root, "old", 30 * MIB, 100)
     left = (root / KEPT).with_name("stream.img.0123456789abcdef.partial")
     left.write_bytes(bytes(30 * MIB))
-    shelf, kept = begin(root, "next", 30 * MIB, evict=False)
+    shelf, kept = begin("next", 30 * MIB, evict=False)
     shelf.expect(30 * MIB)
     shelf.write(kept, [(0, bytes(30 * MIB))])
     assert images(root) == ["old.img"]
     assert not left.exists()
-    shelf.close()
 
 
-def test_without_evict_no_other_image_is_removed(root: Path) -> None:
+def test_without_evict_no_other_image_is_removed(root: Path, begin: Begin) -> None:
     put(root, "old", 40 * MIB)
-    shelf, kept = begin(root, "next", 60 * MIB, evict=False)
+    shelf, kept = begin("next", 60 * MIB, evict=False)
     with pytest.raises(CacheFull):
         shelf.expect(60 * MIB)
     with pytest.raises(CacheFull):
         shelf.write(kept, [(0, bytes(60 * MIB))])
     assert images(root) == ["old.img"]
-    shelf.close()
 
 
 class Refusing(KeptFile):
@@ -161,11 +168,11 @@ class Refusing(KeptFile):
 
 
 @pytest.mark.parametrize("evict", [True, False])
-def test_a_file_system_that_is_full_before_it_says_so(root: Path, evict: bool) -> None:
+def test_a_file_system_that_is_full_before_it_says_so(root: Path, begin: Begin, evict: bool) -> None:
     """It is tried once more, with more room."""
     put(root, "old", 10 * MIB, 100)
     put(root, "new", 10 * MIB, 200)
-    shelf, kept = begin(root, "next", 4 * MIB, evict=evict)
+    shelf, kept = begin("next", 4 * MIB, evict=evict)
     refusing = Refusing(os.open((root / KEPT).with_name(kept.name), os.O_RDWR), kept.name)
     if evict:
         shelf.write(refusing, [(0, bytes(4 * MIB))])
@@ -174,7 +181,6 @@ def test_a_file_system_that_is_full_before_it_says_so(root: Path, evict: bool) -
             shelf.write(refusing, [(0, bytes(4 * MIB))])
     assert images(root) == (["new.img"] if evict else ["new.img", "old.img"])
     refusing.close()
-    shelf.close()
 
 
 def test_little_of_it_lies_in_memory(loop_disk: LoopDisk, mount: Mount, tool: Callable[..., str]) -> None:
@@ -182,12 +188,13 @@ def test_little_of_it_lies_in_memory(loop_disk: LoopDisk, mount: Mount, tool: Ca
     disk = loop_disk(402 * MIB, "label: gpt\nstart=1MiB, size=400MiB, type=linux\n")
     tool("mke2fs", "-q", "-t", "ext4", f"{disk}p1")
     root = mount(f"{disk}p1", "large")
-    shelf, kept = begin(root, "x", 256 * MIB)
-    for at in range(0, 256 * MIB, 16 * MIB):
-        shelf.write(kept, [(at, os.urandom(16 * MIB))])
-        cached = tool("fincore", "--bytes", "--noheadings", "--output", "RES", (root / KEPT).with_name(kept.name))
-        assert int(cached) <= 64 * MIB
-    shelf.close()
+    with closing(Shelf(root, "x", evict=True)) as shelf:
+        kept = shelf.partial("1" * 16, 256 * MIB, PARTS)
+        assert kept is not None
+        for at in range(0, 256 * MIB, 16 * MIB):
+            shelf.write(kept, [(at, os.urandom(16 * MIB))])
+            cached = tool("fincore", "--bytes", "--noheadings", "--output", "RES", (root / KEPT).with_name(kept.name))
+            assert int(cached) <= 64 * MIB
 
 
 # --- jobs ---------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ ATTACKERS = {
     "between agent and repository",
     "hostile image",
     "hostile repository",
+    "writer of the CACHE",
     "local unprivileged user",
 }
 

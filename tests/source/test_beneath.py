@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ogagent.source import beneath
+from tests.faults.audited import before_each_call
 
 
 @pytest.fixture
@@ -107,6 +110,33 @@ def test_what_there_is(root: Path, outside: Path, within: int) -> None:
     (root / "file").touch()
     assert beneath.files(within) == ["file"]
     assert beneath.folders(within) == ["folder"]
+
+
+@pytest.mark.parametrize("stranger", ["link", "fifo"])
+def test_what_becomes_something_else_while_it_is_opened(root: Path, outside: Path, within: int, stranger: str) -> None:
+    path = root / "file"
+    path.touch()
+
+    def swap(_: int) -> None:
+        path.unlink()
+        if stranger == "fifo":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(outside / "victim")
+
+    found: list[bytes | None] = []
+
+    def read() -> None:
+        with suppress(OSError):
+            found.append(beneath.read_file(within, "file", 100))
+
+    thread = threading.Thread(target=read, name="cache", daemon=True)
+    with before_each_call(swap) as calls:
+        thread.start()
+        thread.join(20)
+    assert not thread.is_alive()
+    assert calls == [1]
+    assert found in ([], [None])
 
 
 def test_no_descriptor_is_left_open(root: Path, outside: Path, within: int) -> None:
