@@ -45,7 +45,7 @@ class MountedCache:
         self._mount_point = mount_point
         self._turn = asyncio.Lock()
         self._users = 0
-        self._bound: Target | None = None
+        self._bound: tuple[str, int, int] | None = None
         self._place = mount_point
         self._ours = False
         self._writable = False
@@ -59,8 +59,8 @@ class MountedCache:
         async with self._turn:
             if not self._users:
                 await self._mount(place)
-                self._bound = place
-            elif place != self._bound:
+                self._bound = _place_of(place)
+            elif _place_of(place) != self._bound:
                 raise CacheError(f"another partition than {place.device} is in use as the CACHE")
             self._users += 1
         try:
@@ -183,6 +183,11 @@ class MountedCache:
             else:
                 self._ours = False
                 return
+
+
+def _place_of(target: Target) -> tuple[str, int, int]:
+    """Without its number, which may change when a disk comes or goes."""
+    return target.identity, target.start, target.size
 
 
 def _open(place: Target) -> int:

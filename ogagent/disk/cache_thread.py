@@ -19,7 +19,7 @@ T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 
 _PATIENCE_S: Final = 60.0
-_HURRY_S: Final = 1.0
+_HURRY_S: Final = 0.5
 _IDLE_S: Final = 1.0
 """The thread ends when nothing was asked for so long."""
 

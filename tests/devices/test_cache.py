@@ -142,6 +142,19 @@ async def test_another_place_than_the_inventory_has_found(
     assert await asyncio.to_thread(Path(place.device).read_bytes) == before
 
 
+async def test_two_jobs_that_mean_different_places(place: Target, tmp_path: Path) -> None:
+    """The number of a disk may change meanwhile; the disk may not."""
+    store = MountedCache(tmp_path / "cache")
+    async with store.mounted(place) as root:
+        async with store.mounted(replace(place, disk=2)) as same:
+            assert same == root
+        with pytest.raises(CacheError, match="another partition"):
+            async with store.mounted(replace(place, identity="serial:another;size:1")):
+                pass
+        assert occupant(place) == str(root)
+    assert occupant(place) is None
+
+
 async def test_a_disk_that_has_gone(place: Target, tmp_path: Path) -> None:
     with pytest.raises(CacheError, match="No such file"):
         async with MountedCache(tmp_path / "cache").mounted(replace(place, device=f"{place.device}9")):

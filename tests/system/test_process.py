@@ -174,3 +174,38 @@ async def test_cancel_while_being_cancelled_leaves_no_process(tmp_path: Path) ->
             await asyncio.sleep(0)
         assert state(pids[0]) not in {"X", "Z"}
         call.cancel()
+
+
+# Says that it runs, is asked to end, and does so when there is a certain file.
+ORDERLY = """
+import os, signal, sys, time
+def end(*_):
+    open(sys.argv[2], "w").close()
+    while not os.path.exists(sys.argv[3]):
+        time.sleep(0.01)
+    open(sys.argv[4], "w").close()
+    sys.exit(1)
+signal.signal(signal.SIGTERM, end)
+open(sys.argv[1], "w").close()
+while True:
+    signal.pause()
+"""
+
+
+async def test_who_must_not_be_killed_at_once_is_given_time(tmp_path: Path) -> None:
+    runs, asked, leave, left = (tmp_path / name for name in ("runs", "asked", "leave", "left"))
+    call = asyncio.create_task(run(python(ORDERLY, runs, asked, leave, left), timeout_s=FAR_S, grace_s=FAR_S))
+    await there(runs)
+    call.cancel()
+    await there(asked)
+    await asyncio.sleep(1.0)  # longer than others are given
+    leave.touch()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    assert left.exists()
+
+
+async def there(path: Path) -> None:
+    async with asyncio.timeout(FAR_S):
+        while not path.exists():  # noqa: ASYNC110, ASYNC240 - a file
+            await asyncio.sleep(0.01)
