@@ -413,6 +413,7 @@ async def measured(room: Room, caller: Caller) -> int:
     return int(room.counter.read_text())
 
 
+@pytest.mark.timeout(1200)  # a job here takes a second, and twenty times that on a machine that has much else to do
 async def test_killed_at_any_point(image: Image, tmp_path: Path, figures: Callable[[str], None]) -> None:
     authority = Authority(tmp_path / "ca")
     headers = {"Authorization": SECRET}

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import struct
@@ -23,6 +24,7 @@ from aiohttp import web
 from ogagent.jobs.journal import Journal
 from simulator.certificates import Authority
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+from tests.records import record_in
 from tests.strange import strangely
 
 pytestmark = pytest.mark.xdist_group("service")
@@ -253,3 +255,67 @@ async def test_whoever_starts_it_it_serves_and_ends(
             assert await ended(process) == 0
     assert [final["der"] for final in peers.finals] == ["000-Cancelled"]
     assert [path.name for path in state.iterdir() if path.stat().st_mode & 0o022] == []
+
+
+async def test_a_second_agent_leaves_the_jobs_of_the_first_alone(tmp_path: Path, authority: Authority) -> None:
+    """Somebody starts it by hand, to look at something, while the service restores."""
+    peers = Peers()
+    async with (
+        served(peers.ogcore(), OGCORE, authority) as ogcore,
+        served(peers.repository(), REPOSITORY) as repository,
+    ):
+        prepare(tmp_path, ogcore, repository, authority)
+        async with agent(tmp_path) as first:
+            await until(lambda: any(path.endswith("/started") for path, _ in peers.calls))
+            _, answer = await deploy()
+            await until(lambda: any(body.get("phase") == "fetching" for _, body in peers.calls))
+            log = (tmp_path / "log").read_text()
+            async with agent(tmp_path) as second:
+                assert await ended(second) == 78
+            (line,) = (tmp_path / "log").read_text().removeprefix(log).splitlines()
+            assert f"state.dir {tmp_path / 'state'} is in use by another ogagent: process {first.pid}, since" in line
+            first.terminate()
+            assert await ended(first) == 0
+        (final,) = peers.finals
+        assert (final["job_id"], final["der"]) == (answer["job_id"], "000-Cancelled")
+        async with agent(tmp_path) as third:
+            await until(lambda: len([path for path, _ in peers.calls if path.endswith("/started")]) == 2)
+            third.terminate()
+            assert await ended(third) == 0
+    assert len(peers.finals) == 1
+
+
+async def test_a_state_directory_that_was_lost(tmp_path: Path, authority: Authority) -> None:
+    """Power cut and boot from the network: the partition says whose restore it was, and ogCore hears of it, once."""
+    peers = Peers()
+    async with (
+        served(peers.ogcore(), OGCORE, authority) as ogcore,
+        served(peers.repository(), REPOSITORY) as repository,
+    ):
+        prepare(tmp_path, ogcore, repository, authority)
+        async with agent(tmp_path) as process:
+            await until(lambda: any(path.endswith("/started") for path, _ in peers.calls))
+            _, answer = await deploy()
+            await until(lambda: any(body.get("phase") == "fetching" for _, body in peers.calls))
+            process.kill()
+            await ended(process)
+        heard = []
+        for _ in range(3):
+            shutil.rmtree(tmp_path / "state")
+            peers.calls.clear()
+            async with agent(tmp_path) as process:
+                await until(lambda: any(path.endswith("/started") for path, _ in peers.calls))
+                await until(lambda: reported(tmp_path / "disk"))
+                process.terminate()
+                assert await ended(process) == 0
+            heard += peers.finals
+    (final,) = heard
+    assert (final["job_id"], final["res"], final["der"][:4]) == (answer["job_id"], "2", "093-")
+    assert [row["fsi"] for row in final["cfg"] if row["par"] == "1"] == ["INCOMPLETE"]
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def reported(disk: Path) -> bool:
+    record = record_in(disk.read_bytes()[SYSTEM.start :])
+    assert record is not None
+    return record.reported
