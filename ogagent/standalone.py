@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
-from ogagent.disk.codes import mark_cache
+from ogagent.disk.codes import mark_cache, may_be_a_cache
 from ogagent.disk.device import BlockDevice, sector_size
 from ogagent.disk.identity import sysfs_directory
 from ogagent.disk.inventory import read_disk
@@ -115,7 +115,7 @@ async def _refuse_what_is_there(path: str, number: int) -> None:
             f"{path} is not in the partition table of {disk.device}",
             hint=f"nobody can tell what it is: look at it with sfdisk --list {disk.device}",
         )
-    if partition.cache:
+    if partition.cache or may_be_a_cache(disk, partition):
         raise TargetIsCache(f"{path} is the CACHE")
     refuse_precious(disk, partition, path)
 

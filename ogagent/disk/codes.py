@@ -124,6 +124,11 @@ _RULES: Final[tuple[Callable[[Disk, Partition], bool], ...]] = (
 )
 
 
+def may_be_a_cache(disk: Disk, partition: Partition) -> bool:
+    """Whether it meets any of the rules: on another PC, or without the one that is used here, it would be the CACHE."""
+    return any(rule(disk, partition) for rule in _RULES)
+
+
 def _with_cache(disk: Disk, cache: Partition) -> Disk:
     code = _GPT_CACHE if (disk.table, cache.code) == ("gpt", _LINUX) else cache.code
     marked = replace(cache, cache=True, code=code)

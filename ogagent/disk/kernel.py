@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,9 @@ from ogagent.model.disk import UNREADABLE
 _log: Final = logging.getLogger(__name__)
 
 # In RAM, in files, on other devices, on the network, in flash chips of the mainboard; floppies and optical drives.
-_NO_DISKS: Final = ("dm-", "drbd", "fd", "loop", "md", "mtdblock", "nbd", "ram", "rbd", "sr", "zram")
+_NO_DISKS: Final = ("bcache", "dm-", "drbd", "fd", "loop", "md", "mtdblock", "nbd", "ram", "rbd", "sr", "zd", "zram")
+_USB: Final = re.compile(r"usb[0-9]+")
+_SD_CARD: Final = "SD"  # an eMMC, which is soldered in, says MMC: linux/drivers/mmc/core/bus.c
 
 
 class KernelPartition(Struct, frozen=True, kw_only=True):
@@ -68,9 +71,14 @@ def _own_disks() -> Iterator[int]:
 
 
 def is_disk(sysfs: Path) -> bool:
-    """Whether the device counts without being asked for."""
+    """Whether the device counts without being asked for.
+
+    What hangs on USB, and a card in a reader, come before an NVMe disk in the order of numbers, and do not call
+    themselves removable: a disk that somebody has left plugged in would be disk 1.
+    """
     flags = [read_line(sysfs / flag) for flag in ("removable", "ro", "hidden")]
-    return "1" not in flags and not sysfs.name.startswith(_NO_DISKS)
+    guest = any(map(_USB.fullmatch, sysfs.parts)) or read_line(sysfs / "device/type") == _SD_CARD
+    return "1" not in flags and not guest and not sysfs.name.startswith(_NO_DISKS)
 
 
 def _included(paths: Iterable[str]) -> Iterator[int]:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -22,6 +23,8 @@ from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
 
 _BLKGETSIZE64: Final = 0x80081272  # linux/fs.h
+_BUSY_S: Final = 1.5
+_PAUSE_S: Final = 0.1
 _HINT: Final = "read the inventory again, and repeat the request when the disk is the one you mean"
 
 
@@ -65,14 +68,19 @@ def _open_exclusively(target: Target) -> tuple[int, int]:
 
 
 def _open(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise DeviceBusy(f"{path} is in use by somebody else", hint="unmount it first") from error
-        raise DiskChanged(f"{path} cannot be opened: {error.strerror}", hint=_HINT) from error
+    """Who looks at each device that was closed, udev or mdadm, holds it for a moment, and is waited for."""
+    end = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            return os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise DiskChanged(f"{path} cannot be opened: {error.strerror}", hint=_HINT) from error
+            if time.monotonic() > end:
+                raise DeviceBusy(f"{path} is in use by somebody else", hint="unmount it first") from error
+        time.sleep(_PAUSE_S)
 
 
 def compare(fd: int, base: int, target: Target) -> None:

@@ -80,12 +80,11 @@ class JobManager:
     async def plan(self, request: RestoreRequest) -> RestorePlan:
         """What ``start`` would do. Raises Refusal."""
         self._refuse_when_stopping()
-        self._refuse_claimed(request.dsk)
-        plan = plan_restore(request, await self.inventory(), self._rules)
+        inventory = await self.inventory()
         # Meanwhile another call may have come; from here to the claim in ``start`` nothing waits.
         self._refuse_when_stopping()
-        self._refuse_claimed(request.dsk)
-        return plan
+        self._refuse_claimed(inventory, request.dsk)
+        return plan_restore(request, inventory, self._rules)
 
     async def start(self, request: RestoreRequest) -> Job:
         """Raises Refusal, and InternalError when the journal cannot be written. When it returns, the job runs."""
@@ -195,11 +194,13 @@ class JobManager:
         if self._stopping:
             raise Stopping("the agent is stopping", hint="try again when it has started anew")
 
-    def _refuse_claimed(self, disk: int) -> None:
+    def _refuse_claimed(self, inventory: Inventory, number: int) -> None:
+        """By identity: a disk that was plugged in meanwhile may have given all the others new numbers."""
+        identities = {disk.identity for disk in inventory.disks if disk.disk == number}
         for job_id, running in self._running.items():
-            if running.plan.target.disk == disk:
+            if running.plan.target.identity in identities:
                 raise DiskBusy(
-                    f"disk {disk} is taken by {job_id}",
+                    f"disk {number} is taken by {job_id}",
                     job_id=job_id,
                     hint="wait for its end, or cancel it with KillJob",
                 )

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ogagent.disk.codes import no_place_for_an_image
+from ogagent.disk.codes import may_be_a_cache, no_place_for_an_image
 from ogagent.errors import (
     CacheMissing,
     DiskChanged,
@@ -30,6 +30,15 @@ from ogagent.model.request import RestoreRequest
 
 THROUGH_CACHE: Final = "unicast"
 METHODS: Final = (THROUGH_CACHE, "unicast-direct")
+
+_MEMBER: Final = "_member"
+"""So end libblkid's names for parts of LVM, md, firmware RAIDs and ZFS. An ogLive has none of these active."""
+_WAYS_OUT: Final = (
+    ("[SWAP]", "switch it off first: swapoff"),
+    ("[dm-", "close what is built on it first: vgchange -an, cryptsetup close, dmsetup remove"),
+    ("[md", "stop the array first: mdadm --stop"),
+    ("[loop", "take the loop device off it first: losetup --detach"),
+)
 
 # field of use by partition code (leading zeros dropped) and by partclone's name of the file system
 _FAMILY_OF_CODE: Final = {
@@ -65,7 +74,7 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
     check_repository(request.ipr, rules)
     disk = _disk(request.dsk, inventory)
     partition = _partition(request.par, disk, inventory, rules)
-    refuse_precious(disk, partition)
+    refuse_precious(disk, partition, force=request.force)
     source = image_url(rules.repository_url, request.ipr, request.nci)
     cache = _cache(inventory) if request.method == THROUGH_CACHE else None
     return RestorePlan(request=request, target=bound(disk, partition), source=source, cache=cache)
@@ -174,9 +183,19 @@ def _partition(number: int, disk: Disk, inventory: Inventory, rules: Rules) -> P
         raise PartitionNotFound(f"disk {disk.disk} has no partition {number}, only {known}", field="par")
     if partition.cache:
         raise TargetIsCache(f"partition {number} of disk {disk.disk} is the CACHE", field="par")
+    if may_be_a_cache(disk, partition):
+        raise TargetIsCache(
+            f"partition {number} of disk {disk.disk} is a CACHE as well, though another one is used",
+            field="par",
+            hint="if it is none, give it another label, name or type first",
+        )
     if rules.cache_required and inventory.cache is None:
         raise _cache_missing(inventory)
     return partition
+
+
+def _how_to_free(holder: str) -> str:
+    return next((how for beginning, how in _WAYS_OUT if holder.startswith(beginning)), "unmount it first")
 
 
 def _cache_missing(inventory: Inventory) -> CacheMissing:
@@ -189,8 +208,8 @@ def _cache_missing(inventory: Inventory) -> CacheMissing:
     return CacheMissing("no partition named CACHE on this machine", hint="make one, or set cache.required = false")
 
 
-def refuse_precious(disk: Disk, partition: Partition, where: str = "") -> None:
-    """``where`` is what the partition is called; empty: by its numbers.
+def refuse_precious(disk: Disk, partition: Partition, where: str = "", *, force: bool = False) -> None:
+    """``where`` is what the partition is called; empty: by its numbers. ``force``: a member of a volume may go.
 
     Raises PartitionOverlaps, PartitionInUse or TargetIsSystem.
     """
@@ -200,7 +219,14 @@ def refuse_precious(disk: Disk, partition: Partition, where: str = "") -> None:
     if partition.problem and not older and not unreadable:
         raise PartitionOverlaps(told, field="par", hint="mend the partition table, or choose another partition")
     if partition.mounted:
-        raise PartitionInUse(f"{where} is in use: {partition.mounted}", field="par", hint="unmount it first")
+        hint = _how_to_free(partition.mounted)
+        raise PartitionInUse(f"{where} is in use: {partition.mounted}", field="par", hint=hint)
+    if partition.filesystem.endswith(_MEMBER) and not force:
+        raise PartitionInUse(
+            f"{where} is a member of a volume ({partition.filesystem}), and what lies on the others would go with it",
+            field="par",
+            hint='take it out of the volume first; or, when nobody needs that any more, ask with "force": "1"',
+        )
     if what := no_place_for_an_image(partition.code):
         raise TargetIsSystem(f"{where} is {what}", field="par")
     if unreadable:  # so it may be anything

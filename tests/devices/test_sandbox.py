@@ -6,6 +6,7 @@ The unit itself is systemd's to apply, and no systemd runs here; ``unshare`` and
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import random
@@ -31,7 +32,7 @@ pytestmark = [
 MIB: Final = 1 << 20
 CAP_SYS_ADMIN: Final = 21  # linux/capability.h
 SECRET: Final = "0123456789abcdef" * 4
-TABLE: Final = "label: gpt\nstart=1MiB, size=24MiB, type=linux\nstart=25MiB, size=30MiB, type=linux\n"
+TABLE: Final = "label: gpt\nstart=1MiB, size=24MiB, type=linux\nstart=25MiB, size=70MiB, type=linux\n"
 PAYLOAD: Final = random.Random(4).randbytes(3 * MIB)
 # The state directory stays writable, as StateDirectory= has it; mounts of the machine still come in.
 SANDBOX: Final = """
@@ -118,13 +119,15 @@ async def confined(folder: Path, device: str) -> AsyncIterator[Agent]:
 @pytest.fixture
 def device(loop_disk: LoopDisk, tool: Callable[..., str], tmp_path: Path) -> str:
     """Its first partition is the target; the second the CACHE. Beside it, the image."""
-    device = loop_disk(58 * MIB, TABLE)
+    device = loop_disk(98 * MIB, TABLE)
     tool("mkfs.ext4", "-q", "-F", "-L", "CACHE", f"{device}p2")
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/payload").write_bytes(PAYLOAD)
     tool("mkfs.ext4", "-q", "-b", "4096", "-d", tmp_path / "tree", tmp_path / "filesystem", "24M")
     image = tmp_path / "image-test.img"
     tool("partclone.ext4", "-c", "-F", "-L", tmp_path / "log", "-s", tmp_path / "filesystem", "-o", image)
+    summed = hashlib.md5(image.read_bytes(), usedforsecurity=False).hexdigest()
+    (tmp_path / "image-test.img.full.sum").write_text(summed, encoding="utf-8")
     return device
 
 

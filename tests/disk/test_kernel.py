@@ -27,7 +27,8 @@ def test_disk(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["loop0", "ram0", "zram0", "sr0", "fd0", "dm-0", "md0", "md127", "nbd0", "mtdblock0", "drbd0"]
+    "name",
+    ["loop0", "ram0", "zram0", "sr0", "fd0", "dm-0", "md0", "md127", "nbd0", "mtdblock0", "drbd0", "zd16", "bcache0"],
 )
 def test_no_disk(tmp_path: Path, name: str) -> None:
     assert not is_disk(device(tmp_path, name, removable="0", ro="0"))
@@ -37,6 +38,19 @@ def test_no_disk(tmp_path: Path, name: str) -> None:
 def test_disk_that_does_not_count(tmp_path: Path, flag: str) -> None:
     flags = {"removable": "0", "ro": "0", "hidden": "0", flag: "1"}
     assert not is_disk(device(tmp_path, "sdb", **flags))
+
+
+def test_what_hangs_on_usb_is_no_disk_of_this_machine(tmp_path: Path) -> None:
+    """It says that it is not removable, and its number comes before that of any NVMe disk."""
+    assert not is_disk(device(tmp_path / "pci0000:00/usb2/2-1/2-1:1.0/host6/block", "sdb", removable="0", ro="0"))
+    assert is_disk(device(tmp_path / "pci0000:00/ata1/host0/block", "sda", removable="0", ro="0"))
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("SD", False), ("MMC", True)])
+def test_a_card_in_a_reader_is_no_disk_and_memory_on_the_mainboard_is_one(
+    tmp_path: Path, kind: str, counts: bool
+) -> None:
+    assert is_disk(device(tmp_path, "mmcblk0", removable="0", ro="0", device__type=kind)) is counts
 
 
 def test_what_sysfs_says(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from ipaddress import ip_network
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from ogagent.errors import (
     TargetIsSystem,
     TooFewPartitions,
 )
-from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.model.disk import Disk, Inventory, Partition, TableKind
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.model.request import restore_request
 from ogagent.restore.plan import Rules, check_image, plan_restore
@@ -243,3 +244,36 @@ def test_blocks_smaller_than_the_sectors_of_the_disk() -> None:
         check_image(large, small)
     check_image(large, header(block_size=512, format="raw"))
     check_image(plan(), small)
+
+
+# --- what must not go by accident ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("second", "table"), [({"label": "CACHE"}, "gpt"), ({"name": "CACHE"}, "gpt"), ({"code": "ca"}, "msdos")]
+)
+def test_a_second_cache_is_no_target_either(second: dict[str, str], table: TableKind) -> None:
+    """Disks of two PCs in one: which of the two is the right one, nobody knows."""
+    with pytest.raises(TargetIsCache, match="as well"):
+        plan(with_partitions(part(2, **second), part(3), CACHE, table=table))
+    assert plan(with_partitions(part(2, **second), part(3), CACHE, table=table), par="3").target.partition == 3
+
+
+@pytest.mark.parametrize("member", ["LVM2_member", "linux_raid_member", "isw_raid_member", "zfs_member"])
+def test_a_member_of_a_volume_goes_only_when_the_request_says_so(member: str) -> None:
+    disk = with_partitions(part(2, filesystem=member), CACHE)
+    for refused in (plan, partial(plan, force="0")):
+        with pytest.raises(PartitionInUse, match=member) as refusal:
+            refused(disk)
+        assert "force" in refusal.value.hint
+    assert plan(disk, force="1").target.partition == 2
+
+
+@pytest.mark.parametrize(
+    ("holder", "way_out"),
+    [("/mnt", "unmount"), ("[SWAP]", "swapoff"), ("[dm-0]", "vgchange"), ("[md127]", "mdadm"), ("[loop3]", "losetup")],
+)
+def test_how_to_free_a_partition_depends_on_who_holds_it(holder: str, way_out: str) -> None:
+    with pytest.raises(PartitionInUse) as refusal:
+        plan(with_partitions(part(2, mounted=holder), CACHE))
+    assert way_out in refusal.value.hint
