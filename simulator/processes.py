@@ -37,7 +37,7 @@ _PACKAGES: Final = {
 _OF_THE_SAME_NAME: Final = ("curl", "lzop", "mbuffer", "mount", "pigz", "zstd")
 _DEFAULT_PACKAGE: Final = "e2fsprogs"
 _GRACE_S: Final = 10.0
-_KILL_S: Final = 5.0
+_KILL_S: Final = 60.0
 _TAIL: Final = 4096
 
 

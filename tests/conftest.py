@@ -11,11 +11,10 @@ from typing import Any, Final
 
 import pytest
 
+from tests.counted import FIGURES, hand_over, sections, take_over
 from tests.surroundings import be_deaf, forget_variables, ignored_signals, leave_network
 
-_FIGURES: Final = pytest.StashKey[list[str]]()
 _IGNORED: Final = ignored_signals()
-_IS_WORKER: Final = "PYTEST_XDIST_WORKER" in os.environ
 
 be_deaf(_IGNORED)
 forget_variables()
@@ -54,29 +53,28 @@ def pytest_configure(config: pytest.Config) -> None:
     be_deaf(getattr(config, "workerinput", {}).get("ignored", ()))
 
 
-# --- figures ------------------------------------------------------------------------------------------------------
+# --- what was counted ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def figures(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Takes one line for the summary."""
-    return pytestconfig.stash.setdefault(_FIGURES, []).append
+    return pytestconfig.stash.setdefault(FIGURES, []).append
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if _IS_WORKER:
-        session.config.workeroutput["figures"] = session.config.stash.get(_FIGURES, [])  # type: ignore[attr-defined]
+    hand_over(session.config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    lines = node.config.stash.setdefault(_FIGURES, [])
-    lines.extend(getattr(node, "workeroutput", {}).get("figures", []))
+    take_over(node.config, getattr(node, "workeroutput", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if lines := config.stash.get(_FIGURES, []):
-        terminalreporter.section("figures")
+    for title, lines in sections(config):
+        terminalreporter.section(title)
         for line in lines:
             terminalreporter.write_line(line)
 

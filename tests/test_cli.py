@@ -18,7 +18,7 @@ CALL = {"dsk": "1", "par": "2", "idi": "1", "nci": "image-test", "ipr": "192.168
 
 def ogagent(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ogagent", *(str(each) for each in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert "Traceback" not in done.stdout + done.stderr
     return done
 

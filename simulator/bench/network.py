@@ -23,7 +23,7 @@ _PORT: Final = 8480
 _LOOPBACK: Final = "127.0.68.56"
 _SERVER: Final = (f"ogsim-bench-repo-{os.getpid()}", "192.168.68.55")
 _CLIENT: Final = (f"ogsim-bench-pc-{os.getpid()}", "192.168.68.2")
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 120.0
 
 
 class Arrival(Struct, frozen=True):

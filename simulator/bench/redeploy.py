@@ -25,7 +25,7 @@ from simulator.processes import measure, peer
 
 _ADDRESS: Final = "127.0.68.57"
 _PORT: Final = 8481
-_PATIENCE_S: Final = 30.0
+_PATIENCE_S: Final = 120.0
 _KILLED_AT: Final = "0.5"
 
 State = Literal["foreign", "unchanged", "1 % of files changed", "used once", "killed half-way"]

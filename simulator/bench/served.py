@@ -23,7 +23,7 @@ from simulator.tree import MIB
 
 _AGENT: Final = Place("127.0.2.9", 8000)
 _POLL_S: Final = 0.01
-_PATIENCE_S: Final = 30.0
+_PATIENCE_S: Final = 120.0
 _PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 

@@ -31,7 +31,7 @@ _OGSIM: Final = (sys.executable, "-m", "simulator")
 _SERVERS: Final = ("repository", "ogcore")
 _BOOTING: Final = "/opengnsys/rest/ogagent/booting"
 _POLL_S: Final = 0.1
-_PATIENCE_S: Final = 30.0
+_PATIENCE_S: Final = 120.0
 
 
 class Room:

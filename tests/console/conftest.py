@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PORT = 8081
-PATIENCE_MS = 30_000
+PATIENCE_MS = 120_000
 CHROMIUM = shutil.which("chromium")
 
 Shoot = Callable[[Page, str], None]
@@ -44,7 +44,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield address[0]
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
+            process.communicate(timeout=300)
     assert process.returncode == 0
     assert list(scratch.iterdir()) == []
     assert [each for each in psutil.process_iter(["cmdline"]) if str(scratch) in str(each.info["cmdline"])] == []

@@ -18,7 +18,7 @@ from ogagent.disk.kernel import describe_disk
 from ogagent.disk.occupancy import block_device_number
 from ogagent.model.plan import Target
 
-_WAIT_S = 10  # for the kernel and a udevd, if there is one, to make the nodes
+_WAIT_S = 120  # for the kernel and a udevd, if there is one, to make the nodes
 
 
 class LoopDisk(Protocol):

@@ -40,7 +40,7 @@ PAYLOAD: Final = random.Random(4).randbytes(3 * MIB)
 
 
 def run(*command: str | Path, data: bytes | None = None) -> bytes:
-    done = subprocess.run([str(each) for each in command], input=data, capture_output=True, timeout=60, check=False)
+    done = subprocess.run([str(each) for each in command], input=data, capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, f"{command}: {done.stderr.decode(errors='replace')}"
     return done.stdout
 
@@ -211,7 +211,7 @@ async def restored(image: Path, target: Target, machine: RealMachine) -> None:
     request = RestoreRequest(dsk=target.disk, par=target.partition, idi="i", nci="image-test", ipr="repository")
     policy = SourcePolicy(tls=client_context("", ""), networks=(), stall_timeout_s=10, retry_for_s=0)
     plan = RestorePlan(request=request, target=target, source=image.as_uri())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         await restore(plan, machine, policy, Progress())
 
 

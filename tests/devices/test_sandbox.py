@@ -85,7 +85,7 @@ class Agent:
                 return await response.json(content_type=None)
 
     async def until(self, path: str, done: Callable[[Any], bool]) -> Any:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while True:
                 try:
                     if done(answer := await self.call("GET", path)):
@@ -109,7 +109,7 @@ async def confined(folder: Path, device: str) -> AsyncIterator[Agent]:
         await agent.until("/healthz", lambda answer: bool(answer["ok"]))
         yield agent
         agent.process.terminate()
-        assert await asyncio.wait_for(agent.process.wait(), 30) == 0
+        assert await asyncio.wait_for(agent.process.wait(), 300) == 0
     finally:
         if agent.process.returncode is None:
             agent.process.kill()

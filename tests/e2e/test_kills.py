@@ -183,7 +183,7 @@ class Room:
 
     async def kill(self, number: int = signal.SIGKILL) -> None:
         self.send(number)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             await self.dead.wait()
         asyncio.get_running_loop().remove_reader(self.pidfd)
 
@@ -207,7 +207,7 @@ class Room:
 
 async def either(one: asyncio.Event, other: asyncio.Event) -> None:
     waiting = [asyncio.create_task(event.wait()) for event in (one, other)]
-    done, pending = await asyncio.wait(waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    done, pending = await asyncio.wait(waiting, timeout=300, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
     assert done, "nothing happened for a minute"
@@ -420,7 +420,9 @@ async def test_killed_at_any_point(image: Image, tmp_path: Path, figures: Callab
     connector = aiohttp.TCPConnector(ssl=False, force_close=True)
     async with (
         agent_server() as server,
-        aiohttp.ClientSession(connector=connector, headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as session,
+        aiohttp.ClientSession(
+            connector=connector, headers=headers, timeout=aiohttp.ClientTimeout(total=300)
+        ) as session,
     ):
         rooms = [Room(tmp_path / f"room-{number}", number, server, image) for number in range(ROOMS)]
         caller = Caller(session)

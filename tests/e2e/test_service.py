@@ -101,7 +101,7 @@ class Systemd:
         text = self._socket.recv(4096).decode()
         if text == "READY=1":
             with socket.socket() as probe:
-                probe.settimeout(10)
+                probe.settimeout(300)
                 self.listening_at_ready = probe.connect_ex((AGENT, 8000)) == 0
         self.said.append(text)
 
@@ -150,7 +150,7 @@ async def agent(folder: Path, start: Start = list, **environment: str) -> AsyncI
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while not condition():  # noqa: ASYNC110 - other processes change what is looked at
             await asyncio.sleep(0.02)
 
@@ -164,7 +164,7 @@ async def deploy() -> tuple[int, dict[str, Any]]:
 
 
 async def ended(process: asyncio.subprocess.Process) -> int:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         return await process.wait()
 
 

@@ -167,7 +167,7 @@ async def run_all(folder: Path) -> dict[str, Any]:
                 job = await jobs.changed(job.job_id, job)
             while jobs.busy:  # noqa: ASYNC110 - the last lines of a job that has been shown as ended
                 await asyncio.sleep(0)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while len(ogcore.ends) < JOBS:  # noqa: ASYNC110 - ogCore announces nothing
                 await asyncio.sleep(0.01)
         await no_thread_left()

@@ -48,10 +48,8 @@ CANCELLED: Final = -1
 _NEIGHBOURS: Final = random.Random(3).randbytes(MIB)
 EDGE: Final = MIB
 LOOPBACK: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=0)
-_WAIT_S: Final = 20
+_WAIT_S: Final = 300
 _AT_ONCE: Final = 8
-
-Counted = tuple[dict[str, int], dict[int, int], list[str]]
 
 
 class Matrix:
@@ -75,16 +73,6 @@ class Matrix:
 
     def close(self) -> None:
         self._folders.close()
-
-    def counted(self) -> Counted:
-        return dict(self.cells), dict(self.endings), self.violations
-
-    def add(self, counted: Counted) -> None:
-        """What another process has counted."""
-        cells, endings, violations = counted
-        self.cells.update(cells)
-        self.endings.update(endings)
-        self.violations += violations
 
     @contextmanager
     def cell(self, family: str, name: str) -> Iterator[None]:

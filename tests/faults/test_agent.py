@@ -23,7 +23,7 @@ from tests.faults.bench import WELL, Bench, Cell, Matrix, mounts
 from tests.faults.images import BEFORE, KINDS, image
 from tests.faults.odd_disks import ODD_DISKS, make
 
-_WAIT_S: Final = 60
+_WAIT_S: Final = 300
 CALL: Final = {"dsk": "1", "par": "2", "idi": "1", "nci": "x", "ipr": "127.0.0.1", "cpt": "83"}
 CELL: Final = Cell(data=image("crc32", "zstd"), restored=KINDS["crc32"].restored)
 

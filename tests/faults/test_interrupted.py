@@ -160,7 +160,7 @@ async def test_cancelled_while_nothing_comes(matrix: Matrix, pair: tuple[str, st
         with matrix.folder() as folder, matrix.cell("cancel", f"{pair} stalled at {share}%"):
             bench = Bench(folder, replace(cell, faults=(f"repository:stall@{share}%",)))
             job = asyncio.ensure_future(bench.run())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(300):
                 wanted = len(cell.data) * share // 100 - 1
                 while bench.asked < 10 or bench.progress.received < wanted:  # noqa: ASYNC110 - counters
                     await asyncio.sleep(0.01)

@@ -57,7 +57,7 @@ def test_the_corpus_is_what_the_tools_say(name: str, tmp_path: Path) -> None:
     unpacker = UNPACKERS[Path(name).suffix]
     if program is None or shutil.which(unpacker[0]) is None:
         pytest.skip(f"partclone or {unpacker[0]} is not installed")
-    done = subprocess.run([*unpacker, CORPUS / name], capture_output=True, check=False, timeout=60)
+    done = subprocess.run([*unpacker, CORPUS / name], capture_output=True, check=False, timeout=300)
     plain, out = tmp_path / "plain", tmp_path / "out"
     plain.write_bytes(done.stdout)
     assert judge(done.stdout) == expected(name)
@@ -65,7 +65,7 @@ def test_the_corpus_is_what_the_tools_say(name: str, tmp_path: Path) -> None:
         return
     command = [program, "-s", plain, "-O", out, "-C", "--restore_raw_file", "-L", tmp_path / "log", "-f", "1"]
     subprocess.run(
-        [str(each) for each in command], capture_output=True, check=True, timeout=60, stdin=subprocess.DEVNULL
+        [str(each) for each in command], capture_output=True, check=True, timeout=300, stdin=subprocess.DEVNULL
     )
     assert out.read_bytes() == over_zeros(expected(name), out.stat().st_size)
 

@@ -87,13 +87,13 @@ async def agent(aiohttp_client: AiohttpClient, jobs: ShownJobs, events: JobEvent
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not condition():  # noqa: ASYNC110 - the other end of a socket announces nothing
             await asyncio.sleep(0.002)
 
 
 async def next_job(response: ClientResponse) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         async for line in response.content:
             if line.startswith(b"data: "):
                 return dict(json.loads(line.removeprefix(b"data: ")))
@@ -132,7 +132,7 @@ async def test_a_job_that_has_ended(agent: TestClient[Any, Any], jobs: ShownJobs
 
 
 async def test_silence_is_broken_by_a_comment(agent: TestClient[Any, Any]) -> None:
-    async with agent.get(PATH) as response, asyncio.timeout(20):
+    async with agent.get(PATH) as response, asyncio.timeout(300):
         await next_job(response)
         assert await response.content.readline() == b"\n"
         assert (await response.content.readline()).startswith(b":")

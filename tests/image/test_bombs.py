@@ -106,7 +106,7 @@ def test_a_bomb_ends_with_an_error_and_costs_little_memory(name: str, tmp_path: 
     with target.open("wb") as file:
         file.truncate(TARGET)
     command = [sys.executable, "-c", RUN, "restore", str(image), str(target), "--yes"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert re.search(what, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
     ended = re.search(r"status (\d+) peak (\d+)", done.stdout)

@@ -47,7 +47,7 @@ WITHOUT_CHECKSUM: Final = ("zstd-no-check", "lzop-F")
 def pack(*command: str, data: bytes) -> bytes:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
-    return subprocess.run(command, input=data, capture_output=True, check=True, timeout=60).stdout
+    return subprocess.run(command, input=data, capture_output=True, check=True, timeout=300).stdout
 
 
 def packed(kind: str) -> bytes:
@@ -191,7 +191,7 @@ def test_lzop_files_one_after_another(tmp_path: Path) -> None:
     parts = pack("lzop", "-c", str(tmp_path / "a"), str(tmp_path / "b"), data=b"")
     joined = pack("lzop", data=HALVES[0]) + pack("lzop", "--crc32", data=HALVES[1])
     for container in (parts, joined):
-        warned = subprocess.run(["lzop", "-dc"], input=container, capture_output=True, check=False, timeout=60)
+        warned = subprocess.run(["lzop", "-dc"], input=container, capture_output=True, check=False, timeout=300)
         assert (warned.returncode, warned.stdout) == (2, CONTENT)
         assert decode(container, 1000) == CONTENT
 

@@ -44,7 +44,7 @@ def head_of(size_mib: int, command: tuple[str, ...], path: Path) -> bytes:
         pytest.skip(f"{command[0]} is not installed")
     with path.open("xb") as file:
         file.truncate(size_mib * MIB)
-    subprocess.run([program, *command[1:], path], check=True, capture_output=True, timeout=60)
+    subprocess.run([program, *command[1:], path], check=True, capture_output=True, timeout=300)
     with path.open("rb") as file:
         return file.read(MIB)
 
@@ -63,7 +63,7 @@ def test_a_raw_partition_in_a_container(tmp_path: Path) -> None:
     for program in ("gzip", "zstd", "lzop"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
-        packed = subprocess.run([program], input=head, capture_output=True, check=True, timeout=60).stdout
+        packed = subprocess.run([program], input=head, capture_output=True, check=True, timeout=300).stdout
         header = open_bytes(packed).header
         assert (header.container, header.format, header.filesystem) == (program, "raw", "EXT4")
 

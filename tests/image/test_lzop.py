@@ -67,7 +67,7 @@ def decode(data: bytes) -> bytes:
 def lzop(data: bytes) -> bytes:
     if shutil.which("lzop") is None:
         pytest.skip("lzop is not installed")
-    return subprocess.run(["lzop", "-dc"], input=data, capture_output=True, check=True, timeout=60).stdout
+    return subprocess.run(["lzop", "-dc"], input=data, capture_output=True, check=True, timeout=300).stdout
 
 
 DATA_FLAGS: Final = (0, ADLER_DATA, CRC_DATA, ADLER_DATA | CRC_DATA)

@@ -43,7 +43,7 @@ def run(program: str, *arguments: str | Path, feed: bytes | None = None) -> byte
     found = shutil.which(program, path=TOOLS)
     if found is None:
         pytest.skip(f"{program} is not installed")
-    done = subprocess.run([found, *arguments], input=feed, capture_output=True, timeout=120, check=False)
+    done = subprocess.run([found, *arguments], input=feed, capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return done.stdout
 

@@ -59,7 +59,7 @@ def run(program: str, *arguments: str | Path) -> None:
     found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if found is None:
         pytest.skip(f"{program} is not installed")
-    done = subprocess.run([found, *arguments], capture_output=True, timeout=120, check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run([found, *arguments], capture_output=True, timeout=300, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, f"{program}: {done.stdout.decode()}{done.stderr.decode(errors='replace')}"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ogagent.image.workers import in_order
 
-WAIT_S: Final = 30
+WAIT_S: Final = 300
 
 
 class Failure(Exception):

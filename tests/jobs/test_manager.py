@@ -173,7 +173,7 @@ def request(dsk: int = 1, par: int = 1) -> RestoreRequest:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not condition():  # noqa: ASYNC110 - the conditions are plain values, nobody announces their change
             await asyncio.sleep(0.005)
 
@@ -564,7 +564,7 @@ async def test_the_history_is_bounded(machine: TwoDisks, told: Recorder, journal
     made = []
     for _ in range(1005):
         made.append((await jobs.start(request())).job_id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             while jobs.busy:  # noqa: ASYNC110 - as in until, without its pause
                 await asyncio.sleep(0)
     assert [job.job_id for job in jobs.jobs()] == made[:4:-1]

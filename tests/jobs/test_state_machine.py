@@ -163,7 +163,7 @@ class Jobs(RuleBasedStateMachine):
         return self.model[holder] if holder and self.model[holder].step in steps else None
 
     async def settled(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             while not condition():  # noqa: ASYNC110 - plain values
                 await asyncio.sleep(0)
 

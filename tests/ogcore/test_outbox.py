@@ -64,7 +64,7 @@ async def test_the_final_one_comes_after_the_progress_that_is_under_way(
 ) -> None:
     ogcore.open.clear()
     outbox.progress(JOB, report(1))
-    await asyncio.wait_for(ogcore.arrived.wait(), 30)
+    await asyncio.wait_for(ogcore.arrived.wait(), 300)
     outbox.progress(JOB, report(2))
     end(outbox, report(100))
     await asyncio.sleep(0)
@@ -77,7 +77,7 @@ async def test_the_final_one_comes_after_the_progress_that_is_under_way(
 async def test_progress_that_changed_under_way_is_sent_too(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
     ogcore.open.clear()
     outbox.progress(JOB, report(1))
-    await asyncio.wait_for(ogcore.arrived.wait(), 30)
+    await asyncio.wait_for(ogcore.arrived.wait(), 300)
     outbox.progress(JOB, report(2))
     ogcore.open.set()
     await clock.advance(1)
@@ -215,7 +215,7 @@ async def test_closing_does_not_wait_for_ever(
     ogcore.open.clear()
     outbox = Outbox(webhook, here, Store(), known(), clock)
     end(outbox, report(100))
-    await asyncio.wait_for(ogcore.arrived.wait(), 30)
+    await asyncio.wait_for(ogcore.arrived.wait(), 300)
     await outbox.aclose(0.01)
     ogcore.open.set()
     (entry,) = [entry for entry in caplog.records if entry.levelno == logging.ERROR]

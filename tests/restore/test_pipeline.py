@@ -22,7 +22,7 @@ STAGES: Final = ("decode", "prove", "write")
 BLOCK: Final = 4096
 START: Final = MIB + (64 << 10)
 """Behind the first edge and the page that follows it."""
-WAIT_S: Final = 30
+WAIT_S: Final = 300
 
 
 class Broken(Exception):

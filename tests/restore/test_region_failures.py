@@ -20,7 +20,7 @@ from ogagent.restore.writer import PartitionWriter
 from tests.faults.framed import REGION, framed, over
 from tests.faults.images import BEFORE, MIB, SIZE
 
-WAIT_S: Final = 30
+WAIT_S: Final = 300
 THREADS: Final = 8
 """Enough for writes that wait to hold up nothing else."""
 FRAMED: Final = framed("crc32")

@@ -104,7 +104,7 @@ class Face:
         reader, writer = await self.connect(tls)
         try:
             writer.write(sent)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(300):
                 return await (reader.read() if to_the_end else reader.readuntil(b"\r\n\r\n"))
         except (ConnectionError, asyncio.IncompleteReadError):
             return b""

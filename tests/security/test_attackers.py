@@ -82,7 +82,7 @@ async def test_a_recorded_call_cannot_be_sent_again(open_face: Any) -> None:
         writer.write(recorded)
         writer.write_eof()
         with contextlib.suppress(ConnectionError):
-            await asyncio.wait_for(reader.read(), 30)
+            await asyncio.wait_for(reader.read(), 300)
         writer.transport.abort()
         assert len(agent.jobs.asked) == 1
         assert SECRET.encode() not in recorded
@@ -102,10 +102,10 @@ async def test_the_secret_is_where_no_other_user_looks(tmp_path: Path) -> None:
     agent = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     assert agent.stderr is not None
     try:
-        log = await asyncio.wait_for(agent.stderr.readuntil(b"does not take the registration"), 30)
+        log = await asyncio.wait_for(agent.stderr.readuntil(b"does not take the registration"), 300)
         shown = await asyncio.to_thread(Path(f"/proc/{agent.pid}/cmdline").read_bytes)
         agent.send_signal(signal.SIGTERM)
-        log += await asyncio.wait_for(agent.stderr.read(), 30)
+        log += await asyncio.wait_for(agent.stderr.read(), 300)
         await agent.wait()
     finally:
         if agent.returncode is None:

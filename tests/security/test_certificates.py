@@ -94,7 +94,7 @@ async def served(folder: Path, ca: Path) -> AsyncIterator[asyncio.subprocess.Pro
     try:
         yield agent
         agent.terminate()
-        assert await asyncio.wait_for(agent.wait(), 30) == 0
+        assert await asyncio.wait_for(agent.wait(), 300) == 0
     finally:
         if agent.returncode is None:
             agent.kill()
@@ -103,7 +103,7 @@ async def served(folder: Path, ca: Path) -> AsyncIterator[asyncio.subprocess.Pro
 
 async def heard(agent: asyncio.subprocess.Process, words: str) -> str:
     assert agent.stderr is not None
-    while line := (await asyncio.wait_for(agent.stderr.readline(), 30)).decode():
+    while line := (await asyncio.wait_for(agent.stderr.readline(), 300)).decode():
         if words in line:
             return line
     raise AssertionError(f"the agent never said: {words}")
@@ -113,7 +113,7 @@ async def answered(tls: Any) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", 8444, ssl=tls)
     try:
         writer.write(b"GET /jobs HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n")
-        return await asyncio.wait_for(reader.readline(), 30)
+        return await asyncio.wait_for(reader.readline(), 300)
     except OSError:
         return b""
     finally:

@@ -34,7 +34,12 @@ async def test_the_agent_does_what_its_description_says(tmp_path: Path) -> None:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said, _ = await asyncio.wait_for(process.communicate(), 240)
+        try:
+            said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         jobs = [await agent.ended(job.job_id) for job in agent.jobs.jobs()]
     assert process.returncode == 0, said.decode()
     assert [job.error for job in jobs if job.error is not None and job.error.number == 40] == []

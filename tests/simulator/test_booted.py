@@ -16,7 +16,7 @@ from simulator.ogcore.clients import Client
 
 
 async def wait_for_state(session: ClientSession, ogcore: str, state: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(300):
         while True:
             async with session.get(f"{ogcore}/clients/pc1") as response:
                 if (await response.json())["state"] == state:

@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 def ogsim(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "simulator", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def complaint(result: subprocess.CompletedProcess[str]) -> str:

@@ -81,7 +81,7 @@ def left_behind(scratch: Path) -> list[object]:
 
 def test_the_whole_story(scratch: Path) -> None:
     with demo(scratch) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     done = [line for line in out.splitlines() if line.startswith("✓")]
     assert len(done) == len(STEPS)
@@ -105,7 +105,7 @@ def test_the_printed_call_can_be_pasted(scratch: Path) -> None:
         assert secret not in said
         assert Path(header[1:]).stat().st_mode & 0o777 == 0o600
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (0, "")
     assert left_behind(scratch) == []
 
@@ -116,7 +116,7 @@ def test_interrupted_anywhere_it_leaves_nothing(scratch: Path, number: signal.Si
     with demo(scratch) as process:
         read_until(process, STEPS[step])
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (130, "")
     assert left_behind(scratch) == []
 
@@ -126,7 +126,7 @@ def test_interrupted_it_leaves_nothing_whatever_its_parent_ignores(scratch: Path
     with demo(scratch, started=strangely) as process:
         read_until(process, STEPS[2])
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (130, "")
     assert left_behind(scratch) == []
 
@@ -136,7 +136,7 @@ def test_a_failure_names_the_step_the_reason_and_the_logs(scratch: Path) -> None
         read_until(process, STEPS[3])
         (agent,) = [each for each in processes_of(scratch, "agent") if "pc1" in each.cmdline()[-1]]
         agent.kill()
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     (line,) = err.splitlines()
     assert "has ended: pc1 ended with status -9" in line
@@ -149,7 +149,7 @@ def test_a_failure_names_the_step_the_reason_and_the_logs(scratch: Path) -> None
 @pytest.mark.parametrize("taken", [OGCORE, REPOSITORY, CLIENTS["pc1"]])
 def test_a_port_that_is_taken_is_named(scratch: Path, taken: Place) -> None:
     with socket.create_server((taken.address, taken.port)), demo(scratch) as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert f"port {taken.port} of {taken.address}" in err
     assert len(err.splitlines()) == 1

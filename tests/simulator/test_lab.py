@@ -61,7 +61,7 @@ def test_it_ends_in_order_and_leaves_nothing(
         assert lines == 1 or "2 clients" in said
         process.send_signal(number)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert left_behind(tmp_path) == []
 
@@ -78,7 +78,7 @@ def test_it_ends_in_order_and_leaves_nothing(
 )
 def test_what_it_cannot_do_is_said_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
     with lab(tmp_path, *arguments) as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert said in err
     assert len(err.splitlines()) == 1
@@ -87,7 +87,7 @@ def test_what_it_cannot_do_is_said_in_one_line(tmp_path: Path, arguments: list[s
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", PORT)), lab(tmp_path) as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert f"port {PORT}" in err
     assert left_behind(tmp_path) == []
@@ -100,7 +100,7 @@ def test_a_server_that_dies_ends_the_lab_and_leaves_its_logs(tmp_path: Path) -> 
             process.stdout.readline()
         (ogcore,) = [each for each in psutil.process_iter(["cmdline"]) if is_ogcore(each, tmp_path)]
         ogcore.kill()
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "ogcore ended with status -9" in err
     (logs,) = tmp_path.iterdir()

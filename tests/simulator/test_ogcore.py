@@ -132,7 +132,7 @@ class Room:
         return await self.get(f"/traces/{number}")
 
     async def wait_for_state(self, state: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(300):
             while (await self.get("/clients/pc1"))["state"] != state:  # noqa: ASYNC110 - REST has no events
                 await asyncio.sleep(0.01)
 
@@ -364,7 +364,7 @@ async def test_the_agents_own_account_of_a_job_is_kept(room: Room) -> None:
     error = {"number": 33, "code": "image-corrupt", "message": "The image is corrupt", "hint": "capture it again"}
     room.agent.job = (200, {"job_id": JOB, "state": "failed", "error": error, "timings": {"fetching": 1.5}})
     await room.report(FINAL, res="2", der="033-The image is corrupt", progress=10)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(300):
         while (job := (await room.trace())["job"]) is None:  # noqa: ASYNC110 - REST has no events
             await asyncio.sleep(0.01)
     assert (job["error"]["hint"], job["timings"]) == ("capture it again", {"fetching": 1.5})

@@ -29,7 +29,7 @@ def wait_for(log: Path, text: str, process_id: int) -> str:
 
 def wait_until_gone(process_id: int) -> None:
     """It has been killed, but is not ours to reap: whoever adopts it may be slow, or leave it a zombie."""
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 120
     while psutil.pid_exists(process_id):
         with suppress(psutil.NoSuchProcess):
             if psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE:

@@ -32,7 +32,7 @@ STARTERS: Final = {"the agent": OF_THE_AGENT, "the simulator": OF_THE_SIMULATOR}
 def run(script: str, *, closed: tuple[int, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
     command = strangely([sys.executable, "-c", FORGET + script], closed=closed)
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **environment}
+        command, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, **environment}
     )
 
 
