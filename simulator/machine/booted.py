@@ -23,8 +23,9 @@ from simulator import __version__
 from simulator.errors import LabError
 from simulator.ext4 import read_file
 from simulator.machine.table import read_disk
-from simulator.tree import MIB
 
+_BEGINNING: Final = 128 << 10
+"""Bytes that hold the boot sector and the superblock of whatever boots. Further on a partition may say who wiped it."""
 _OS_RELEASE: Final = "/usr/lib/os-release"
 _STARTED: Final = "/opengnsys/rest/ogagent/started"
 _STOPPED: Final = "/opengnsys/rest/ogagent/stopped"
@@ -50,8 +51,8 @@ def installed_system(disk: Path, partition: int) -> str:
         if row is None:
             raise LabError(f"{disk} has no partition {partition}")
         file.seek(row.start)
-        if not any(file.read(MIB)):
-            raise LabError(f"partition {partition} of {disk} does not boot: its first MiB is empty")
+        if not any(file.read(_BEGINNING)):
+            raise LabError(f"partition {partition} of {disk} does not boot: its beginning is empty")
     text = read_file(disk, _OS_RELEASE, offset=row.start)
     name = re.search(r'^PRETTY_NAME="?([^"\n]+)', text, re.MULTILINE)
     if not name:

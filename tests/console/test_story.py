@@ -139,7 +139,7 @@ def test_cancelled_then_incomplete_then_tried_again(room: Page, lab: str, shoot:
     shoot(page, "incomplete")
     press(page, "Boot from disk")
     expect(page.get_by_text("It does not come up.")).to_be_visible()
-    expect(page.get_by_text("its first MiB is empty")).to_be_visible()
+    expect(page.get_by_text("its beginning is empty")).to_be_visible()
     shoot(page, "does-not-boot")
     press(page, "Switch on")
     expect(state(page)).to_have_text("og-live")

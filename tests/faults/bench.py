@@ -105,6 +105,8 @@ class Cell(Struct, frozen=True, kw_only=True):
     """Where the image is looked for, when not in the repository."""
     keys: tuple[Ed25519PublicKey, ...] = ()
     """Of those who may sign images."""
+    code: str = "83"
+    """Of the partition, as ogCore has it."""
     honest: bool = True
     """The disk does what it says, or at least says what it does not do."""
 
@@ -150,8 +152,8 @@ def target_of(disk: Path) -> Target:
     )
 
 
-def plan_for(disk: Path, source: str, cache: Target | None = None) -> RestorePlan:
-    call = {"dsk": "1", "par": "2", "idi": "1", "nci": "x", "ipr": "127.0.0.1", "cpt": "83"}
+def plan_for(disk: Path, source: str, cache: Target | None = None, code: str = "83") -> RestorePlan:
+    call = {"dsk": "1", "par": "2", "idi": "1", "nci": "x", "ipr": "127.0.0.1", "cpt": code}
     return RestorePlan(request=restore_request(call), target=target_of(disk), source=source, cache=cache)
 
 
@@ -214,7 +216,7 @@ class Bench:
         self, machine: Machine | None = None, caching: Caching | None = None, cache: Target = CACHE
     ) -> Ending:
         async with self.source() as url:
-            plan = plan_for(self.disk, url, cache if caching else None)
+            plan = plan_for(self.disk, url, cache if caching else None, self.cell.code)
             job = restore(plan, machine or self.machine, self.policy, self.progress, caching)
             return await self.ending(asyncio.ensure_future(job))
 

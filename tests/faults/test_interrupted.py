@@ -141,9 +141,13 @@ class Cancelling(Steps):
 @pytest.mark.parametrize("read_back", [True, False])
 @pytest.mark.parametrize("pair", IMAGES, ids="-".join)
 async def test_cancelled(matrix: Matrix, pair: tuple[str, str], read_back: bool) -> None:
-    cell = cell_of(pair, read_back=read_back)
+    await cancels(matrix, "cancel", str(pair), cell_of(pair, read_back=read_back))
+
+
+async def cancels(matrix: Matrix, family: str, name: str, cell: Cell) -> None:
+    """At some steps of a restore."""
     for number in chosen(len(await steps_of(matrix, cell)), 5):
-        with matrix.folder() as folder, matrix.cell("cancel", f"{pair} at step {number}"):
+        with matrix.folder() as folder, matrix.cell(family, f"{name} at step {number}"):
             bench = Bench(folder, cell)
             steps = Cancelling(bench.machine, number)
             steps.job = asyncio.ensure_future(bench.run(steps))
@@ -275,7 +279,11 @@ def survivors(pending: list[Step], left: str) -> list[Step]:
 @pytest.mark.parametrize("pair", IMAGES, ids="-".join)
 async def test_a_power_cut(matrix: Matrix, pair: tuple[str, str]) -> None:
     """What has not been flushed may be on the medium or not, in any order."""
-    cell = cell_of(pair, read_back=True)
+    await power_cuts(matrix, "power", str(pair), cell_of(pair, read_back=True))
+
+
+async def power_cuts(matrix: Matrix, family: str, name: str, cell: Cell) -> None:
+    """At each step of a restore."""
     steps = [step for step in await steps_of(matrix, cell) if step.kind != "read"]
     settled = bytearray(cell.before)
     pending: list[Step] = []
@@ -294,7 +302,7 @@ async def test_a_power_cut(matrix: Matrix, pair: tuple[str, str]) -> None:
                 if number in meanwhile(steps):
                     assert whose is not None
                     assert whose.job_id == JOB_ID
-                with matrix.cell("power", f"{pair} after step {number}, {left}"), bench.disk.open("r+b") as file:
+                with matrix.cell(family, f"{name} after step {number}, {left}"), bench.disk.open("r+b") as file:
                     file.seek(PARTITION.start)
                     file.write(medium)
                     file.flush()

@@ -1,4 +1,4 @@
-"""What stands on a partition between the wipe of its edges and their commit: whose restore this is, and nothing else."""
+"""What stands on a partition between the wipe of its edges and their commit: whose restore this is, no more."""
 
 from __future__ import annotations
 

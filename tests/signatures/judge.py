@@ -24,12 +24,17 @@ def run(
 
 
 def found(path: Path) -> set[str]:
-    """The kinds of all signatures that wipefs would wipe; blkid looks for no others."""
-    lines = run("wipefs", "--no-act", "--noheadings", "--output", "TYPE", path).stdout.decode().split("\n")
-    kinds = {line.strip() for line in lines if line.strip()}
-    shown = run("blkid", "--probe", "--output", "value", "--match-tag", "TYPE", path, quiet=True).stdout.decode()
-    assert {*shown.split()} <= kinds
-    return kinds
+    """The kinds of all signatures that wipefs would wipe."""
+    return _kinds(run("wipefs", "--no-act", "--noheadings", "--output", "TYPE", path))
+
+
+def shown(path: Path) -> set[str]:
+    """What blkid says of it: one kind, or none, also when there are several."""
+    return _kinds(run("blkid", "--probe", "--output", "value", "--match-tag", "TYPE", path, quiet=True))
+
+
+def _kinds(asked: subprocess.CompletedProcess[bytes]) -> set[str]:
+    return {line.strip() for line in asked.stdout.decode().split("\n") if line.strip()}
 
 
 def opens(path: Path) -> bool:

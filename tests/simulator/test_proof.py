@@ -102,7 +102,7 @@ def test_neighbours_are_all_but_the_partition(disk: Path, at: int, *, changed: b
 
 def test_a_partition_without_its_first_mib_does_not_boot(disk: Path) -> None:
     overwrite(disk, SYSTEM.start, bytes(MIB))
-    with pytest.raises(LabError, match="first MiB is empty"):
+    with pytest.raises(LabError, match="beginning is empty"):
         installed_system(disk, 1)
 
 
