@@ -251,7 +251,7 @@ async def test_a_full_cache_is_a_warning(root: Path, tmp_path: Path, cell: Cell)
 
 @BOTH
 async def test_a_cache_that_fills_up_meanwhile(root: Path, tmp_path: Path, cell: Cell) -> None:
-    bench = Bench(tmp_path, cell)
+    bench = Bench(tmp_path, replace(cell, faults=("repository:slow=2MiB",)))  # much of it comes afterwards
     bench.progress.books = Filling(root)
     bench.check(await bench.run(caching=Caching(Mounted(root), "fail", run=RUN)))
     assert [text[:4] for text in bench.progress.warnings] == ["016-"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import socket
@@ -88,6 +89,8 @@ async def whole_agent(repository_url: str) -> AsyncIterator[Agent]:
             write_table(file, DISK_SIZE, (SYSTEM, CACHE))
         images.mkdir()
         (images / "image-test.img").write_bytes(IMAGE)
+        full_sum = hashlib.md5(IMAGE, usedforsecurity=False).hexdigest()
+        (images / "image-test.img.full.sum").write_text(full_sum, encoding="utf-8")
         repository = web.Application()
         repository.router.add_static("/", images)
         async with TestServer(repository, host="127.0.0.1") as server:
