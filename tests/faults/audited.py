@@ -26,11 +26,17 @@ sys.addaudithook(_audit)  # it cannot be taken away again
 @contextmanager
 def before_each_call(seen: Callable[[int], None]) -> Iterator[list[int]]:
     """``seen`` gets the number of the call, in the thread that makes it; what it raises, the call raises."""
-    count = [0]
+    count, seeing = [0], [False]
 
     def watch() -> None:
+        if seeing[0]:  # what ``seen`` does itself
+            return
         number, count[0] = count[0], count[0] + 1
-        seen(number)
+        seeing[0] = True
+        try:
+            seen(number)
+        finally:
+            seeing[0] = False
 
     _watching.append(watch)
     try:
