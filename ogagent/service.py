@@ -245,11 +245,11 @@ async def _ogcore(
     tls = await asyncio.to_thread(client_context, ogcore.ca, "ogcore.ca")
     async with open_session(tls, source) as session:
         hook = partial(Webhook, session, secret=secret)
-        webhook = hook(ogcore.url + ogcore.webhook_path)
+        webhook = hook(ogcore.call(ogcore.webhook_path))
         if not ogcore.register:
             yield Outbox(webhook, where, finals, known), _NoRegistration()
             return
-        started, stopped = hook(ogcore.url + ogcore.started_path), hook(ogcore.url + ogcore.stopped_path)
+        started, stopped = hook(ogcore.call(ogcore.started_path)), hook(ogcore.call(ogcore.stopped_path))
         spread = spread_s(time.clock_gettime(time.CLOCK_BOOTTIME))
         registration = Registration(started, stopped, where, secret, fingerprint, spread)
         yield Outbox(webhook, where, finals, known, forgotten=registration.renew), registration

@@ -24,7 +24,7 @@ from ogagent.model.repository import image_url, is_host
 URL_VARIABLE: Final = "OGAGENT_OGCORE_URL"
 URL_PARAMETER: Final = "ogagent.ogcore"
 
-_REQUESTED_HOST: Final = re.compile(r"([^{}@]*@)?\{ipr\}(:[0-9]+)?")
+_REQUESTED_HOST: Final = re.compile(r"\{ipr\}(:[0-9]+)?")
 _IMAGE: Final = "directory/image"
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -61,6 +61,10 @@ class OgCoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     register: bool = True
     started_path: CallPath = "/opengnsys/rest/ogagent/started"
     stopped_path: CallPath = "/opengnsys/rest/ogagent/stopped"
+
+    def call(self, path: str) -> str:
+        """The URL of one of the paths."""
+        return self.url.rstrip("/") + path
 
 
 class RepositorySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -216,14 +220,16 @@ def _ogcore_url_mistake(url: str) -> str | None:
 
 
 def _check_ogcore_url(url: str) -> None:
+    _refuse_credentials(url)
     location = _location(url)
     if location.scheme != "https":
         raise ValueError(f"{url!r} does not begin with https://")
-    if not location.raw_host or location.raw_user is not None:
+    if not location.raw_host:
         raise ValueError(f"{url!r} is not of the form https://HOST[:PORT][/PATH]")
 
 
 def _check_repository_url(url: str) -> None:
+    _refuse_credentials(url)
     rest = url.replace("{ipr}", "").replace("{nci}", "")
     if "{nci}" not in url or "{" in rest or "}" in rest:
         raise ValueError(f"{url!r} must hold {{nci}}, may hold {{ipr}}, and no other placeholder")
@@ -237,6 +243,12 @@ def _check_repository_url(url: str) -> None:
         raise ValueError(f"{url!r} has a host where none belongs, or none where one belongs")
     if not location.path.startswith("/") or _IMAGE not in location.path:
         raise ValueError(f"{url!r} must have {{nci}} in its path, which begins with /")
+
+
+def _refuse_credentials(url: str) -> None:
+    """Addresses stand in logs, plans and reports. So this one is not shown."""
+    if "@" in url.partition("//")[2].partition("/")[0]:
+        raise ValueError("SCHEME://USER@HOST: a user's name or password would be shown wherever this address is")
 
 
 def _location(url: str) -> URL:

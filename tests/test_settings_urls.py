@@ -32,7 +32,7 @@ ODD_HOSTS = {
 ODD_TEMPLATES = {
     "whole host": (
         *("https://repo-{ipr}.example/{nci}", "https://{ipr}.example/{nci}", "https://x{ipr}/{nci}"),
-        *("https://{ipr}x/{nci}", "https://[{ipr}]/{nci}", "https://h:{ipr}/{nci}", "https://{ipr}@h/{nci}"),
+        *("https://{ipr}x/{nci}", "https://[{ipr}]/{nci}", "https://h:{ipr}/{nci}"),
         *("https://{nci}/x", "https://{ipr}{nci}", "https://{ipr}:{nci}/x", "file://{nci}", "https://{ipr}:+80/{nci}"),
     ),
     "ort": ("https://{ipr}:99999/{nci}",),
@@ -78,6 +78,14 @@ def test_odd_templates(tmp_path: Path, url: str, reason: str) -> None:
     assert reason in mistake(tmp_path, "repository", url)
 
 
+@pytest.mark.parametrize("section", ["repository", "ogcore"])
+@pytest.mark.parametrize("host", ["user:s3cret@h", "s3cret@{ipr}", ":s3cret@h:+80", "s3cret@h?", "{ipr}@s3cret"])
+def test_a_password_is_refused_without_being_shown(tmp_path: Path, section: str, host: str) -> None:
+    reason = mistake(tmp_path, section, f"https://{host}/{{nci}}")
+    assert "password" in reason
+    assert "s3cret" not in reason
+
+
 @pytest.mark.parametrize("host", GOOD_HOSTS)
 def test_hosts_that_are_fine(tmp_path: Path, host: str) -> None:
     for section, url in (("repository", f"https://{host}/{{nci}}.img"), ("ogcore", f"https://{host}/base")):
@@ -89,7 +97,7 @@ def test_hosts_that_are_fine(tmp_path: Path, host: str) -> None:
     [
         *("file:///srv/images/{nci}.img", "file:///srv/my images/{ipr}/{nci}", "file:/srv/{nci}"),
         *("http://{ipr}:8080/{nci}.img", "HTTPS://{ipr}/%C3%B1/{nci}", "https://{ipr}/{ipr}/{nci}/{nci}.img"),
-        *("https://user:password@{ipr}/{nci}", "https://h/{nci}"),
+        "https://h/{nci}",
     ],
 )
 def test_templates_that_are_fine(tmp_path: Path, url: str) -> None:
@@ -117,7 +125,13 @@ def test_a_url_that_passes_is_one_for_every_request(tmp_path: Path, between: str
 def test_so_is_that_of_ogcore(tmp_path: Path, host: str) -> None:
     with suppress(SettingsError):
         url = loaded(tmp_path, "ogcore", f"https://{host}").ogcore
-        call = URL(url.url + url.webhook_path)
+        call = URL(url.call(url.webhook_path))
         assert call.raw_host
         assert call.raw_host.encode("idna")
         assert call.path.endswith(url.webhook_path)
+
+
+@pytest.mark.parametrize("url", ["https://h", "https://h/", "https://h//"])
+def test_a_slash_at_the_end_of_ogcores_url_is_not_doubled(tmp_path: Path, url: str) -> None:
+    ogcore = loaded(tmp_path, "ogcore", url).ogcore
+    assert ogcore.call(ogcore.webhook_path) == "https://h/opengnsys/rest/clients/status/webhook"

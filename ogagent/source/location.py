@@ -12,12 +12,21 @@ _SHOWN: Final = 100  # characters
 
 
 def parsed_url(text: str, base: URL | None = None) -> URL:
-    """``base`` is what ``text`` may be relative to. Raises RepositoryUnreachable for what is no URL."""
+    """``base`` is what ``text`` may be relative to.
+
+    Raises RepositoryUnreachable for what is no URL, and, without showing it, for one that holds a password.
+    """
     try:
         url = URL(text)
-        return base.join(url) if base is not None else url
+        url = base.join(url) if base is not None else url
     except ValueError as error:
         raise RepositoryUnreachable(f"{shown(text)} is no URL: {error}") from error
+    if url.raw_user is not None or url.raw_password is not None:
+        raise RepositoryUnreachable(
+            f"an address on {shown(url.raw_host)} holds a user's name or a password",
+            hint="addresses are shown wherever they are used: let the repository know this machine in another way",
+        )
+    return url
 
 
 def shown(text: str | None) -> str:

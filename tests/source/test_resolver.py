@@ -67,3 +67,11 @@ def test_every_host_is_taken_or_refused(host: str) -> None:
 
 def test_a_name_that_is_no_punycode_is_left_to_the_resolver() -> None:
     check_host(URL("http://xn--a/x.img"), ())
+
+
+@pytest.mark.parametrize("text", ["http://user:s3cret@h/x.img", "//s3cret@h/x.img", "http://:s3cret@h/x.img"])
+def test_an_address_with_a_password_is_not_used_and_not_shown(text: str) -> None:
+    with pytest.raises(RepositoryUnreachable) as caught:
+        parsed_url(text, URL("http://repository/y.img"))
+    assert "password" in caught.value.message
+    assert "s3cret" not in f"{caught.value.message} {caught.value.hint}"
