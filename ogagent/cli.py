@@ -89,13 +89,13 @@ def _plan(options: argparse.Namespace) -> None:
 
 async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
     from ogagent import service
-    from ogagent.model.request import restore_request
-    from ogagent.restore.plan import plan_restore
-    from ogagent.restore.preview import Previewer
+    from ogagent.functions.function import Equipment
+    from ogagent.functions.table import Functions
 
-    inventory = await _machine(settings).inventory()
-    plan = plan_restore(restore_request(members), inventory, service.plan_rules(settings))
-    print_json(await Previewer(service.source_policy(settings)).preview(plan))
+    machine = _machine(settings)
+    functions = Functions(Equipment(settings=settings, machine=machine, policy=service.source_policy(settings)))
+    order = functions.order(members)
+    print_json(await order.plan(await machine.inventory()).preview())
 
 
 def _restore(options: argparse.Namespace) -> None:
@@ -173,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
 
     plan_command = commands.add_parser("plan", help="show what a request would do; writes nothing")
     plan_command.add_argument("--config", type=Path, required=True, metavar="FILE")
-    plan_command.add_argument("request", help="the body of RestaurarImagen, JSON")
+    plan_command.add_argument("request", help="the body of a call, JSON; nfn names the function")
     plan_command.set_defaults(command=_plan)
 
     restore_command = commands.add_parser("restore", help="restore one image to one block device or file")

@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ogagent import __version__
 from ogagent.disk.machine import CacheStore, Machine, ReportShelf
 from ogagent.errors import SettingsError
+from ogagent.functions.function import Equipment
+from ogagent.functions.table import KINDS, Functions
 from ogagent.http.access import make_access
 from ogagent.http.app import make_app
 from ogagent.http.listener import Door, listening
@@ -30,22 +32,18 @@ from ogagent.http.secret import agent_secret
 from ogagent.image.signature import public_key
 from ogagent.jobs.adoption import adopt_unknown
 from ogagent.jobs.copies import Copies, NoReportShelf
+from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
-from ogagent.jobs.manager import JobManager, Restore
+from ogagent.jobs.manager import JobManager
 from ogagent.jobs.recovery import settle_unended
 from ogagent.model.job import Job
-from ogagent.model.plan import RestorePlan
 from ogagent.ogcore.address import LocalAddress, local_address
 from ogagent.ogcore.finals import FinalStore
 from ogagent.ogcore.outbox import NoOutbox, Outbox, Reporter
 from ogagent.ogcore.registration import Registration, spread_s
 from ogagent.ogcore.webhook import Webhook, open_session
 from ogagent.restore.caching import Caching
-from ogagent.restore.job import restore
-from ogagent.restore.plan import Rules
-from ogagent.restore.preview import Previewer
-from ogagent.restore.progress import Progress
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
 from ogagent.system import clock
@@ -82,14 +80,6 @@ def _public_key(path: Path) -> Ed25519PublicKey:
         raise SettingsError(f"repository.public_keys: {path} cannot be read: {error.strerror}") from error
 
 
-def plan_rules(settings: Settings) -> Rules:
-    return Rules(
-        repository_url=settings.repository.url,
-        repository_networks=settings.repository.networks,
-        cache_required=settings.cache.required,
-    )
-
-
 async def run(settings: Settings, machine: Machine, store: CacheStore, shelf: ReportShelf | None = None) -> None:
     """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to.
 
@@ -110,16 +100,25 @@ async def run(settings: Settings, machine: Machine, store: CacheStore, shelf: Re
         policy = await asyncio.to_thread(source_policy, settings)
         journal = await asyncio.to_thread(Journal.open, Path(settings.state.dir))
         stack.callback(journal.close)
-        copies = Copies(journal, machine, shelf or NoReportShelf())
-        await _settle(settings, machine, journal, copies)
+        copies = Copies(journal, machine, shelf or NoReportShelf(), KINDS)
+        caching = Caching(store, settings.cache.on_full)
+        functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, caching=caching))
+        disks = MarkedDisks(machine, journal)
+        await _settle(settings, disks, journal, copies, functions)
         finals, known = FinalsInJournal(journal, copies), asyncio.Event()
         ogcore = _ogcore(settings, secret, identity.fingerprint, finals, known)
         reporter, registration = await stack.enter_async_context(ogcore)
         metrics = Metrics()
-        engine = _engine(machine, policy, Caching(store, settings.cache.on_full), copies)
-        jobs = await _job_manager(settings, machine, engine, reporter, journal, metrics)
+        jobs = JobManager(
+            disks=disks,
+            reporter=reporter,
+            journal=journal,
+            metrics=metrics,
+            copies=copies,
+            history=await asyncio.to_thread(journal.history),
+        )
         metrics.watch(lambda: len(jobs.running), reporter.backlog)
-        app = make_app(jobs, Previewer(policy), make_access(settings.access, secret), metrics)
+        app = make_app(jobs, functions, make_access(settings.access, secret), metrics)
         door = await stack.enter_async_context(_listening(app, settings, identity))
         notifier.ready()
         async with beside("the watchdog's heartbeat", notifier.keep_alive):
@@ -142,16 +141,18 @@ def _doubt_the_clock() -> None:
         _log.warning("%s", reason)
 
 
-async def _settle(settings: Settings, machine: Machine, journal: Journal, copies: Copies) -> None:
+async def _settle(
+    settings: Settings, disks: MarkedDisks, journal: Journal, copies: Copies, functions: Functions
+) -> None:
     """What an earlier agent has left, in the journal or, where that was lost with the power, elsewhere."""
     report = bool(settings.ogcore.url)
     try:
-        await settle_unended(journal, machine, report=report)
+        await settle_unended(journal, disks, KINDS, functions.recoveries, report=report)
     except sqlite3.Error:
         _log.exception("jobs of an earlier agent stay as they are in the journal until the next start")
     try:
         async with asyncio.timeout(_LOOK_S):
-            await adopt_unknown(journal, machine, copies, report=report)
+            await adopt_unknown(journal, disks, copies, KINDS, report=report)
     except Exception:  # noqa: BLE001 - whatever it is: an agent that cannot settle the past must start all the same
         _log.exception("what the partitions say of unfinished jobs waits until the next start")
 
@@ -159,17 +160,15 @@ async def _settle(settings: Settings, machine: Machine, journal: Journal, copies
 async def _tell_status(jobs: JobManager, notifier: Notifier) -> None:
     told = ""
     while True:
-        text = "; ".join(_status_of(job) for job in jobs.running) or "waiting for calls"
+        text = "; ".join(_status_of(job, title) for job, title in jobs.running) or "waiting for calls"
         if text != told:
             notifier.status(text)
             told = text
         await asyncio.sleep(_STATUS_EVERY_S)
 
 
-def _status_of(job: Job) -> str:
-    return (
-        f"{job.job_id} restores {job.request['nci']} onto {job.target.device}: {job.phase or 'ready'} {job.progress} %"
-    )
+def _status_of(job: Job, title: str) -> str:
+    return f"{job.job_id}, {title}: {job.phase or 'ready'} {job.progress} %"
 
 
 def _identity(settings: Settings) -> ServerIdentity:
@@ -187,34 +186,6 @@ def _is_plain_address(address: str) -> bool:
     with suppress(ValueError):
         return not ip_address(address).is_link_local
     return False
-
-
-def _engine(machine: Machine, policy: SourcePolicy, caching: Caching, copies: Copies) -> Restore:
-    async def run_restore(plan: RestorePlan, progress: Progress) -> None:
-        async with copies.disk(plan.target.identity):
-            await restore(plan, machine, policy, progress, caching)
-
-    return run_restore
-
-
-async def _job_manager(
-    settings: Settings,
-    machine: Machine,
-    engine: Restore,
-    reporter: Reporter,
-    journal: Journal,
-    metrics: Metrics,
-) -> JobManager:
-    return JobManager(
-        machine=machine,
-        rules=plan_rules(settings),
-        restore=engine,
-        reporter=reporter,
-        journal=journal,
-        metrics=metrics,
-        history=await asyncio.to_thread(journal.history),
-        read_back=settings.restore.read_back,
-    )
 
 
 class _NoRegistration:

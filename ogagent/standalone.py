@@ -63,7 +63,7 @@ async def restore_to(
 
 
 def _result(progress: Progress) -> str:
-    seconds = sum(progress.timings.phases)
+    seconds = sum(progress.timings.seconds.values())
     done = "written, flushed and read back" if progress.read_back_wanted else "written and flushed"
     slowest = f"; the others waited for {progress.bottleneck}" if progress.bottleneck else ""
     reused = f", {format_bytes(progress.reused)} were there already" if progress.reused else ""

@@ -109,6 +109,11 @@ class DiskBusy(InTheWay):
     number = 4
 
 
+class MachineBusy(InTheWay):
+    code = "machine-busy"
+    number = 4
+
+
 class PartitionInUse(InTheWay):
     code = "partition-in-use"
     number = 3

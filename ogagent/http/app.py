@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ogagent.functions.table import Functions
 from ogagent.http.access import Access, CertificateAccess, guard
 from ogagent.http.body import MAX_BODY
 from ogagent.http.calls import CALLS, OPEN_PATHS
 from ogagent.http.events import EVENTS, JobEvents
-from ogagent.http.handlers import INTERFACE, JOBS, PREVIEWS, Jobs, Previews
+from ogagent.http.handlers import FUNCTIONS, INTERFACE, JOBS, Jobs
 from ogagent.http.listener import one_call_each, room
 from ogagent.http.metrics import METRICS, count_refusals
 from ogagent.http.openapi import openapi_document
@@ -16,13 +17,13 @@ from ogagent.http.problems import problems
 from ogagent.system.metrics import Metrics
 
 
-def make_app(jobs: Jobs, previews: Previews, access: Access, metrics: Metrics) -> web.Application:
+def make_app(jobs: Jobs, functions: Functions, access: Access, metrics: Metrics) -> web.Application:
     # In a certificate's name speaks only a connection whose handshake has shown it to the CA of today.
     first = [one_call_each] if isinstance(access, CertificateAccess) else []
     before = [*first, count_refusals, problems, room, guard(access, OPEN_PATHS)]
     app = web.Application(middlewares=before, client_max_size=MAX_BODY)
     app[JOBS] = jobs
-    app[PREVIEWS] = previews
+    app[FUNCTIONS] = functions
     app[INTERFACE] = openapi_document(CALLS)
     app[METRICS] = metrics
     app[EVENTS] = JobEvents()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any, Final, Union
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -11,25 +12,24 @@ from msgspec import Struct
 
 from ogagent import errors
 from ogagent.errors import AgentError, InternalError
+from ogagent.functions.function import Function, Refusals
+from ogagent.functions.table import FUNCTIONS
 from ogagent.http import handlers
 from ogagent.http.answers import Accepted, Ended, Health, JobList, Status
 from ogagent.http.events import follow_job
 from ogagent.http.metrics import show_metrics
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job
-from ogagent.model.plan import Preview
-from ogagent.model.request import RESTORE_SCHEMA
 from ogagent.model.text import LONGEST, SEEN
 
 EVENT_STREAM: Final = "text/event-stream"
-
-Refusals = tuple[type[AgentError], ...]
 
 
 class Call(Struct, frozen=True, kw_only=True):
     """``answer`` is what 200 holds: a type for JSON, otherwise a media type. ``body`` is the JSON schema of the body.
 
-    ``refusals`` are those of the call itself, beside what every call may be refused with.
+    ``refusals`` are those of the call itself, beside what every call may be refused with. ``name`` tells it from the
+    others; empty: it has its handler's.
     """
 
     method: str
@@ -39,6 +39,7 @@ class Call(Struct, frozen=True, kw_only=True):
     answer: Any
     body: Mapping[str, Any] | None = None
     refusals: Refusals = ()
+    name: str = ""
     open: bool = False
     """Needs no credential."""
 
@@ -68,18 +69,6 @@ _BODY: Final[Refusals] = (
     *(errors.MalformedJson, errors.NotJson, errors.BodyTooLarge),
     *(errors.MissingField, errors.InvalidField),
 )
-_PLAN: Final[Refusals] = (
-    *_BODY,
-    *(errors.DiskNotFound, errors.PartitionNotFound, errors.DiskBusy, errors.PartitionInUse),
-    *(errors.PartitionOverlaps, errors.TargetIsCache, errors.TargetIsSystem),
-    *(errors.DiskNotPartitioned, errors.TooFewPartitions),
-    *(errors.CacheMissing, errors.MethodNotSupported, errors.RepositoryNotAllowed, errors.Stopping),
-)
-_FORESEEN: Final[Refusals] = (
-    *(errors.RepositoryUnreachable, errors.ImageNotFound, errors.ImageLocked, errors.ImageChanged),
-    *(errors.UnknownImage, errors.ImageCorrupt, errors.ImageTooLarge, errors.FilesystemMismatch),
-    *(errors.SignatureRefused, errors.DiskChanged),
-)
 _CANCEL: Final[Refusals] = (errors.JobNotFound, errors.JobFinished)
 
 _JOB_ID: Final = {
@@ -88,16 +77,26 @@ _JOB_ID: Final = {
     "properties": {"job_id": {"type": "string", "maxLength": LONGEST, "pattern": f"^{SEEN}+$"}},
 }
 
-CALLS: Final = (
-    Call(
+
+def _starting(function: type[Function]) -> Call:
+    return Call(
         method="POST",
-        path="/CloningEngine/RestaurarImagen",
-        handler=handlers.restore_image,
-        summary="Restore an image onto a partition; the job goes on in the background",
-        body=RESTORE_SCHEMA,
+        path=f"/CloningEngine/{function.kind.name}",
+        handler=handlers.starting(function),
+        name=function.kind.name,
+        summary=function.summary,
+        body=function.schema,
         answer=Accepted,
-        refusals=_PLAN,
-    ),
+        refusals=(*_BODY, *function.refusals),
+    )
+
+
+def _any_of(refusals: Iterable[Refusals]) -> Refusals:
+    return tuple(dict.fromkeys(chain.from_iterable(refusals)))
+
+
+CALLS: Final = (
+    *map(_starting, FUNCTIONS),
     Call(
         method="POST",
         path="/CloningEngine/KillJob",
@@ -111,10 +110,10 @@ CALLS: Final = (
         method="POST",
         path="/plan",
         handler=handlers.show_plan,
-        summary="What RestaurarImagen would do with this body, or why not; nothing is written",
-        body=RESTORE_SCHEMA,
-        answer=Preview,
-        refusals=(*_PLAN, *_FORESEEN),
+        summary="What the function that nfn names would do with this body, or why not; nothing is changed",
+        body={"anyOf": [function.schema for function in FUNCTIONS]},
+        answer=Union[tuple(function.preview for function in FUNCTIONS)],  # noqa: UP007 - it is made here
+        refusals=(*_BODY, *_any_of(function.refusals + function.foreseen for function in FUNCTIONS)),
     ),
     Call(method="GET", path="/jobs", handler=handlers.show_jobs, summary="All jobs, newest first", answer=JobList),
     Call(

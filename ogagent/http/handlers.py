@@ -7,13 +7,15 @@ from typing import Any, Final, Protocol
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
+from ogagent.functions.function import Function
+from ogagent.functions.table import Functions
 from ogagent.http.answers import Accepted, Ended, Health, JobList, Status
 from ogagent.http.body import json_object, text_member
+from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job
-from ogagent.model.plan import Preview, RestorePlan
-from ogagent.model.request import RestoreRequest, restore_request
 
 
 class Jobs(Protocol):
@@ -22,10 +24,10 @@ class Jobs(Protocol):
     @property
     def busy(self) -> bool: ...
 
-    async def plan(self, request: RestoreRequest) -> RestorePlan:
+    async def plan(self, order: Order) -> Work:
         """What ``start`` would do. Raises Refusal."""
 
-    async def start(self, request: RestoreRequest) -> Job:
+    async def start(self, order: Order) -> Job:
         """Raises Refusal."""
 
     def jobs(self) -> list[Job]:
@@ -43,25 +45,28 @@ class Jobs(Protocol):
     async def inventory(self) -> Inventory: ...
 
 
-class Previews(Protocol):
-    async def preview(self, plan: RestorePlan) -> Preview:
-        """Reads the image's header, in bounded time. Raises DiskChanged, SourceError or ImageError."""
-
-
 INTERFACE: Final[web.AppKey[Mapping[str, Any]]] = web.AppKey("interface")
 """The OpenAPI document."""
 JOBS: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
-PREVIEWS: Final[web.AppKey[Previews]] = web.AppKey("previews")
+FUNCTIONS: Final[web.AppKey[Functions]] = web.AppKey("functions")
 
 
-async def restore_image(request: web.Request) -> web.Response:
-    job = await request.app[JOBS].start(restore_request(await json_object(request)))
-    return _json(Accepted(job.job_id))
+def starting(function: type[Function]) -> Handler:
+    """A job of it."""
+    name = function.kind.name
+
+    async def start(request: web.Request) -> web.Response:
+        order = request.app[FUNCTIONS][name].order(await json_object(request))
+        job = await request.app[JOBS].start(order)
+        return _json(Accepted(job.job_id))
+
+    return start
 
 
 async def show_plan(request: web.Request) -> web.Response:
-    plan = await request.app[JOBS].plan(restore_request(await json_object(request)))
-    return _json(await request.app[PREVIEWS].preview(plan))
+    order = request.app[FUNCTIONS].order(await json_object(request))
+    work = await request.app[JOBS].plan(order)
+    return _json(await work.preview())
 
 
 async def kill_job(request: web.Request) -> web.Response:

@@ -64,7 +64,7 @@ def _operation(call: Call, schema_of: Mapping[str, Any]) -> dict[str, Any]:
     else:
         content = {"application/json": {"schema": schema_of[str(call.answer)]}}
     operation: dict[str, Any] = {
-        "operationId": call.handler.__name__,
+        "operationId": call.name or call.handler.__name__,
         "summary": call.summary,
         "responses": {"200": {"description": "done", "content": content}, **_refusals(call)},
     }

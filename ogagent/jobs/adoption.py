@@ -14,7 +14,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ogagent.disk.machine import Machine
 from ogagent.disk.record import RestoreRecord, disk_mark
 from ogagent.errors import CacheError
 from ogagent.jobs.copies import Copies
@@ -23,7 +22,8 @@ from ogagent.jobs.journal import Ended, Journal
 from ogagent.jobs.recovery import interrupted_job
 from ogagent.jobs.running import Now, now
 from ogagent.model.disk import Inventory
-from ogagent.model.job import ByteCounts, Job, JobTarget, State
+from ogagent.model.job import ByteCounts, Job, State
+from ogagent.model.kind import Kinds
 from ogagent.model.plan import Target
 from ogagent.model.report import final_report
 
@@ -34,14 +34,14 @@ LAST_SEQ: Final = (1 << 31) - 1
 
 
 async def adopt_unknown(
-    journal: Journal, machine: Machine, copies: Copies, *, report: bool, now: Now = now
+    journal: Journal, disks: MarkedDisks, copies: Copies, kinds: Kinds, *, report: bool, now: Now = now
 ) -> list[Job]:
     """Returns the jobs; their final reports, when there is to be a ``report``, are in the journal.
 
     Raises sqlite3.Error.
     """
     kept = await _shelved(copies)
-    inventory = await MarkedDisks(machine, journal).after_a_job()
+    inventory = await disks.after_a_job()
     found: dict[str, tuple[Ended, bool]] = {job_id: (ended, False) for job_id, ended in kept.items()}
     for target in _incomplete(inventory):
         record = await copies.record_on(target)
@@ -49,7 +49,7 @@ async def adopt_unknown(
             continue
         copy = kept.get(record.job_id)
         if copy is None or copy.job.state is State.SUCCEEDED:
-            copy = _interrupted(record, target, inventory, now)
+            copy = _interrupted(record, target, inventory, kinds, now)
         found[record.job_id] = (copy, True)
     adopted = []
     for job_id, (left, incomplete) in found.items():
@@ -94,7 +94,8 @@ def _incomplete(inventory: Inventory) -> Iterator[Target]:
                 )
 
 
-def _interrupted(record: RestoreRecord, target: Target, inventory: Inventory, now: Now) -> Ended:
+def _interrupted(record: RestoreRecord, target: Target, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:
+    kind = kinds[record.function]
     running = Job(
         job_id=record.job_id,
         function=record.function,
@@ -106,8 +107,8 @@ def _interrupted(record: RestoreRecord, target: Target, inventory: Inventory, no
         eta_s=None,
         retries=0,
         request=record.request,
-        target=JobTarget(disk=target.disk, partition=target.partition, device=target.device, identity=target.identity),
+        target=target.named,
         created=record.started,
     )
-    job = interrupted_job(running, now())
-    return Ended(job=job, target=target, report={**final_report(job, inventory), "seq": LAST_SEQ})
+    job = interrupted_job(running, kind, now())
+    return Ended(job=job, target=target, report={**final_report(job, kind, inventory, {}), "seq": LAST_SEQ})

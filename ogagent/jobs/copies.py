@@ -17,14 +17,15 @@ import msgspec
 from msgspec.structs import replace
 
 from ogagent.disk.machine import Device, Machine, ReportShelf
+from ogagent.disk.memory import page_aligned
 from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, RestoreRecord, decode, encode
 from ogagent.errors import AgentError
 from ogagent.jobs.journal import Ended, Journal
 from ogagent.model.disk import Inventory
 from ogagent.model.job import State
+from ogagent.model.kind import Kinds
 from ogagent.model.plan import Target
 from ogagent.model.report import final_report
-from ogagent.restore.edges import page_aligned
 
 _log: Final = logging.getLogger(__name__)
 
@@ -49,8 +50,9 @@ class NoReportShelf:
 class Copies:
     """Lives on the event loop. All is done beside what else goes on: no report waits for a disk that hangs."""
 
-    def __init__(self, journal: Journal, machine: Machine, shelf: ReportShelf) -> None:
+    def __init__(self, journal: Journal, machine: Machine, shelf: ReportShelf, kinds: Kinds) -> None:
         self._journal = journal
+        self._kinds = kinds
         self._machine = machine
         self._shelf = shelf
         self._shelved: set[str] = set()
@@ -88,7 +90,7 @@ class Copies:
         async with self._shelf_is_free:
             files = await self._shelf.list(MOST_COPIES, LARGEST_COPY)
         for name, content in files.items():
-            ended = _copy(content)
+            ended = _copy(content, self._kinds)
             if ended is not None and name == _file_name(ended.job.job_id):
                 found[ended.job.job_id] = ended
                 self._shelved.add(ended.job.job_id)
@@ -121,9 +123,9 @@ class Copies:
 
     async def _mark_told(self, job_id: str) -> None:
         ended = await asyncio.to_thread(self._journal.ended, job_id)
-        if ended is None or ended.job.state is State.SUCCEEDED:
+        target = None if ended is None or ended.job.state is State.SUCCEEDED else ended.target
+        if target is None:
             return
-        target = ended.target
         async with self.disk(target.identity):
             if (target.identity, target.partition) in await asyncio.to_thread(self._journal.incomplete):
                 await _in_own_thread(self._write_told, target, job_id)
@@ -183,7 +185,7 @@ def _file_name(job_id: str) -> str:
     return f"{job_id}.json"
 
 
-def _copy(content: bytes) -> Ended | None:
+def _copy(content: bytes, kinds: Kinds) -> Ended | None:
     """Whoever has been root on the machine can have written it: the report must be the one that the job leads to."""
     try:
         ended = msgspec.json.decode(content, type=Ended)
@@ -192,6 +194,6 @@ def _copy(content: bytes) -> Ended | None:
     report = ended.report or {}
     if not ended.job.final or type(report.get("seq")) is not int:
         return None
-    meant = final_report(ended.job, Inventory())
+    meant = final_report(ended.job, kinds[ended.job.function], Inventory(), {})
     same = all(report.get(member) == value for member, value in meant.items() if member != "cfg")
     return ended if same else None

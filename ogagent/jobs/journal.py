@@ -16,9 +16,9 @@ from typing import Any, Final, Self
 import msgspec
 from msgspec import Struct
 
-from ogagent.jobs.salvage import readable, step_of, unreadable_job
+from ogagent.jobs.salvage import readable, step_of, target_of, unreadable_job
 from ogagent.jobs.schema import prepare
-from ogagent.jobs.steps import NEXT, IllegalStep, Step
+from ogagent.jobs.steps import IllegalStep, Step, may_follow
 from ogagent.model.job import Job
 from ogagent.model.plan import Target
 from ogagent.ogcore.webhook import Report
@@ -44,25 +44,24 @@ class Mark(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """A job that has ended, and its final report while ogCore shall still take it."""
+    """A job that has ended, and its final report while ogCore shall still take it. ``target`` as in ``accept``."""
 
     job: Job
-    target: Target
+    target: Target | None
     report: dict[str, Any] | None
 
 
 class Unended(Struct, frozen=True, kw_only=True):
     """A job that somebody who is no more has left running.
 
-    ``target`` is None when it cannot be read; ``edges`` is what the edges of the partition hold when the image is on
-    it, None unless they were being written; ``seq`` and ``progress`` are those of the newest report that may have gone
-    out.
+    ``target`` is None also when it cannot be read; ``note`` is what the work left for this moment when it began to
+    commit, None before and after; ``seq`` and ``progress`` are those of the newest report that may have gone out.
     """
 
     job: Job
     target: Target | None
     step: Step
-    edges: bytes | None
+    note: bytes | None
     seq: int
     progress: int
 
@@ -119,23 +118,24 @@ class Journal:
 
     # --- jobs -----------------------------------------------------------------------------------------------------
 
-    def accept(self, job: Job, target: Target) -> None:
+    def accept(self, job: Job, target: Target | None) -> None:
+        """``target``: the partition that is incomplete from the first change until the job is done, if there is one."""
         values = (job.job_id, Step.ACCEPTED, _json(job), _json(target))
         with self._transaction() as do:
             do.execute("INSERT INTO jobs (job_id, step, job, target) VALUES (?, ?, ?, ?)", values)
             self._note_step(do, job.job_id, Step.ACCEPTED)
             self._forget_old(do)
 
-    def advance(self, job_id: str, step: Step, edges: bytes | None = None) -> None:
-        """Raises IllegalStep. The partition is incomplete from TOUCHED until COMMITTED."""
+    def advance(self, job_id: str, step: Step, note: bytes | None = None) -> None:
+        """Raises IllegalStep. The target is incomplete from TOUCHED until COMMITTED."""
         with self._transaction() as do:
-            self._advance(do, job_id, step, edges)
+            self._advance(do, job_id, step, note)
 
     def end(self, job: Job, report: Report | None) -> None:
         """The end and the report of it, if there is anybody to report to, are written together or not at all."""
         with self._transaction() as do:
             self._advance(do, job.job_id, Step(job.state.value), None)
-            values = (_json(job), job.finished, _json(report), job.job_id)
+            values = (_json(job), job.finished, _json_or_null(report), job.job_id)
             do.execute("UPDATE jobs SET job = ?, finished = ?, report = ? WHERE job_id = ?", values)
 
     def adopt(self, ended: Ended, *, incomplete: bool) -> None:
@@ -143,14 +143,14 @@ class Journal:
 
         ``incomplete``: so is its partition.
         """
-        job = ended.job
-        values = (job.job_id, job.state.value, _json(job), _json(ended.target), job.finished, _json(ended.report))
+        job, report = ended.job, _json_or_null(ended.report)
+        values = (job.job_id, job.state.value, _json(job), _json(ended.target), job.finished, report)
         with self._transaction() as do:
             do.execute(
                 "INSERT INTO jobs (job_id, step, job, target, finished, report) VALUES (?, ?, ?, ?, ?, ?)", values
             )
             self._note_step(do, job.job_id, Step(job.state.value))
-            if incomplete:
+            if incomplete and ended.target is not None:
                 self._mark_incomplete(do, ended.target, wiped=True)
             self._forget_old(do)
 
@@ -162,13 +162,13 @@ class Journal:
 
     def unended(self) -> list[Unended]:
         rows = self._rows(
-            "SELECT job_id, job, target, step, edges, seq, progress FROM jobs WHERE finished IS NULL ORDER BY number"
+            "SELECT job_id, job, target, step, note, seq, progress FROM jobs WHERE finished IS NULL ORDER BY number"
         )
         found = []
-        for job_id, job, place, step, edges, seq, progress in rows:
-            target = readable(place, Target, job_id)
+        for job_id, job, place, step, note, seq, progress in rows:
+            target = target_of(place, job_id)
             left = readable(job, Job, job_id) or unreadable_job(job_id, job, target)
-            found.append(Unended(job=left, target=target, step=step_of(step), edges=edges, seq=seq, progress=progress))
+            found.append(Unended(job=left, target=target, step=step_of(step), note=note, seq=seq, progress=progress))
         return found
 
     def knows(self, job_id: str) -> bool:
@@ -178,12 +178,10 @@ class Journal:
         """None for a job that is not there, still runs, or cannot be read."""
         query = "SELECT job, target, report, refusal FROM jobs WHERE job_id = ? AND finished IS NOT NULL"
         for job, target, report, refusal in self._rows(query, (job_id,)):
-            found, place = readable(job, Job, job_id), readable(target, Target, job_id)
-            if found is not None and place is not None:
+            if (found := readable(job, Job, job_id)) is not None:
                 waits = report is not None and refusal is None
-                return Ended(
-                    job=found, target=place, report=readable(report, dict[str, Any], job_id) if waits else None
-                )
+                final = readable(report, dict[str, Any], job_id) if waits else None
+                return Ended(job=found, target=target_of(target, job_id), report=final)
         return None
 
     # --- partitions -----------------------------------------------------------------------------------------------
@@ -227,13 +225,14 @@ class Journal:
 
     # --- inside a transaction -------------------------------------------------------------------------------------
 
-    def _advance(self, do: sqlite3.Connection, job_id: str, step: Step, edges: bytes | None) -> None:
+    def _advance(self, do: sqlite3.Connection, job_id: str, step: Step, note: bytes | None) -> None:
         row = do.execute("SELECT step, target FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        if row is None or step not in NEXT[step_of(row[0])]:
+        target = None if row is None else target_of(row[1], job_id)
+        if row is None or not may_follow(step_of(row[0]), step, has_target=target is not None):
             raise IllegalStep(f"{job_id}: {row[0] if row else 'nothing'} cannot be followed by {step}")
-        do.execute("UPDATE jobs SET step = ?, edges = ? WHERE job_id = ?", (step, edges, job_id))
+        do.execute("UPDATE jobs SET step = ?, note = ? WHERE job_id = ?", (step, note, job_id))
         self._note_step(do, job_id, step)
-        if target := readable(row[1], Target, job_id):
+        if target is not None:
             self._mark(do, target, step)
 
     def _mark(self, do: sqlite3.Connection, target: Target, step: Step) -> None:
@@ -282,5 +281,9 @@ class Journal:
             return self._connection.execute(query, values).fetchall()
 
 
-def _json(value: object) -> bytes | None:
-    return None if value is None else msgspec.json.encode(value)
+def _json(value: object) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def _json_or_null(value: object) -> bytes | None:
+    return None if value is None else _json(value)

@@ -1,4 +1,4 @@
-"""The jobs: accepts them, claims their disks, runs them in the background, cancels them, and says how each ended.
+"""The jobs: accepts them, claims what they need, runs them in the background, cancels them, and says how each ended.
 
 The order is what survives a death at any point: a job is in the journal before it is accepted; its end and the report
 of it are written together before the report is sent; what lies between is settled by ``ogagent.jobs.recovery``.
@@ -9,33 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from ogagent.disk.machine import Machine
-from ogagent.errors import DiskBusy, JobFinished, Stopping
+from ogagent.errors import JobFinished, Stopping
 from ogagent.jobs.board import Board
+from ogagent.jobs.claims import refuse_claimed
+from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.running import JournalBooks, Now, Running, ended_job, journal_failure, new_job, now
+from ogagent.jobs.work import Claims, Order, Work
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, State
-from ogagent.model.plan import RestorePlan
 from ogagent.model.report import final_report, progress_report
-from ogagent.model.request import FUNCTION, RestoreRequest
 from ogagent.ogcore.outbox import Reporter
 from ogagent.ogcore.webhook import Report
-from ogagent.restore.plan import Rules, plan_restore
-from ogagent.restore.progress import Progress
 from ogagent.system.log import JOB_ID
 from ogagent.system.metrics import Metrics
 
 _log: Final = logging.getLogger(__name__)
 
 _TICK_S: Final = 0.25
-
-Restore = Callable[[RestorePlan, Progress], Coroutine[Any, Any, None]]
-"""Returns when the disk holds the image; raises AgentError when it does not."""
 
 
 class JobManager:
@@ -44,23 +40,19 @@ class JobManager:
     def __init__(
         self,
         *,
-        machine: Machine,
-        rules: Rules,
-        restore: Restore,
+        disks: MarkedDisks,
         reporter: Reporter,
         journal: Journal,
         metrics: Metrics,
+        copies: Copies | None = None,
         history: Iterable[Job] = (),
-        read_back: bool = True,
         now: Now = now,
     ) -> None:
-        self._disks = MarkedDisks(machine, journal)
-        self._rules = rules
-        self._restore = restore
+        self._disks = disks
         self._reporter = reporter
         self._journal = journal
         self._metrics = metrics
-        self._read_back = read_back
+        self._copies = copies
         self._now = now
         self._board = Board(history)
         self._running: dict[str, Running] = {}
@@ -71,28 +63,30 @@ class JobManager:
         return bool(self._running)
 
     @property
-    def running(self) -> list[Job]:
-        return [each.job for each in self._running.values()]
+    def running(self) -> list[tuple[Job, str]]:
+        """With what each is, for people."""
+        return [(each.job, each.work.kind.title(each.job)) for each in self._running.values()]
 
     async def inventory(self) -> Inventory:
         return await self._disks.inventory()
 
-    async def plan(self, request: RestoreRequest) -> RestorePlan:
+    async def plan(self, order: Order) -> Work:
         """What ``start`` would do. Raises Refusal."""
         self._refuse_when_stopping()
         inventory = await self.inventory()
         # Meanwhile another call may have come; from here to the claim in ``start`` nothing waits.
         self._refuse_when_stopping()
-        self._refuse_claimed(inventory, request.dsk)
-        return plan_restore(request, inventory, self._rules)
+        refuse_claimed(order.claims(inventory), self._held())
+        return order.plan(inventory)
 
-    async def start(self, request: RestoreRequest) -> Job:
+    async def start(self, order: Order) -> Job:
         """Raises Refusal, and InternalError when the journal cannot be written. When it returns, the job runs."""
-        plan = await self.plan(request)
-        job = new_job(plan, self._new_id(), self._now())
-        books = JournalBooks(self._journal, job.job_id)
-        progress = Progress(read_back_wanted=self._read_back, job_id=job.job_id, created=job.created, books=books)
-        running = Running(job, plan, progress)
+        work = await self.plan(order)
+        job = new_job(work, self._new_id(work.kind.name), self._now())
+        progress = work.progress
+        progress.job_id, progress.created = job.job_id, job.created
+        progress.books = JournalBooks(self._journal, job.job_id)
+        running = Running(job, work)
         self._running[job.job_id] = running
         running.ended = asyncio.create_task(self._see_through(running), name=job.job_id)
         await asyncio.shield(running.accepted)
@@ -126,7 +120,7 @@ class JobManager:
             await asyncio.wait([each.ended for each in running])
 
     async def _see_through(self, running: Running) -> None:
-        """Whatever happens in here, the disk is free afterwards."""
+        """Whatever happens in here, what the job held is free afterwards."""
         JOB_ID.set(running.job.job_id)
         try:
             if await self._accepted(running):
@@ -137,7 +131,7 @@ class JobManager:
 
     async def _accepted(self, running: Running) -> bool:
         try:
-            await asyncio.to_thread(self._journal.accept, running.job, running.plan.target)
+            await asyncio.to_thread(self._journal.accept, running.job, running.work.overwrites)
         except Exception as error:  # noqa: BLE001 - the caller, who waits, is told
             running.accepted.set_exception(journal_failure(error))
             return False
@@ -146,20 +140,27 @@ class JobManager:
         return True
 
     async def _work(self, running: Running) -> None:
-        _log.info("restoring %s onto %s", running.plan.source, running.plan.target.device)
-        work = asyncio.create_task(self._restore(running.plan, running.progress))
-        running.begin(work)
+        _log.info("begins: %s", running.work.kind.title(running.job))
+        task = asyncio.create_task(self._run(running.work))
+        running.begin(task)
         ticker = asyncio.create_task(self._tick(running))
-        await asyncio.wait([work])
+        await asyncio.wait([task])
         ticker.cancel()
         await asyncio.wait([ticker])
         if not ticker.cancelled() and (failure := ticker.exception()):
             _log.error("progress could not be shown", exc_info=failure)
 
+    async def _run(self, work: Work) -> Mapping[str, Any]:
+        async with AsyncExitStack() as stack:
+            if self._copies is not None:
+                for identity in sorted(work.claims.disks):
+                    await stack.enter_async_context(self._copies.disk(identity))
+            return await work.run()
+
     async def _end(self, running: Running) -> None:
-        state, error = running.outcome()
+        state, error, own = running.outcome()
         job = ended_job(running.shown(), state, error, self._now())
-        report = await self._closed_books(job)
+        report = await self._closed_books(job, running.work, own)
         self._metrics.job_moved(running.job, job)
         self._metrics.job_ended(job)
         running.job = job
@@ -169,11 +170,12 @@ class JobManager:
         level = logging.INFO if state is State.SUCCEEDED else logging.ERROR
         _log.log(level, "%s%s", job.state, f": {error.der}" if error else "")
 
-    async def _closed_books(self, job: Job) -> Report | None:
+    async def _closed_books(self, job: Job, work: Work, own: Mapping[str, Any]) -> Report | None:
         """The report that ogCore shall have. What cannot be written is said all the same, at worst once more later."""
         report = None
         try:
-            report = self._reporter.conclude(job.job_id, final_report(job, await self._disks.after_a_job()))
+            inventory = await self._disks.after_a_job() if work.kind.disks else Inventory()
+            report = self._reporter.conclude(job.job_id, final_report(job, work.kind, inventory, own))
             await asyncio.to_thread(self._journal.end, job, report)
         except Exception:  # noqa: BLE001 - the job has ended: nothing stays busy because of its books
             _log.exception("the end of the job could not be written into the journal")
@@ -194,19 +196,11 @@ class JobManager:
         if self._stopping:
             raise Stopping("the agent is stopping", hint="try again when it has started anew")
 
-    def _refuse_claimed(self, inventory: Inventory, number: int) -> None:
-        """By identity: a disk that was plugged in meanwhile may have given all the others new numbers."""
-        identities = {disk.identity for disk in inventory.disks if disk.disk == number}
-        for job_id, running in self._running.items():
-            if running.plan.target.identity in identities:
-                raise DiskBusy(
-                    f"disk {number} is taken by {job_id}",
-                    job_id=job_id,
-                    hint="wait for its end, or cancel it with KillJob",
-                )
+    def _held(self) -> list[tuple[str, Claims]]:
+        return [(job_id, running.work.claims) for job_id, running in self._running.items()]
 
-    def _new_id(self) -> str:
+    def _new_id(self, function: str) -> str:
         while True:
-            job_id = f"{FUNCTION}-{secrets.token_hex(4)}"
+            job_id = f"{function}-{secrets.token_hex(4)}"
             if job_id not in self._running and job_id not in self._board:
                 return job_id

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from ogagent.errors import AgentError, InternalError
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.steps import Step
-from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
-from ogagent.model.plan import RestorePlan
-from ogagent.model.request import FUNCTION
-from ogagent.restore.progress import Progress
+from ogagent.jobs.work import Work
+from ogagent.model.job import Job, JobError, State
 
 _log: Final = logging.getLogger(__name__)
 
@@ -26,30 +24,29 @@ Now = Callable[[], datetime]
 
 
 class Running:
-    """``work`` may be cancelled; ``ended``, done when the books are closed, never is."""
+    """``task`` may be cancelled; ``ended``, done when the books are closed, never is."""
 
-    def __init__(self, job: Job, plan: RestorePlan, progress: Progress) -> None:
+    def __init__(self, job: Job, work: Work) -> None:
         self.job = job
-        self.plan = plan
-        self.progress = progress
+        self.work = work
         self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Task[None]
-        self.work: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Mapping[str, Any]] | None = None
         self._cancelled = False
 
-    def begin(self, work: asyncio.Task[None]) -> None:
-        self.work = work
+    def begin(self, task: asyncio.Task[Mapping[str, Any]]) -> None:
+        self.task = task
         if self._cancelled:
-            work.cancel()
+            task.cancel()
 
     def cancel(self) -> None:
         """Once: a second cancel would hurry the cleaning up, which takes the time that it takes."""
-        if not self._cancelled and self.work is not None:
-            self.work.cancel()
+        if not self._cancelled and self.task is not None:
+            self.task.cancel()
         self._cancelled = True
 
     def shown(self) -> Job:
-        progress = self.progress
+        progress = self.work.progress
         return replace(
             self.job,
             phase=progress.phase,
@@ -62,24 +59,27 @@ class Running:
             warnings=tuple(progress.warnings),
         )
 
-    def outcome(self) -> tuple[State, JobError | None]:
-        """What is true of the disk decides: a cancel or an error that comes after the commit changes nothing."""
-        work = self.work
-        failure = None if work is None or work.cancelled() else work.exception()
-        if self.progress.committed:
+    def outcome(self) -> tuple[State, JobError | None, Mapping[str, Any]]:
+        """What was done decides: a cancel or an error that comes after the commit changes nothing.
+
+        With what only the work knows of the final report.
+        """
+        task = self.task
+        failure = None if task is None or task.cancelled() else task.exception()
+        if self.work.progress.committed:
             if failure is not None:
-                _log.warning("after the disk held the image", exc_info=failure)
-            return State.SUCCEEDED, None
-        if work is None or work.cancelled():
-            return State.CANCELLED, CANCELLED
+                _log.warning("after it was done", exc_info=failure)
+            return State.SUCCEEDED, None, task.result() if task and not (failure or task.cancelled()) else {}
+        if task is None or task.cancelled():
+            return State.CANCELLED, CANCELLED, {}
         if isinstance(failure, AgentError):
-            return State.FAILED, as_value(failure)
-        _log.error("the restore failed unexpectedly", exc_info=failure)
-        return State.FAILED, as_value(InternalError("an unexpected error, see the agent's log"))
+            return State.FAILED, as_value(failure), {}
+        _log.error("the job failed unexpectedly", exc_info=failure)
+        return State.FAILED, as_value(InternalError("an unexpected error, see the agent's log")), {}
 
 
 class JournalBooks:
-    """Implements ``ogagent.restore.progress.Books``."""
+    """Implements ``ogagent.model.progress.Books``."""
 
     def __init__(self, journal: Journal, job_id: str) -> None:
         self._journal = journal
@@ -88,19 +88,19 @@ class JournalBooks:
     def touching(self) -> None:
         self._advance(Step.TOUCHED, None)
 
-    def committing(self, edges: bytes) -> None:
-        self._advance(Step.COMMITTING, edges)
+    def committing(self, note: bytes) -> None:
+        self._advance(Step.COMMITTING, note)
 
     def committed(self) -> None:
         try:
             self._journal.advance(self._job_id, Step.COMMITTED)
-        except Exception:  # noqa: BLE001 - whatever it is: the disk holds the image
+        except Exception:  # noqa: BLE001 - whatever it is: it is done
             extra = {"job_id": self._job_id}
             _log.exception("the commit could not be written into the journal", extra=extra)
 
-    def _advance(self, step: Step, edges: bytes | None) -> None:
+    def _advance(self, step: Step, note: bytes | None) -> None:
         try:
-            self._journal.advance(self._job_id, step, edges)
+            self._journal.advance(self._job_id, step, note)
         except sqlite3.Error as error:
             raise journal_failure(error) from error
 
@@ -111,21 +111,21 @@ def journal_failure(error: Exception) -> InternalError:
     )
 
 
-def new_job(plan: RestorePlan, job_id: str, created: datetime) -> Job:
-    target = plan.target
+def new_job(work: Work, job_id: str, created: datetime) -> Job:
     return Job(
         job_id=job_id,
-        function=FUNCTION,
+        function=work.kind.name,
         state=State.RUNNING,
         phase=None,
         progress=0,
-        bytes=ByteCounts(),
+        bytes=work.progress.counts,
         rate=0,
         eta_s=None,
         retries=0,
-        request=plan.request.echo(),
-        target=JobTarget(disk=target.disk, partition=target.partition, device=target.device, identity=target.identity),
+        request=dict(work.request),
+        target=work.target,
         created=moment(created),
+        timings=work.progress.timings,
     )
 
 

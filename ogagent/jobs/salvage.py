@@ -24,8 +24,12 @@ def readable(data: bytes, kind: type[T], job_id: str) -> T | None:
         return None
 
 
+def target_of(data: bytes, job_id: str) -> Target | None:
+    return None if data == b"null" else readable(data, Target, job_id)
+
+
 def step_of(text: str) -> Step:
-    """One that this version does not know may have written to the partition, and has not finished."""
+    """One that this version does not know may have changed something, and has not finished."""
     try:
         return Step(text)
     except ValueError:
@@ -52,11 +56,13 @@ def unreadable_job(job_id: str, data: bytes, target: Target | None) -> Job:
     )
 
 
-def _place(request: dict[str, str], target: Target | None) -> JobTarget:
+def _place(request: dict[str, str], target: Target | None) -> JobTarget | None:
     if target is not None:
-        return JobTarget(disk=target.disk, partition=target.partition, device=target.device, identity=target.identity)
+        return target.named
+    if "dsk" not in request:
+        return None
     disk, partition = (_number(request.get(name, "")) for name in ("dsk", "par"))
-    return JobTarget(disk=disk, partition=partition, device="", identity="")
+    return JobTarget(disk=disk, partition=partition or None, device="", identity="")
 
 
 def _number(text: str) -> int:

@@ -51,6 +51,10 @@ _MIGRATIONS: Final = (
         "ALTER TABLE incomplete ADD COLUMN size INTEGER",
         "ALTER TABLE incomplete ADD COLUMN wiped INTEGER NOT NULL DEFAULT 1",
     ),
+    (
+        # What a job of any kind leaves for who comes after it when it begins to commit; a restore leaves its edges.
+        "ALTER TABLE jobs RENAME COLUMN edges TO note",
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""How far a job has come, as far as the disk and the reports are concerned: which step may follow which."""
+"""How far a job has come, as far as what it changes and the reports are concerned: which step may follow which."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Step(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-NEXT: Final[Mapping[Step, frozenset[Step]]] = {
-    Step.ACCEPTED: frozenset({Step.TOUCHED, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}),
+_NEXT: Final[Mapping[Step, frozenset[Step]]] = {
+    Step.ACCEPTED: frozenset({Step.TOUCHED, Step.SUCCEEDED, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}),
     Step.TOUCHED: frozenset({Step.COMMITTING, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}),
-    # A cancel waits for the end of the commit. SUCCEEDED: the disk holds the image, and COMMITTED could not be written.
+    # A cancel waits for the end of the commit. SUCCEEDED: it was done, and COMMITTED could not be written.
     Step.COMMITTING: frozenset({Step.COMMITTED, Step.SUCCEEDED, Step.FAILED, Step.INTERRUPTED}),
     Step.COMMITTED: frozenset({Step.SUCCEEDED}),
     Step.SUCCEEDED: frozenset(),
@@ -29,6 +29,11 @@ NEXT: Final[Mapping[Step, frozenset[Step]]] = {
     Step.CANCELLED: frozenset(),
     Step.INTERRUPTED: frozenset(),
 }
+
+
+def may_follow(now: Step, then: Step, *, has_target: bool) -> bool:
+    """What has a partition to overwrite is not done before it has; other work may leave nothing half done."""
+    return then in _NEXT[now] and not (has_target and (now, then) == (Step.ACCEPTED, Step.SUCCEEDED))
 
 
 class IllegalStep(Exception):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 Bottleneck = Literal["network", "decompression", "disk"]
 
@@ -19,14 +20,22 @@ class State(StrEnum):
 
 
 class Phase(StrEnum):
-    """In the order in which a job goes through them."""
+    """Of all functions; each goes through some of them."""
 
     CHECKING = "checking"
     FETCHING = "fetching"
     FLUSHING = "flushing"
     READING_BACK = "reading-back"
+    REDUCING = "reducing"
+    CAPTURING = "capturing"
+    VERIFYING = "verifying"
+    PARTITIONING = "partitioning"
+    FORMATTING = "formatting"
     COMMITTING = "committing"
+    FINISHING = "finishing"
     CACHING = "caching"
+    GROWING = "growing"
+    RUNNING = "running"
 
 
 class ByteCounts(Struct, frozen=True, kw_only=True):
@@ -41,24 +50,40 @@ class ByteCounts(Struct, frozen=True, kw_only=True):
 
 
 class Timings(Struct, frozen=True, kw_only=True, rename={"reading_back": "reading-back"}):
-    """Seconds in each phase, and the stage that the others waited for."""
+    """Seconds in each phase that the function has, and the stage that the others waited for."""
 
-    checking: float = 0.0
-    fetching: float = 0.0
-    flushing: float = 0.0
-    reading_back: float = 0.0
-    committing: float = 0.0
-    caching: float = 0.0
+    checking: float | UnsetType = UNSET
+    fetching: float | UnsetType = UNSET
+    flushing: float | UnsetType = UNSET
+    reading_back: float | UnsetType = UNSET
+    reducing: float | UnsetType = UNSET
+    capturing: float | UnsetType = UNSET
+    verifying: float | UnsetType = UNSET
+    partitioning: float | UnsetType = UNSET
+    formatting: float | UnsetType = UNSET
+    committing: float | UnsetType = UNSET
+    finishing: float | UnsetType = UNSET
+    caching: float | UnsetType = UNSET
+    growing: float | UnsetType = UNSET
+    running: float | UnsetType = UNSET
     bottleneck: Bottleneck | None = None
 
+    @classmethod
+    def of(cls, seconds: Mapping[Phase, float], bottleneck: Bottleneck | None) -> Self:
+        found = {phase.replace("-", "_"): round(value, 3) for phase, value in seconds.items()}
+        return cls(bottleneck=bottleneck, **found)
+
     @property
-    def phases(self) -> tuple[float, ...]:
-        return (self.checking, self.fetching, self.flushing, self.reading_back, self.committing, self.caching)
+    def seconds(self) -> dict[Phase, float]:
+        found = ((phase, getattr(self, phase.replace("-", "_"))) for phase in Phase)
+        return {phase: value for phase, value in found if value is not UNSET}
 
 
 class JobTarget(Struct, frozen=True, kw_only=True):
+    """``partition`` is None where the disk as a whole is meant."""
+
     disk: int
-    partition: int
+    partition: int | None
     device: str
     identity: str
 
@@ -76,7 +101,10 @@ class JobError(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """``rate`` is image bytes written a second, ``eta_s`` None while it cannot be told. Times are UTC, ISO 8601."""
+    """``rate`` is bytes moved a second, ``eta_s`` None while it cannot be told. Times are UTC, ISO 8601.
+
+    ``target`` is None for a job of the machine as a whole.
+    """
 
     job_id: str
     function: str
@@ -88,7 +116,7 @@ class Job(Struct, frozen=True, kw_only=True):
     eta_s: int | None
     retries: int
     request: dict[str, str]
-    target: JobTarget
+    target: JobTarget | None
     created: str
     finished: str | None = None
     error: JobError | None = None

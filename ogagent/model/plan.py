@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ogagent.model.job import JobTarget
 from ogagent.model.request import RestoreRequest
 
 
@@ -20,6 +21,11 @@ class Target(Struct, frozen=True, kw_only=True):
     sector_size: int
     problem: str = ""
     """Why it must not be written to; a target has none."""
+
+    @property
+    def named(self) -> JobTarget:
+        """As a job shows it."""
+        return JobTarget(disk=self.disk, partition=self.partition, device=self.device, identity=self.identity)
 
 
 class ImageHeader(Struct, frozen=True, kw_only=True):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import Job, State
+from ogagent.model.kind import Kind
 from ogagent.model.units import KIB
 
-RESPONSE: Final = "RESPUESTA_RestaurarImagen"
-ECHOED: Final = ("ids", "idi", "dsk", "par", "ifs")
-"""Members of the request that come back in the final report."""
 SUCCESS: Final = "1"
 FAILURE: Final = "2"
 _EVENTS: Final = uuid.UUID("0e5c2f0a-6d1b-4d0e-9b0a-5a8f1a0c7d93")
@@ -24,7 +23,7 @@ def progress_report(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "nfn": job.function,
-        "ids": job.request["ids"],
+        "ids": job.request.get("ids", ""),
         "progress": job.progress,
         "phase": job.phase,
         "bytes": msgspec.to_builtins(job.bytes),
@@ -33,20 +32,22 @@ def progress_report(job: Job) -> dict[str, Any]:
     }
 
 
-def final_report(job: Job, inventory: Inventory) -> dict[str, Any]:
-    """The one report that ends a job. The sender adds ``seq``, ``ip`` and ``mac``.
+def final_report(job: Job, kind: Kind, inventory: Inventory, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The one report that ends a job. The sender adds ``seq``, ``ip`` and ``mac``. ``own`` is what only the work knows.
 
     ``event_id`` follows from the job, so that even an agent that could not write down what it sent repeats itself.
     """
-    echoed = {name: job.request.get(name, "") for name in ECHOED}
+    echoed = {name: job.request.get(name, "") for name in ("ids", *kind.echoed)}
+    disks = {"cfg": configuration(inventory)} if kind.disks else {}
     succeeded = job.state is State.SUCCEEDED
     return {
+        **own,
         "job_id": job.job_id,
-        "nfn": RESPONSE,
+        "nfn": kind.response,
         **echoed,
         "res": SUCCESS if succeeded else FAILURE,
         "der": "" if succeeded or job.error is None else job.error.der,
-        "cfg": configuration(inventory),
+        **disks,
         "progress": job.progress,
         "event_id": str(uuid.uuid5(_EVENTS, f"{job.job_id} {job.created}")),
     }

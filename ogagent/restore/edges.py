@@ -8,7 +8,6 @@ pages that hold a signature are the first to go and the last to come.
 
 from __future__ import annotations
 
-import mmap
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import Final
 
 from ogagent.disk import signatures
 from ogagent.disk.machine import Device
+from ogagent.disk.memory import page_aligned
 from ogagent.disk.record import PLACE as RECORD_PLACE
 from ogagent.errors import DeviceError, ReadBackDiffers
 from ogagent.model.units import MIB
@@ -207,13 +207,6 @@ def _partial(found: bytes, meant: bytes, before: bytes) -> bool:
     """Whether each sector is still empty, or as it was before, or already as it was meant."""
     sectors = (slice(start, start + _SECTOR) for start in range(0, len(meant), _SECTOR))
     return all(found[sector] in (meant[sector], before[sector]) or not any(found[sector]) for sector in sectors)
-
-
-def page_aligned(size: int) -> memoryview:
-    """Memory as writing and reading past the page cache need it, all zeros. Freed when nothing refers to it any more:
-    an error on its way up still does.
-    """
-    return memoryview(mmap.mmap(-1, size)) if size else memoryview(bytearray())
 
 
 def differs(start: int, end: int) -> ReadBackDiffers:

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
+from ogagent.disk.memory import page_aligned
 from ogagent.errors import ImageChanged
 from ogagent.image.index import ImageIndex, longest_frame
 from ogagent.model.units import MIB
-from ogagent.restore.edges import page_aligned
 from ogagent.restore.survey import Stretch
 from ogagent.source.source import Source
 

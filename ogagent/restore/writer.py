@@ -13,10 +13,11 @@ from typing import Final, NamedTuple
 from blake3 import blake3
 
 from ogagent.disk.machine import Device
+from ogagent.disk.memory import page_aligned
 from ogagent.errors import ImageTooLarge
 from ogagent.image.piece import Extent, Piece
 from ogagent.restore.channel import Stopped
-from ogagent.restore.edges import Edges, differs, page_aligned
+from ogagent.restore.edges import Edges, differs
 from ogagent.restore.progress import Progress
 from ogagent.restore.threads import Buffers
 

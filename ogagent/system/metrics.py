@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
-import msgspec
 from prometheus_client import CollectorRegistry, Counter, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -57,10 +56,9 @@ class Metrics:
         for stage in _BYTE_STAGES:
             moved = getattr(after.bytes, stage) - getattr(before.bytes, stage)
             self._bytes.labels(stage.replace("_", "-")).inc(max(moved, 0))
-        earlier, later = (msgspec.to_builtins(job.timings) for job in (before, after))
-        for phase, seconds in later.items():
-            if isinstance(seconds, float):
-                self._seconds.labels(phase).inc(max(seconds - earlier[phase], 0.0))
+        earlier = before.timings.seconds
+        for phase, seconds in after.timings.seconds.items():
+            self._seconds.labels(phase.value).inc(max(seconds - earlier.get(phase, 0.0), 0.0))
         self._retries.inc(max(after.retries - before.retries, 0))
 
     def job_ended(self, job: Job) -> None:

@@ -115,12 +115,20 @@ def _attach(directory: Path, size: int, sector_size: int) -> str:
     file = directory / f"loop{len(list(directory.glob('loop*.img')))}.img"
     with file.open("xb") as opened:
         opened.truncate(size)
-    return _run("losetup", "--find", "--show", "--sector-size", str(sector_size), file).strip()
+    device = _run("losetup", "--find", "--show", "--sector-size", str(sector_size), file).strip()
+    _forget_partitions(device)  # of a test that was killed
+    return device
 
 
 def _detach(device: str) -> None:
-    subprocess.run(["partx", "--delete", device], capture_output=True, check=False)
+    _forget_partitions(device)
     _run("losetup", "--detach", device)
+
+
+def _forget_partitions(device: str) -> None:
+    """All that the kernel knows, whatever the table says by now: it keeps them for the next file on this device."""
+    for partition in Path("/sys/class/block", Path(device).name).glob("*/partition"):
+        subprocess.run(["delpart", device, partition.read_text().strip()], capture_output=True, check=False)
 
 
 def _partition(device: str, script: str) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ogagent.disk.real import RealMachine
+from ogagent.functions.table import KINDS
 from ogagent.jobs.adoption import adopt_unknown
 from ogagent.jobs.copies import Copies, NoReportShelf
+from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
 from ogagent.model.disk import Disk
@@ -62,8 +64,9 @@ async def test_a_job_that_died_with_the_power(loop_disk: LoopDisk, tool: Tool, t
         Edges(opened, record).wipe(read_back=True)
     before = content(tmp_path)
     journal = Journal.in_memory()
-    copies = Copies(journal, machine, NoReportShelf())
-    (job,) = await adopt_unknown(journal, machine, copies, report=True)
+    copies = Copies(journal, machine, NoReportShelf(), KINDS)
+    (job,) = await adopt_unknown(journal, MarkedDisks(machine, journal), copies, KINDS, report=True)
+    assert job.target is not None
     assert (job.job_id, job.target.device) == (JOB_ID, f"{device}p1")
     ((_, report),) = journal.undelivered()
     assert [row["fsi"] for row in report["cfg"]] == ["", "INCOMPLETE", "EMPTY"]
@@ -74,8 +77,8 @@ async def test_a_job_that_died_with_the_power(loop_disk: LoopDisk, tool: Tool, t
     after = content(tmp_path)
     changed = [at for at in range(0, len(after), 4096) if after[at : at + 4096] != before[at : at + 4096]]
     assert changed == [target.start + (768 << 10)]
-    again = Copies(Journal.in_memory(), machine, NoReportShelf())
-    assert await adopt_unknown(again._journal, machine, again, report=True) == []
+    again = Copies(Journal.in_memory(), machine, NoReportShelf(), KINDS)
+    assert await adopt_unknown(again._journal, MarkedDisks(machine, again._journal), again, KINDS, report=True) == []
     again._journal.close()
 
 

@@ -23,11 +23,13 @@ from typing import Any, Final
 import psutil
 from aiohttp import ClientSession, web
 
+from ogagent.functions.restore import RestaurarImagen
+from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import MOST_JOBS, Journal
 from ogagent.jobs.manager import JobManager
-from ogagent.jobs.running import ended_job, new_job
-from ogagent.model.job import Job, State
+from ogagent.jobs.running import ended_job, moment
+from ogagent.model.job import ByteCounts, Job, State
 from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import RestoreRequest
 from ogagent.ogcore.address import LocalAddress
@@ -41,6 +43,7 @@ from ogagent.system.metrics import Metrics
 from ogagent.system.tls import client_context
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+from tests.jobs.restoring import restoring
 
 MIB: Final = 1 << 20
 SIZE: Final = 256 << 10
@@ -68,10 +71,16 @@ class OgCore:
         return web.Response()
 
 
+def request(idi: str) -> RestoreRequest:
+    return RestoreRequest(dsk=1, par=1, idi=idi, nci="image-test", ipr="repository")
+
+
 def earlier(number: int) -> Job:
-    request = RestoreRequest(dsk=1, par=1, idi=str(number), nci="image-test", ipr="repository")
-    plan = RestorePlan(request=request, target=TARGET, source="file:///image-test.img")
-    return new_job(plan, f"RestaurarImagen-{number:08x}", datetime.now(UTC))
+    return Job(
+        job_id=f"RestaurarImagen-{number:08x}", function="RestaurarImagen", state=State.RUNNING, phase=None,
+        progress=0, bytes=ByteCounts(), rate=0, eta_s=None, retries=0,
+        request=request(str(number)).echo(), target=TARGET.named, created=moment(datetime.now(UTC)),
+    )  # fmt: skip
 
 
 class Size:
@@ -93,7 +102,7 @@ async def no_thread_left() -> None:
 
 
 @asynccontextmanager
-async def agent(folder: Path, hook: str) -> AsyncIterator[JobManager]:
+async def agent(folder: Path, hook: str) -> AsyncIterator[tuple[JobManager, RestaurarImagen]]:
     """What ``service.run`` puts together, without its own face."""
     journal = Journal.open(folder / "state")
     for number in range(MOST_JOBS):  # the history is full before anything is measured
@@ -114,16 +123,9 @@ async def agent(folder: Path, hook: str) -> AsyncIterator[JobManager]:
     async with ClientSession() as session:
         outbox = Outbox(Webhook(session, hook, "secret"), here, FinalsInJournal(journal), known)
         rules = Rules(repository_url=f"file://{folder}/{{nci}}.img", repository_networks=(), cache_required=False)
-        jobs = JobManager(
-            machine=machine,
-            rules=rules,
-            restore=run,
-            reporter=outbox,
-            journal=journal,
-            metrics=Metrics(),
-            history=journal.history(),
-        )
-        yield jobs
+        disks, history = MarkedDisks(machine, journal), journal.history()
+        jobs = JobManager(disks=disks, reporter=outbox, journal=journal, metrics=Metrics(), history=history)
+        yield jobs, restoring(machine, rules, run)
         await jobs.aclose()
         await outbox.aclose(10)
         assert journal.undelivered() == []
@@ -155,14 +157,14 @@ async def run_all(folder: Path) -> dict[str, Any]:
     image, ogcore, sizes = prepare(folder), OgCore(), list[Size]()
     app = web.Application()
     app.router.add_post("/hook", ogcore.take)
-    async with served(app) as hook, agent(folder, hook) as jobs:
+    async with served(app) as hook, agent(folder, hook) as (jobs, function):
         for number in range(JOBS):
             if number % 50 == 0:
                 gc.collect()  # when Python would do so is its own affair
             if number == WARM_UP:
                 await no_thread_left()
                 sizes.append(Size())
-            job = await jobs.start(RestoreRequest(dsk=1, par=1, idi="1", nci="image-test", ipr="repository"))
+            job = await jobs.start(function.order_of(request("1")))
             while not job.final:
                 job = await jobs.changed(job.job_id, job)
             while jobs.busy:  # noqa: ASYNC110 - the last lines of a job that has been shown as ended

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from ogagent.model.job import Phase
 from ogagent.source.ranges import Ranges
 from tests.faults.bench import WELL, Bench, Cell, Matrix
 from tests.faults.classroom import MIDDLE, Classroom, indexed, streamed
@@ -145,7 +146,7 @@ async def test_the_image_gets_its_name_when_the_disk_holds_it(room: Classroom, c
     bench.check(await bench.run(caching=room.caching))
     assert books.kept_at_commit is False
     assert room.kept.exists()
-    assert bench.progress.timings.caching > 0
+    assert bench.progress.timings.seconds[Phase.CACHING] > 0
 
 
 # --- a CACHE that is damaged --------------------------------------------------------------------------------------

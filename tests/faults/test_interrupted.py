@@ -19,8 +19,10 @@ from msgspec.structs import replace
 from ogagent.disk.content import probe
 from ogagent.disk.machine import Device, Machine
 from ogagent.disk.record import LENGTH, PLACE
+from ogagent.functions.table import KINDS as FUNCTIONS
 from ogagent.jobs.adoption import adopt_unknown
 from ogagent.jobs.copies import Copies, NoReportShelf
+from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
 from ogagent.model.plan import Target
@@ -222,8 +224,8 @@ async def test_killed(matrix: Matrix, pair: tuple[str, str]) -> None:
 async def _told_of(disk: Path, found: bytes) -> None:
     """The power was cut: the next agent, whose journal is empty, knows of the job what the partition says."""
     journal, machine = Journal.in_memory(), FileMachine([disk])
-    copies = Copies(journal, machine, NoReportShelf())
-    await adopt_unknown(journal, machine, copies, report=True)
+    copies = Copies(journal, machine, NoReportShelf(), FUNCTIONS)
+    await adopt_unknown(journal, MarkedDisks(machine, journal), copies, FUNCTIONS, report=True)
     (shown,) = (await machine.inventory()).disks[0].partitions
     if record_in(found) is None:
         assert (journal.undelivered(), shown.incomplete) == ([], False)

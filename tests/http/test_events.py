@@ -19,11 +19,11 @@ from ogagent.http.access import SecretAccess
 from ogagent.http.app import make_app
 from ogagent.http.events import EVENTS, READERS, JobEvents
 from ogagent.jobs.board import Board
+from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Inventory
 from ogagent.model.job import ByteCounts, Job, JobTarget, State
-from ogagent.model.plan import Preview, RestorePlan
-from ogagent.model.request import RestoreRequest
 from ogagent.system.metrics import Metrics
+from tests.http.asked import AskedFunctions
 
 SECRET = "0123456789abcdef" * 4
 JOB = Job(
@@ -50,14 +50,11 @@ class ShownJobs:
     async def changed(self, job_id: str, seen: Job | None) -> Job:
         return await self.board.changed(job_id, seen)
 
-    async def plan(self, request: RestoreRequest) -> RestorePlan:
-        raise NotImplementedError(request)
+    async def plan(self, order: Order) -> Work:
+        raise NotImplementedError(order)
 
-    async def preview(self, plan: RestorePlan) -> Preview:
-        raise NotImplementedError(plan)
-
-    async def start(self, request: RestoreRequest) -> Job:
-        raise NotImplementedError(request)
+    async def start(self, order: Order) -> Job:
+        raise NotImplementedError(order)
 
     async def cancel(self, job_id: str) -> Job:
         raise NotImplementedError(job_id)
@@ -81,7 +78,7 @@ def events() -> JobEvents:
 
 @pytest.fixture
 async def agent(aiohttp_client: AiohttpClient, jobs: ShownJobs, events: JobEvents) -> TestClient[Any, Any]:
-    app = make_app(jobs, jobs, SecretAccess(SECRET), Metrics())
+    app = make_app(jobs, AskedFunctions(), SecretAccess(SECRET), Metrics())
     app[EVENTS] = events
     return await aiohttp_client(app, headers={"Authorization": SECRET})
 

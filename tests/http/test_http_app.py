@@ -14,12 +14,15 @@ from ogagent.errors import DiskBusy, ImageTooLarge, JobFinished, JobNotFound
 from ogagent.http.access import AddressAccess, SecretAccess
 from ogagent.http.app import make_app
 from ogagent.http.calls import CALLS
+from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobTarget, Phase, State
-from ogagent.model.plan import ImageHeader, Preview, RestorePlan, Target
+from ogagent.model.plan import ImageHeader, Preview, Target
 from ogagent.model.request import RestoreRequest
+from ogagent.restore.progress import Progress
 from ogagent.settings import AccessSettings
 from ogagent.system.metrics import Metrics
+from tests.http.asked import AskedFunctions, planned, request_of
 
 SECRET = "0123456789abcdef" * 4
 CALL = (
@@ -55,6 +58,7 @@ def make_job(job_id: str, request: dict[str, str]) -> Job:
         request=request,
         target=JobTarget(disk=1, partition=2, device="/dev/sda2", identity="wwn-1"),
         created="2026-11-24T10:00:00.000Z",
+        timings=Progress().timings,
     )
 
 
@@ -67,12 +71,20 @@ class FakeJobs:
     def busy(self) -> bool:
         return any(not job.final for job in self.known.values())
 
-    async def plan(self, request: RestoreRequest) -> RestorePlan:
+    async def plan(self, order: Order) -> Work:
+        request = request_of(order)
         if self.busy:
             raise DiskBusy("disk 1 is held", job_id=next(iter(self.known)))
-        return RestorePlan(request=request, target=TARGET, source=f"https://repository/{request.nci}.img")
 
-    async def start(self, request: RestoreRequest) -> Job:
+        async def preview() -> Preview:
+            if request.nci == "too-large":
+                raise ImageTooLarge("The image needs 2 bytes", hint="a larger partition")
+            return Preview(target=TARGET, source=f"https://repository/{request.nci}.img", image=HEADER)
+
+        return planned(preview)
+
+    async def start(self, order: Order) -> Job:
+        request = request_of(order)
         self.asked.append(request)
         if self.busy:
             raise DiskBusy("disk 1 is held", job_id=next(iter(self.known)))
@@ -102,13 +114,6 @@ class FakeJobs:
         return Inventory(disks=(DISK,))
 
 
-class Headers:
-    async def preview(self, plan: RestorePlan) -> Preview:
-        if plan.request.nci == "too-large":
-            raise ImageTooLarge("The image needs 2 bytes", hint="a larger partition")
-        return Preview(target=plan.target, source=plan.source, image=HEADER)
-
-
 @pytest.fixture
 def jobs() -> FakeJobs:
     return FakeJobs()
@@ -116,13 +121,13 @@ def jobs() -> FakeJobs:
 
 @pytest.fixture
 async def agent(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> TestClient[Any, Any]:
-    app = make_app(jobs, Headers(), SecretAccess(SECRET), Metrics())
+    app = make_app(jobs, AskedFunctions(), SecretAccess(SECRET), Metrics())
     return await aiohttp_client(app, headers={"Authorization": SECRET})
 
 
 @pytest.fixture
 async def stranger(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> TestClient[Any, Any]:
-    return await aiohttp_client(make_app(jobs, Headers(), SecretAccess(SECRET), Metrics()))
+    return await aiohttp_client(make_app(jobs, AskedFunctions(), SecretAccess(SECRET), Metrics()))
 
 
 async def said(client: TestClient[Any, Any], method: str, path: str, **options: Any) -> tuple[int, Any]:
@@ -303,7 +308,7 @@ async def test_who_guesses_is_told_to_wait_but_status_still_answers(stranger: Te
 
 async def test_an_address_that_is_not_allowed(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> None:
     networks = AccessSettings(mode="address", allow=("192.0.2.0/24",)).networks
-    client = await aiohttp_client(make_app(jobs, Headers(), AddressAccess(networks), Metrics()))
+    client = await aiohttp_client(make_app(jobs, AskedFunctions(), AddressAccess(networks), Metrics()))
     status, problem = await said(client, "GET", "/jobs")
     assert (status, problem["code"]) == (403, "caller-not-allowed")
     assert (await said(client, "GET", "/healthz"))[0] == 200
@@ -311,7 +316,7 @@ async def test_an_address_that_is_not_allowed(aiohttp_client: AiohttpClient, job
 
 async def test_an_address_that_is_allowed(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> None:
     networks = AccessSettings(mode="address", allow=("127.0.0.0/8",)).networks
-    client = await aiohttp_client(make_app(jobs, Headers(), AddressAccess(networks), Metrics()))
+    client = await aiohttp_client(make_app(jobs, AskedFunctions(), AddressAccess(networks), Metrics()))
     assert (await deploy(client))[0] == 200
 
 

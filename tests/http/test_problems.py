@@ -23,7 +23,7 @@ CONTRACT = {
     413: {"body-too-large"},
     415: {"not-json"},
     409: {
-        *("disk-busy", "partition-in-use", "partition-overlaps", "target-is-cache", "target-is-system"),
+        *("disk-busy", "machine-busy", "partition-in-use", "partition-overlaps", "target-is-cache", "target-is-system"),
         "job-finished",
     },
     422: {

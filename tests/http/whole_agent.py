@@ -17,18 +17,17 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from ogagent.functions.function import Equipment
+from ogagent.functions.table import Functions
 from ogagent.http.access import SecretAccess
 from ogagent.http.app import make_app
+from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
 from ogagent.model.job import Job
-from ogagent.model.plan import RestorePlan
 from ogagent.ogcore.outbox import NoOutbox
 from ogagent.restore.caching import Caching
-from ogagent.restore.job import restore
-from ogagent.restore.preview import Previewer
-from ogagent.restore.progress import Progress
-from ogagent.service import plan_rules, source_policy
+from ogagent.service import source_policy
 from ogagent.settings import RepositorySettings, RestoreSettings, Settings
 from ogagent.system.metrics import Metrics
 from simulator.machine.file_cache import FileCache
@@ -106,19 +105,11 @@ async def whole_agent(repository_url: str) -> AsyncIterator[Agent]:
 @asynccontextmanager
 async def _agent(settings: Settings, disk: Path) -> AsyncIterator[Agent]:
     machine, policy, caching = FileMachine([disk]), source_policy(settings), Caching(FileCache(), "evict")
-
-    async def engine(plan: RestorePlan, progress: Progress) -> None:
-        await restore(plan, machine, policy, progress, caching)
-
-    jobs = JobManager(
-        machine=machine,
-        rules=plan_rules(settings),
-        restore=engine,
-        reporter=NoOutbox(),
-        journal=Journal.in_memory(),
-        metrics=Metrics(),
-    )
-    app = make_app(jobs, Previewer(policy), SecretAccess(SECRET), Metrics())
+    functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, caching=caching))
+    journal = Journal.in_memory()
+    disks = MarkedDisks(machine, journal)
+    jobs = JobManager(disks=disks, reporter=NoOutbox(), journal=journal, metrics=Metrics())
+    app = make_app(jobs, functions, SecretAccess(SECRET), Metrics())
     async with TestClient(TestServer(app, host="127.0.0.1"), headers={"Authorization": SECRET}) as client:
         yield Agent(client, jobs, disk)
         await jobs.aclose()

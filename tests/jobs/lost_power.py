@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ogagent.disk.record import LENGTH, PLACE, RestoreRecord, decode, disk_mark, encode
 from ogagent.errors import CacheError
+from ogagent.functions.restore import KIND
 from ogagent.jobs.journal import Ended, Journal
 from ogagent.jobs.running import as_value, ended_job, now
 from ogagent.jobs.steps import Step
@@ -70,7 +71,7 @@ class Lost:
         failure = None if error is None else as_value(error)  # type: ignore[arg-type] # of the agent's own
         state = State.SUCCEEDED if error is None else State.FAILED
         job = ended_job(self.job(job_id), state, failure, now())
-        return Ended(job=job, target=self.target(), report={**final_report(job, Inventory()), "seq": 17})
+        return Ended(job=job, target=self.target(), report={**final_report(job, KIND, Inventory(), {}), "seq": 17})
 
     def in_journal(self, journal: Journal, error: Exception | None) -> None:
         """The same, by its steps."""

@@ -14,8 +14,10 @@ import pytest
 from msgspec.structs import replace
 
 from ogagent.errors import ImageCorrupt
+from ogagent.functions.table import KINDS
 from ogagent.jobs.adoption import LAST_SEQ, adopt_unknown
 from ogagent.jobs.copies import MOST_COPIES, Copies
+from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Ended, Journal
 from ogagent.jobs.recovery import settle_unended
@@ -25,6 +27,7 @@ from ogagent.model.job import Job, State
 from ogagent.model.report import final_report
 from simulator.machine.file_machine import FileMachine
 from tests.jobs.lost_power import CREATED, FIRST, JOB_ID, MIB, REQUEST, SECOND, Lost, MemoryShelf
+from tests.jobs.restoring import KIND, recoveries
 
 FAILED = ImageCorrupt("byte 7 is wrong")
 
@@ -48,20 +51,21 @@ def journal() -> Iterator[Journal]:
 
 @pytest.fixture
 async def copies(lost: Lost, journal: Journal, shelf: MemoryShelf) -> AsyncIterator[Copies]:
-    copies = Copies(journal, lost.machine, shelf)
+    copies = Copies(journal, lost.machine, shelf, KINDS)
     yield copies
     await copies.aclose()
 
 
 async def adopted(lost: Lost, journal: Journal, copies: Copies, *, report: bool = True) -> list[Job]:
     when = datetime(2026, 11, 25, tzinfo=UTC)
-    return await adopt_unknown(journal, lost.machine, copies, report=report, now=lambda: when)
+    disks = MarkedDisks(lost.machine, journal)
+    return await adopt_unknown(journal, disks, copies, KINDS, report=report, now=lambda: when)
 
 
 async def next_life(lost: Lost, shelf: MemoryShelf) -> list[dict[str, Any]]:
     """With another empty journal: the final reports that would be sent."""
     journal = Journal.in_memory()
-    copies = Copies(journal, lost.machine, shelf)
+    copies = Copies(journal, lost.machine, shelf, KINDS)
     await adopted(lost, journal, copies)
     found = [dict(report) for _, report in journal.undelivered()]
     await copies.aclose()
@@ -86,8 +90,8 @@ async def test_the_partition_says_whose_restore_it_was(lost: Lost, journal: Jour
     assert {name: value for name, value in report.items() if name != "cfg"} == {
         "job_id": JOB_ID, "nfn": "RESPUESTA_RestaurarImagen", "ids": "7", "idi": "i", "dsk": "1", "par": "1",
         "ifs": "3", "res": "2", "progress": 0, "seq": LAST_SEQ,
-        "der": "093-The agent was interrupted while it restored partition 1 of disk 1",
-        "event_id": final_report(lost.job(), Inventory())["event_id"],
+        "der": "093-The agent was interrupted during the restore of x onto partition 1 of disk 1",
+        "event_id": final_report(lost.job(), KIND, Inventory(), {})["event_id"],
     }  # fmt: skip
     assert uuid.UUID(report["event_id"])
     assert job_id == JOB_ID
@@ -122,7 +126,7 @@ async def test_what_the_journal_knows_it_knows_better(lost: Lost, journal: Journ
     lost.write()
     journal.accept(lost.job(), lost.target())
     journal.advance(JOB_ID, Step.TOUCHED)
-    await settle_unended(journal, lost.machine, report=True)
+    await settle_unended(journal, MarkedDisks(lost.machine, journal), KINDS, recoveries(lost.machine), report=True)
     assert await adopted(lost, journal, copies) == []
     ((_, report),) = journal.undelivered()
     assert report["seq"] == 1
@@ -133,7 +137,7 @@ async def test_what_the_journal_knows_it_knows_better(lost: Lost, journal: Journ
 async def test_two_partitions_two_jobs(lost: Lost, journal: Journal, copies: Copies) -> None:
     lost.write()
     lost.write(entry=SECOND, job_id="RestaurarImagen-00000002", request=REQUEST | {"par": "2"})
-    assert {job.target.partition for job in await adopted(lost, journal, copies)} == {1, 2}
+    assert {job.target and job.target.partition for job in await adopted(lost, journal, copies)} == {1, 2}
     assert len(journal.undelivered()) == 2
 
 
@@ -191,8 +195,8 @@ async def test_a_machine_that_cannot_be_read_stops_nobody(journal: Journal, shel
             raise OSError("input/output error")
 
     machine = Broken([])
-    copies = Copies(journal, machine, shelf)
-    assert await adopt_unknown(journal, machine, copies, report=True) == []
+    copies = Copies(journal, machine, shelf, KINDS)
+    assert await adopt_unknown(journal, MarkedDisks(machine, journal), copies, KINDS, report=True) == []
     await copies.aclose()
 
 

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from ogagent.errors import ImageCorrupt
+from ogagent.functions.table import KINDS
 from ogagent.jobs.copies import LARGEST_COPY, MOST_COPIES, Copies, NoReportShelf
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Ended, Journal
@@ -40,7 +41,7 @@ def shelf() -> MemoryShelf:
 
 @pytest.fixture
 async def copies(lost: Lost, journal: Journal, shelf: MemoryShelf) -> AsyncIterator[Copies]:
-    copies = Copies(journal, lost.machine, shelf)
+    copies = Copies(journal, lost.machine, shelf, KINDS)
     yield copies
     await copies.aclose()
 
@@ -176,7 +177,7 @@ async def test_the_shelf_is_bounded(
 
 
 async def test_without_a_shelf_all_goes_on(lost: Lost, journal: Journal) -> None:
-    copies = Copies(journal, lost.machine, NoReportShelf())
+    copies = Copies(journal, lost.machine, NoReportShelf(), KINDS)
     lost.in_journal(journal, FAILED)
     copies.waiting(JOB_ID)
     copies.told(JOB_ID)
@@ -192,7 +193,7 @@ async def test_what_hangs_is_not_waited_for_for_ever(lost: Lost, journal: Journa
             await asyncio.Event().wait()
             await super().put(name, content)
 
-    copies = Copies(journal, lost.machine, Hanging())
+    copies = Copies(journal, lost.machine, Hanging(), KINDS)
     journal.accept(lost.job(), lost.target())
     journal.advance(JOB_ID, Step.TOUCHED)
     journal.end(lost.ended(FAILED).job, lost.ended(FAILED).report)

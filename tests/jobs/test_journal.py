@@ -85,7 +85,7 @@ os.kill(os.getpid(), 9)
     journal = Journal.open(tmp_path)
     left = journal.unended()
     assert [each.step for each in left] == ["accepted", "touched", "committing", "committed", "accepted"]
-    assert [each.edges for each in left] == [None, None, b"edges", None, None]
+    assert [each.note for each in left] == [None, None, b"edges", None, None]
     assert [(each.seq, each.progress) for each in left] == [(0, 0)] * 4 + [(17, 41)]
     assert {each.target for each in left} == {TARGET}
     assert left[0].job == job(1)
@@ -205,9 +205,30 @@ def test_a_journal_of_the_first_version_is_migrated(tmp_path: Path) -> None:
     for _ in range(2):
         journal = Journal.open(tmp_path)
         assert set(journal.incomplete()) == {PLACE}
-        assert journal._rows("PRAGMA user_version") == [(3,)]
+        assert journal._rows("PRAGMA user_version") == [(4,)]
         journal.close()
     assert not (tmp_path / "journal.damaged").exists()
+
+
+def test_what_a_restore_of_an_older_agent_has_left_is_found(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    job_id = reach(journal, 1, Step.TOUCHED)
+    journal.advance(job_id, Step.COMMITTING, b"edges")
+    journal.close()
+    old = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
+    old.execute("ALTER TABLE jobs RENAME COLUMN note TO edges")
+    old.execute("PRAGMA user_version = 3")
+    old.close()
+    journal = Journal.open(tmp_path)
+    assert [(left.job.job_id, left.note) for left in journal.unended()] == [(job_id, b"edges")]
+    journal.close()
+
+
+def test_work_without_a_target_is_done_at_once(journal: Journal) -> None:
+    journal.accept(job(1), None)
+    journal.end(ended(1, State.SUCCEEDED), REPORT)
+    assert [job.state for job in journal.history()] == [State.SUCCEEDED]
+    assert journal.incomplete() == {}
 
 
 def garbage(file: Path) -> None:

@@ -25,8 +25,10 @@ from ogagent.errors import (
     Stopping,
     ToolFailed,
 )
+from ogagent.functions.restore import Engine, RestaurarImagen
+from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
-from ogagent.jobs.manager import JobManager, Restore
+from ogagent.jobs.manager import JobManager
 from ogagent.jobs.running import now
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import Job, Phase, State
@@ -36,6 +38,7 @@ from ogagent.ogcore.outbox import Backlog
 from ogagent.restore.plan import Rules
 from ogagent.restore.progress import Progress
 from ogagent.system.metrics import Metrics
+from tests.jobs.restoring import restoring
 
 GIB = 1 << 30
 RULES = Rules(repository_url="http://{ipr}/{nci}.img", repository_networks=(), cache_required=False)
@@ -148,16 +151,26 @@ def journal() -> Iterator[Journal]:
     journal.close()
 
 
+class Jobs(JobManager):
+    """With one function, which is asked for in short."""
+
+    function: RestaurarImagen
+
+    async def ask(self, dsk: int = 1, par: int = 1) -> Job:
+        return await self.start(self.function.order_of(request(dsk, par)))
+
+
 def manager(
-    machine: TwoDisks, restore: Restore, told: Recorder, journal: Journal, now: Callable[[], datetime] = now
-) -> JobManager:
-    return JobManager(
-        machine=machine, rules=RULES, restore=restore, reporter=told, journal=journal, metrics=Metrics(), now=now
-    )
+    machine: TwoDisks, engine: Engine, told: Recorder, journal: Journal, now: Callable[[], datetime] = now
+) -> Jobs:
+    disks = MarkedDisks(machine, journal)
+    jobs = Jobs(disks=disks, reporter=told, journal=journal, metrics=Metrics(), now=now)
+    jobs.function = restoring(machine, RULES, engine)
+    return jobs
 
 
 @pytest.fixture
-async def jobs(machine: TwoDisks, restores: Restores, told: Recorder, journal: Journal) -> AsyncIterator[JobManager]:
+async def jobs(machine: TwoDisks, restores: Restores, told: Recorder, journal: Journal) -> AsyncIterator[Jobs]:
     jobs = manager(machine, restores, told, journal)
     yield jobs
     restores.tidy.set()
@@ -178,13 +191,18 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def started(jobs: JobManager, restores: Restores, dsk: int = 1, par: int = 1) -> Job:
-    job = await jobs.start(request(dsk, par))
-    await until(lambda: job.target.device in restores.running)
+def device_of(job: Job) -> str:
+    assert job.target is not None
+    return job.target.device
+
+
+async def started(jobs: Jobs, restores: Restores, dsk: int = 1, par: int = 1) -> Job:
+    job = await jobs.ask(dsk, par)
+    await until(lambda: device_of(job) in restores.running)
     return job
 
 
-async def ended(jobs: JobManager, job: Job) -> Job:
+async def ended(jobs: Jobs, job: Job) -> Job:
     await until(lambda: jobs.job(job.job_id).final)
     return jobs.job(job.job_id)
 
@@ -197,7 +215,7 @@ def later_than(moment: str) -> bool:
     return datetime.now(UTC) - datetime.fromisoformat(moment) >= timedelta(milliseconds=1)
 
 
-async def incomplete(jobs: JobManager) -> list[str]:
+async def incomplete(jobs: Jobs) -> list[str]:
     inventory = await jobs.inventory()
     return [part.device for each in inventory.disks for part in each.partitions if part.incomplete]
 
@@ -205,25 +223,26 @@ async def incomplete(jobs: JobManager) -> list[str]:
 # --- beginning ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_job_is_named_and_bound(jobs: JobManager, restores: Restores) -> None:
+async def test_a_job_is_named_and_bound(jobs: Jobs, restores: Restores) -> None:
     job = await started(jobs, restores, dsk=2, par=1)
     assert re.fullmatch(r"RestaurarImagen-[0-9a-f]{8}", job.job_id)
     assert (job.state, job.progress, job.finished, job.error) == (State.RUNNING, 0, None, None)
+    assert job.target is not None
     assert (job.target.disk, job.target.partition, job.target.device) == (2, 1, "/dev/sdb1")
     assert job.target.identity == "serial:2"
     assert job.request["nci"] == "image-test"
     assert jobs.busy
 
 
-async def test_a_refusal_leaves_nothing_behind(jobs: JobManager, told: Recorder) -> None:
+async def test_a_refusal_leaves_nothing_behind(jobs: Jobs, told: Recorder) -> None:
     with pytest.raises(PartitionNotFound):
-        await jobs.start(request(par=9))
+        await jobs.ask(par=9)
     assert not jobs.busy
     assert not jobs.jobs()
     assert not told.finals
 
 
-async def test_newest_first(jobs: JobManager, restores: Restores) -> None:
+async def test_newest_first(jobs: Jobs, restores: Restores) -> None:
     made = []
     for _ in range(3):
         job = await started(jobs, restores)
@@ -233,25 +252,25 @@ async def test_newest_first(jobs: JobManager, restores: Restores) -> None:
     assert [job.job_id for job in jobs.jobs()] == made[::-1]
 
 
-async def test_a_disk_belongs_to_one_job(jobs: JobManager, restores: Restores) -> None:
+async def test_a_disk_belongs_to_one_job(jobs: Jobs, restores: Restores) -> None:
     first = await started(jobs, restores, par=1)
     with pytest.raises(DiskBusy) as refusal:
-        await jobs.start(request(par=2))
+        await jobs.ask(par=2)
     assert refusal.value.job_id == first.job_id
     restores.end("/dev/sda1")
     await ended(jobs, first)
     await started(jobs, restores, par=2)
 
 
-async def test_of_calls_at_the_same_moment_one_wins(jobs: JobManager, restores: Restores) -> None:
-    answers = await asyncio.gather(*(jobs.start(request()) for _ in range(20)), return_exceptions=True)
+async def test_of_calls_at_the_same_moment_one_wins(jobs: Jobs, restores: Restores) -> None:
+    answers = await asyncio.gather(*(jobs.ask() for _ in range(20)), return_exceptions=True)
     (winner,) = [answer for answer in answers if isinstance(answer, Job)]
     losers = [answer for answer in answers if isinstance(answer, DiskBusy)]
     assert len(losers) == 19
     assert {loser.job_id for loser in losers} == {winner.job_id}
 
 
-async def test_two_disks_side_by_side(jobs: JobManager, restores: Restores, told: Recorder) -> None:
+async def test_two_disks_side_by_side(jobs: Jobs, restores: Restores, told: Recorder) -> None:
     first, second = await started(jobs, restores, dsk=1), await started(jobs, restores, dsk=2)
     restores.end("/dev/sdb1")
     assert (await ended(jobs, second)).state is State.SUCCEEDED
@@ -266,7 +285,7 @@ async def test_two_disks_side_by_side(jobs: JobManager, restores: Restores, told
 # --- ending -------------------------------------------------------------------------------------------------------
 
 
-async def test_success(jobs: JobManager, restores: Restores, told: Recorder) -> None:
+async def test_success(jobs: Jobs, restores: Restores, told: Recorder) -> None:
     job = await started(jobs, restores)
     restores.end("/dev/sda1")
     done = await ended(jobs, job)
@@ -290,7 +309,7 @@ async def test_success(jobs: JobManager, restores: Restores, told: Recorder) -> 
         (RuntimeError("secret details"), "040-an unexpected error, see the agent's log"),
     ],
 )
-async def test_failure(jobs: JobManager, restores: Restores, told: Recorder, error: Exception, der: str) -> None:
+async def test_failure(jobs: Jobs, restores: Restores, told: Recorder, error: Exception, der: str) -> None:
     job = await started(jobs, restores)
     restores.end("/dev/sda1", error)
     done = await ended(jobs, job)
@@ -304,7 +323,7 @@ async def test_failure(jobs: JobManager, restores: Restores, told: Recorder, err
 
 
 async def test_the_report_goes_out_without_the_disks(
-    jobs: JobManager, restores: Restores, told: Recorder, machine: TwoDisks
+    jobs: Jobs, restores: Restores, told: Recorder, machine: TwoDisks
 ) -> None:
     job = await started(jobs, restores)
     machine.broken = True
@@ -315,7 +334,7 @@ async def test_the_report_goes_out_without_the_disks(
     assert not jobs.busy
 
 
-async def test_cancelled(jobs: JobManager, restores: Restores, told: Recorder) -> None:
+async def test_cancelled(jobs: Jobs, restores: Restores, told: Recorder) -> None:
     job = await started(jobs, restores)
     done = await jobs.cancel(job.job_id)
     assert restores.left == ["/dev/sda1"]
@@ -329,13 +348,13 @@ async def test_a_stop_while_a_job_is_being_accepted(machine: TwoDisks, restores:
     class SlowJournal(Journal):
         gate = threading.Event()
 
-        def accept(self, job: Job, target: Target) -> None:
+        def accept(self, job: Job, target: Target | None) -> None:
             assert self.gate.wait(20)
             super().accept(job, target)
 
     journal = SlowJournal(":memory:")
     jobs = manager(machine, restores, told, journal)
-    starting = asyncio.create_task(jobs.start(request()))
+    starting = asyncio.create_task(jobs.ask())
     await until(lambda: jobs.busy)
     closing = asyncio.create_task(jobs.aclose())
     await asyncio.sleep(0)
@@ -350,11 +369,11 @@ async def test_a_stop_while_a_job_is_being_accepted(machine: TwoDisks, restores:
 
 
 async def test_without_a_journal_nothing_is_accepted(
-    jobs: JobManager, restores: Restores, told: Recorder, journal: Journal
+    jobs: Jobs, restores: Restores, told: Recorder, journal: Journal
 ) -> None:
     cannot_be_written(journal)
     with pytest.raises(InternalError, match="journal cannot be written: attempt to write a readonly database"):
-        await jobs.start(request())
+        await jobs.ask()
     assert not jobs.busy
     assert not jobs.jobs()
     assert not restores.running
@@ -371,7 +390,7 @@ async def test_an_end_that_cannot_be_written_is_said_all_the_same(
         progress.commit()
 
     jobs = manager(machine, restore, told, journal)
-    job = await ended(jobs, await jobs.start(request()))
+    job = await ended(jobs, await jobs.ask())
     assert job.state is State.SUCCEEDED
     await until(lambda: not jobs.busy)
     assert [report["res"] for report in told.finals[job.job_id]] == ["1"]
@@ -392,7 +411,7 @@ async def test_what_comes_after_the_commit_does_not_change_the_truth(
         await asyncio.Event().wait()
 
     jobs = manager(machine, restore, told, journal)
-    job = await jobs.start(request())
+    job = await jobs.ask()
     await closing.wait()
     if late is None:
         await jobs.cancel(job.job_id)
@@ -408,7 +427,7 @@ async def test_a_restore_that_returns_without_a_commit_has_failed(
     async def restore(plan: RestorePlan, progress: Progress) -> None: ...
 
     jobs = manager(machine, restore, told, journal)
-    done = await ended(jobs, await jobs.start(request()))
+    done = await ended(jobs, await jobs.ask())
     assert done.state is State.FAILED
     assert done.error is not None
     assert done.error.number == 40
@@ -437,14 +456,14 @@ async def test_a_clock_that_jumps_back(machine: TwoDisks, restores: Restores, to
     assert [job_id for job_id, _ in journal.undelivered()] == made
 
 
-async def test_cancelled_twice_at_once(jobs: JobManager, restores: Restores, told: Recorder) -> None:
+async def test_cancelled_twice_at_once(jobs: Jobs, restores: Restores, told: Recorder) -> None:
     job = await started(jobs, restores)
     both = await asyncio.gather(jobs.cancel(job.job_id), jobs.cancel(job.job_id))
     assert [each.state for each in both] == [State.CANCELLED, State.CANCELLED]
     assert len(told.finals[job.job_id]) == 1
 
 
-async def test_cancel_returns_when_nothing_of_the_job_is_left(jobs: JobManager, restores: Restores) -> None:
+async def test_cancel_returns_when_nothing_of_the_job_is_left(jobs: Jobs, restores: Restores) -> None:
     restores.tidy.clear()
     job = await started(jobs, restores)
     cancel = asyncio.create_task(jobs.cancel(job.job_id))
@@ -456,7 +475,7 @@ async def test_cancel_returns_when_nothing_of_the_job_is_left(jobs: JobManager, 
     assert restores.left == ["/dev/sda1"]
 
 
-async def test_a_caller_that_goes_away_cancels_all_the_same(jobs: JobManager, restores: Restores) -> None:
+async def test_a_caller_that_goes_away_cancels_all_the_same(jobs: Jobs, restores: Restores) -> None:
     restores.tidy.clear()
     job = await started(jobs, restores)
     cancel = asyncio.create_task(jobs.cancel(job.job_id))
@@ -467,7 +486,7 @@ async def test_a_caller_that_goes_away_cancels_all_the_same(jobs: JobManager, re
     assert not jobs.busy
 
 
-async def test_cancel_after_the_end(jobs: JobManager, restores: Restores) -> None:
+async def test_cancel_after_the_end(jobs: Jobs, restores: Restores) -> None:
     job = await started(jobs, restores)
     restores.end("/dev/sda1")
     await ended(jobs, job)
@@ -477,21 +496,21 @@ async def test_cancel_after_the_end(jobs: JobManager, restores: Restores) -> Non
     assert jobs.job(job.job_id).state is State.SUCCEEDED
 
 
-async def test_a_job_that_nobody_knows(jobs: JobManager) -> None:
+async def test_a_job_that_nobody_knows(jobs: Jobs) -> None:
     with pytest.raises(JobNotFound):
         await jobs.cancel("RestaurarImagen-00000000")
     with pytest.raises(JobNotFound):
         jobs.job("RestaurarImagen-00000000")
 
 
-async def test_aclose_cancels_and_takes_nothing_new(jobs: JobManager, restores: Restores, told: Recorder) -> None:
+async def test_aclose_cancels_and_takes_nothing_new(jobs: Jobs, restores: Restores, told: Recorder) -> None:
     running = [await started(jobs, restores, dsk=number) for number in (1, 2)]
     await jobs.aclose()
     assert not jobs.busy
     assert [jobs.job(job.job_id).state for job in running] == [State.CANCELLED] * 2
     assert [len(told.finals[job.job_id]) for job in running] == [1, 1]
     with pytest.raises(Stopping):
-        await jobs.start(request())
+        await jobs.ask()
     await jobs.aclose()
 
 
@@ -499,7 +518,7 @@ async def test_aclose_cancels_and_takes_nothing_new(jobs: JobManager, restores: 
 
 
 async def test_a_touched_partition_is_incomplete_until_it_is_restored(
-    jobs: JobManager, restores: Restores, told: Recorder
+    jobs: Jobs, restores: Restores, told: Recorder
 ) -> None:
     job = await started(jobs, restores, par=2)
     restores.progress("/dev/sda2").touch()
@@ -522,21 +541,21 @@ async def test_a_touched_partition_is_incomplete_until_it_is_restored(
     assert await incomplete(jobs) == []
 
 
-async def test_a_failure_that_wrote_nothing_marks_nothing(jobs: JobManager, restores: Restores) -> None:
+async def test_a_failure_that_wrote_nothing_marks_nothing(jobs: Jobs, restores: Restores) -> None:
     job = await started(jobs, restores)
     restores.end("/dev/sda1", ImageCorrupt("x"))
     await ended(jobs, job)
     assert await incomplete(jobs) == []
 
 
-async def test_a_cancelled_job_leaves_an_incomplete_partition(jobs: JobManager, restores: Restores) -> None:
+async def test_a_cancelled_job_leaves_an_incomplete_partition(jobs: Jobs, restores: Restores) -> None:
     job = await started(jobs, restores)
     restores.progress("/dev/sda1").touch()
     await jobs.cancel(job.job_id)
     assert await incomplete(jobs) == ["/dev/sda1"]
 
 
-async def test_progress_only_rises_and_100_is_success(jobs: JobManager, restores: Restores, told: Recorder) -> None:
+async def test_progress_only_rises_and_100_is_success(jobs: Jobs, restores: Restores, told: Recorder) -> None:
     job = await started(jobs, restores)
     progress = restores.progress("/dev/sda1")
     progress.total = 1000
@@ -563,7 +582,7 @@ async def test_the_history_is_bounded(machine: TwoDisks, told: Recorder, journal
     jobs = manager(machine, instant, told, journal)
     made = []
     for _ in range(1005):
-        made.append((await jobs.start(request())).job_id)
+        made.append((await jobs.ask()).job_id)
         async with asyncio.timeout(300):
             while jobs.busy:  # noqa: ASYNC110 - as in until, without its pause
                 await asyncio.sleep(0)
@@ -574,7 +593,7 @@ async def test_the_history_is_bounded(machine: TwoDisks, told: Recorder, journal
     await jobs.aclose()
 
 
-async def test_a_second_cancel_waits_for_the_first(jobs: JobManager, restores: Restores) -> None:
+async def test_a_second_cancel_waits_for_the_first(jobs: Jobs, restores: Restores) -> None:
     restores.tidy.clear()
     job = await started(jobs, restores)
     first = asyncio.create_task(jobs.cancel(job.job_id))

@@ -14,6 +14,8 @@ import pytest
 from ogagent.disk.machine import Device
 from ogagent.disk.record import LENGTH, PLACE
 from ogagent.errors import DeviceBusy, DiskChanged, WriteFailed
+from ogagent.functions.table import KINDS
+from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.recovery import settle_unended
 from ogagent.jobs.steps import Step
@@ -21,6 +23,7 @@ from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobTarget, State
 from ogagent.model.plan import Target
 from ogagent.restore.record import record_of
+from tests.jobs.restoring import recoveries
 
 MIB: Final = 1 << 20
 SIZE: Final = 7 * MIB
@@ -124,8 +127,16 @@ def left_at(journal: Journal, last: Step, edges: bytes = EDGES) -> None:
     journal.sending(JOB.job_id, 17, 41)
 
 
+async def settle(journal: Journal, machine: OnePartition, *, report: bool) -> Job:
+    disks = MarkedDisks(machine, journal)
+    (job,) = await settle_unended(
+        journal, disks, KINDS, recoveries(machine), report=report, now=lambda: datetime(2026, 11, 25, tzinfo=UTC)
+    )
+    return job
+
+
 async def settled(journal: Journal, machine: OnePartition) -> tuple[Job, dict[str, Any]]:
-    (job,) = await settle_unended(journal, machine, report=True, now=lambda: datetime(2026, 11, 25, tzinfo=UTC))
+    job = await settle(journal, machine, report=True)
     assert journal.unended() == []
     assert journal.history() == [job]
     ((job_id, report),) = journal.undelivered()
@@ -252,6 +263,6 @@ async def test_a_disk_that_cannot_be_looked_at(journal: Journal, refusal: Except
 
 async def test_without_ogcore_nothing_waits_to_be_sent(journal: Journal) -> None:
     left_at(journal, Step.TOUCHED)
-    (job,) = await settle_unended(journal, OnePartition(EMPTY), report=False)
+    job = await settle(journal, OnePartition(EMPTY), report=False)
     assert job.state is State.INTERRUPTED
     assert journal.undelivered() == []

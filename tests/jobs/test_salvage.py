@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from ogagent.functions.table import KINDS
+from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.recovery import settle_unended
 from ogagent.jobs.running import JournalBooks
@@ -17,6 +19,7 @@ from ogagent.jobs.steps import Step
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, State
 from ogagent.model.report import final_report
+from tests.jobs.restoring import KIND, recoveries
 from tests.jobs.test_journal import PLACE, REPORT, ended, job, reach
 from tests.jobs.test_marks import Shown
 
@@ -40,7 +43,7 @@ def spoil(journal: Journal, job_id: str, **columns: object) -> None:
 
 async def settled(journal: Journal) -> dict[str, tuple[Job, dict[str, Any]]]:
     """The jobs that were left running, and what is sent of each."""
-    jobs = await settle_unended(journal, Shown(), report=True)
+    jobs = await settle_unended(journal, MarkedDisks(Shown(), journal), KINDS, recoveries(Shown()), report=True)
     reports = dict(journal.undelivered())
     assert journal.unended() == []
     return {each.job_id: (each, dict(reports[each.job_id])) for each in jobs}
@@ -80,6 +83,7 @@ async def test_a_job_that_had_not_ended_is_reported_all_the_same(
     found = await settled(again)
     assert set(found) == {first, second}
     shown, report = found[first]
+    assert shown.target is not None
     assert (shown.state, shown.function, shown.target.partition, shown.progress) == (
         State.INTERRUPTED, "RestaurarImagen", 2, 41,
     )  # fmt: skip
@@ -94,7 +98,7 @@ async def test_what_ogcore_knows_it_by_is_said_as_far_as_it_is_there(journal: Jo
     (_, report) = (await settled(journal))[job_id]
     assert [report[name] for name in ("ids", "idi", "dsk", "par", "ifs")] == ["7", "i", "1", "2", "3"]
     whole = msgspec.convert(NEWER | {"phase": None, "bytes": {}}, Job)
-    assert report["event_id"] == final_report(whole, Inventory())["event_id"]
+    assert report["event_id"] == final_report(whole, KIND, Inventory(), {})["event_id"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,7 @@ async def test_nothing_of_it_can_be_read(journal: Journal) -> None:
     job_id = reach(journal, 1)
     spoil(journal, job_id, job=b"", target=b"", step="levitating")
     ((shown, report),) = (await settled(journal)).values()
-    assert (shown.state, shown.target.disk, shown.target.device) == (State.INTERRUPTED, 0, "")
+    assert (shown.state, shown.target) == (State.INTERRUPTED, None)
     assert [report[name] for name in ("ids", "idi", "dsk", "par", "ifs")] == [""] * 5
 
 

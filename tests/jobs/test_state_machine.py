@@ -17,22 +17,24 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ogagent.disk.machine import Device
 from ogagent.errors import DiskBusy, ImageCorrupt, JobFinished
+from ogagent.functions.table import KINDS
+from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
 from ogagent.jobs.recovery import settle_unended
+from ogagent.jobs.work import Order
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import RestoreRequest
 from ogagent.ogcore.outbox import Backlog
-from ogagent.restore.plan import Rules
 from ogagent.restore.progress import Progress
 from ogagent.system.metrics import Metrics
+from tests.jobs.restoring import RULES, recoveries, restoring
 
 DISKS: Final = (1, 2)
 EDGES: Final = b"image " * 256
 EMPTY: Final = bytes(len(EDGES))
 OLD: Final = b"old   " * 256
-RULES: Final = Rules(repository_url="http://{ipr}/{nci}.img", repository_networks=(), cache_required=False)
 
 
 class TwoDisks:
@@ -141,7 +143,8 @@ class Jobs(RuleBasedStateMachine):
     def start_agent(self) -> None:
         async def start() -> None:
             self.journal = Journal.open(Path(self.folder.name))
-            await settle_unended(self.journal, self.edges, report=True)
+            disks = MarkedDisks(self.edges, self.journal)
+            await settle_unended(self.journal, disks, KINDS, recoveries(self.edges), report=True)
             for job_id, report in self.journal.undelivered():
                 self.ogcore.final(job_id, report)
             self.restores = Restores()
@@ -151,9 +154,13 @@ class Jobs(RuleBasedStateMachine):
 
     def manager(self, reporter: OgCore) -> JobManager:
         return JobManager(
-            machine=self.edges, rules=RULES, restore=self.restores, reporter=reporter, journal=self.journal,
+            disks=MarkedDisks(self.edges, self.journal), reporter=reporter, journal=self.journal,
             metrics=Metrics(), history=self.journal.history(),
         )  # fmt: skip
+
+    def order(self, disk: int) -> Order:
+        request = RestoreRequest(dsk=disk, par=1, idi="i", nci="n", ipr="r")
+        return restoring(self.edges, RULES, self.restores).order_of(request)
 
     def holder(self, disk: int) -> str | None:
         return next((job_id for job_id, job in self.model.items() if job.state == "running" and job.disk == disk), None)
@@ -173,7 +180,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(disk=st.sampled_from(DISKS))
     def start(self, disk: int) -> None:
         async def start() -> str:
-            job = await self.jobs.start(RestoreRequest(dsk=disk, par=1, idi="i", nci="n", ipr="r"))
+            job = await self.jobs.start(self.order(disk))
             await self.settled(lambda: disk in self.restores.running)
             return job.job_id
 
@@ -218,7 +225,7 @@ class Jobs(RuleBasedStateMachine):
                 word.set_exception(error)
             else:
                 word.set_result(None)
-            await self.settled(lambda: disk not in {each.target.disk for each in self.jobs.running})
+            await self.settled(lambda: disk not in {each.target.disk for each, _ in self.jobs.running if each.target})
 
         self.runner.run(end())
         self.ended(job, "succeeded" if job.step == "committed" else "failed")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from ogagent.functions.restore import KIND
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, Phase, State
 from ogagent.model.report import configuration, final_report, progress_report
@@ -62,7 +63,7 @@ def test_a_progress_report() -> None:
 
 def test_the_final_report_of_a_success() -> None:
     job = replace(JOB, state=State.SUCCEEDED, phase=None, progress=100)
-    report = final_report(job, Inventory(disks=(DISK,)))
+    report = final_report(job, KIND, Inventory(disks=(DISK,)), {})
     assert report == {
         "job_id": "RestaurarImagen-dfa42888",
         "nfn": "RESPUESTA_RestaurarImagen",
@@ -85,8 +86,8 @@ def test_the_final_report_of_a_success() -> None:
 def test_a_job_ends_in_one_event_whoever_reports_it() -> None:
     job = replace(JOB, state=State.SUCCEEDED, phase=None, progress=100)
     others = (replace(job, job_id="RestaurarImagen-00000000"), replace(job, created="2026-11-24T11:00:00.000Z"))
-    again, *different = (final_report(each, Inventory())["event_id"] for each in (job, *others))
-    assert final_report(job, Inventory(disks=(DISK,)))["event_id"] == again
+    again, *different = (final_report(each, KIND, Inventory(), {})["event_id"] for each in (job, *others))
+    assert final_report(job, KIND, Inventory(disks=(DISK,)), {})["event_id"] == again
     assert len({again, *different}) == 3
 
 
@@ -108,7 +109,7 @@ def test_a_job_ends_in_one_event_whoever_reports_it() -> None:
     ],
 )
 def test_every_other_end_is_a_failure(state: State, error: JobError, der: str) -> None:
-    report = final_report(replace(JOB, state=state, error=error), Inventory())
+    report = final_report(replace(JOB, state=state, error=error), KIND, Inventory(), {})
     assert (report["res"], report["der"], report["cfg"], report["progress"]) == ("2", der, [], 41)
 
 

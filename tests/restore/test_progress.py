@@ -17,7 +17,7 @@ def test_what_is_done_for_the_next_job_comes_after_the_disk_and_before_100() -> 
     assert progress.percent() == 99
     progress.enter(None)
     assert progress.timings.caching == 1
-    assert sum(progress.timings.phases) == 3
+    assert sum(progress.timings.seconds.values()) == 3
 
 
 def test_bytes_of_the_cache_count_as_progress_and_not_as_received() -> None:

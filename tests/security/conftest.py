@@ -21,12 +21,14 @@ from ogagent.errors import DiskBusy, DiskNotFound, JobFinished, JobNotFound
 from ogagent.http.access import Access
 from ogagent.http.app import make_app
 from ogagent.http.listener import Door, Limits, listening
+from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
-from ogagent.model.plan import ImageHeader, Preview, RestorePlan, Target
+from ogagent.model.plan import ImageHeader, Preview, Target
 from ogagent.model.request import RestoreRequest
 from ogagent.system.metrics import Metrics
 from ogagent.system.tls import own_identity, server_context
+from tests.http.asked import AskedFunctions, planned, request_of
 
 SECRET = "0123456789abcdef" * 4
 
@@ -58,14 +60,19 @@ class SomeJobs:
     def __init__(self) -> None:
         self.asked: list[RestoreRequest] = []
 
-    async def plan(self, request: RestoreRequest) -> RestorePlan:
+    async def plan(self, order: Order) -> Work:
+        request = request_of(order)
         self.asked.append(request)
         if request.dsk != 1:
             raise DiskNotFound(f"there is no disk {request.dsk}", field="dsk")
-        return RestorePlan(request=request, target=TARGET, source="file:///image")
 
-    async def start(self, request: RestoreRequest) -> Job:
-        await self.plan(request)
+        async def preview() -> Preview:
+            return Preview(target=TARGET, source="file:///image", image=IMAGE)
+
+        return planned(preview)
+
+    async def start(self, order: Order) -> Job:
+        await self.plan(order)
         raise DiskBusy("disk 1 is taken", job_id=JOB.job_id)
 
     def jobs(self) -> list[Job]:
@@ -85,9 +92,6 @@ class SomeJobs:
 
     async def inventory(self) -> Inventory:
         return Inventory(disks=(DISK,))
-
-    async def preview(self, plan: RestorePlan) -> Preview:
-        return Preview(target=plan.target, source=plan.source, image=IMAGE)
 
 
 class Face:
@@ -144,7 +148,7 @@ def open_face(tmp_path: Path) -> OpenFace:
     ) -> AsyncIterator[Face]:
         jobs, port = SomeJobs(), free_port()
         tls = server_context(own_identity(tmp_path / "state", ["127.0.0.1"]), client_ca)
-        app = make_app(jobs, jobs, access, Metrics())
+        app = make_app(jobs, AskedFunctions(), access, Metrics())
         async with listening(app, address, port, tls, limits or Limits()) as door:
             yield Face(door, "127.0.0.1", port, jobs, tmp_path)
 

@@ -1,0 +1,57 @@
+"""What a function of ogCore is: its call, its plan, its work, what is left of it, and what is told of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from msgspec import Struct
+
+from ogagent.disk.machine import Machine
+from ogagent.errors import AgentError
+from ogagent.jobs.journal import Unended
+from ogagent.jobs.work import Order
+from ogagent.model.kind import Kind
+from ogagent.restore.caching import Caching
+from ogagent.settings import Settings
+from ogagent.source.source import SourcePolicy
+
+Refusals = tuple[type[AgentError], ...]
+
+
+class Equipment(Struct, frozen=True, kw_only=True):
+    """What there is to work with on this machine."""
+
+    settings: Settings
+    machine: Machine
+    policy: SourcePolicy
+    caching: Caching | None = None
+    """None: nothing goes through the CACHE."""
+
+
+class Function(ABC):
+    """One of them; made of what the machine has."""
+
+    kind: ClassVar[Kind]
+    summary: ClassVar[str]
+    schema: ClassVar[Mapping[str, Any]]
+    """JSON schema of the call's body."""
+    refusals: ClassVar[Refusals]
+    """What its call, and so a plan of it, may be turned down with, beside what any call with a body may be."""
+    foreseen: ClassVar[Refusals] = ()
+    """What a plan finds out that its job would fail with."""
+    preview: ClassVar[type]
+    """What a plan shows."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, equipment: Equipment) -> Self: ...
+
+    @abstractmethod
+    def order(self, members: Mapping[str, Any]) -> Order:
+        """Raises MissingField or InvalidField."""
+
+    async def settled(self, left: Unended) -> bool:  # noqa: ARG002 - for those that have something to look at
+        """See ``ogagent.jobs.recovery.Recovery``."""
+        return False

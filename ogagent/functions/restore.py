@@ -1,0 +1,162 @@
+"""``RestaurarImagen``: an image onto a partition."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ClassVar, Final, Self
+
+from ogagent import errors
+from ogagent.disk.machine import Machine
+from ogagent.functions.function import Equipment, Function, Refusals
+from ogagent.jobs.journal import Unended
+from ogagent.jobs.work import Claims
+from ogagent.model.disk import Inventory
+from ogagent.model.job import Job, JobTarget
+from ogagent.model.kind import Kind
+from ogagent.model.plan import Preview, RestorePlan, Target
+from ogagent.model.request import FUNCTION, RESTORE_SCHEMA, RestoreRequest, restore_request
+from ogagent.restore.edges import Edges
+from ogagent.restore.job import restore
+from ogagent.restore.plan import Rules, plan_restore
+from ogagent.restore.preview import Previewer
+from ogagent.restore.progress import Progress
+from ogagent.restore.record import record_of
+from ogagent.settings import Settings
+
+Engine = Callable[[RestorePlan, Progress], Coroutine[Any, Any, None]]
+"""Returns when the disk holds the image; raises AgentError when it does not."""
+
+
+def _title(job: Job) -> str:
+    image = job.request.get("nci", "")
+    where = f"partition {job.target.partition} of disk {job.target.disk}" if job.target else "a partition"
+    return f"the restore of {image} onto {where}" if image else f"the restore of {where}"
+
+
+KIND: Final = Kind(
+    name=FUNCTION,
+    response=f"RESPUESTA_{FUNCTION}",
+    echoed=("idi", "dsk", "par", "ifs"),
+    disks=True,
+    title=_title,
+)
+
+
+class RestaurarImagen(Function):
+    kind: ClassVar[Kind] = KIND
+    summary: ClassVar[str] = "Restore an image onto a partition; the job goes on in the background"
+    schema: ClassVar[Mapping[str, Any]] = RESTORE_SCHEMA
+    refusals: ClassVar[Refusals] = (
+        *(errors.DiskNotFound, errors.PartitionNotFound, errors.DiskBusy, errors.MachineBusy, errors.PartitionInUse),
+        *(errors.PartitionOverlaps, errors.TargetIsCache, errors.TargetIsSystem),
+        *(errors.DiskNotPartitioned, errors.TooFewPartitions),
+        *(errors.CacheMissing, errors.MethodNotSupported, errors.RepositoryNotAllowed, errors.Stopping),
+    )
+    foreseen: ClassVar[Refusals] = (
+        *(errors.RepositoryUnreachable, errors.ImageNotFound, errors.ImageLocked, errors.ImageChanged),
+        *(errors.UnknownImage, errors.ImageCorrupt, errors.ImageTooLarge, errors.FilesystemMismatch),
+        *(errors.SignatureRefused, errors.DiskChanged),
+    )
+    preview: ClassVar[type] = Preview
+
+    def __init__(
+        self, machine: Machine, rules: Rules, engine: Engine, previewer: Previewer, *, read_back: bool = True
+    ) -> None:
+        self._machine = machine
+        self._rules = rules
+        self._engine = engine
+        self._previewer = previewer
+        self._read_back = read_back
+
+    @classmethod
+    def of(cls, equipment: Equipment) -> Self:
+        machine, policy, caching = equipment.machine, equipment.policy, equipment.caching
+
+        async def engine(plan: RestorePlan, progress: Progress) -> None:
+            await restore(plan, machine, policy, progress, caching)
+
+        settings = equipment.settings
+        return cls(machine, rules_of(settings), engine, Previewer(policy), read_back=settings.restore.read_back)
+
+    def order(self, members: Mapping[str, Any]) -> _Order:
+        return self.order_of(restore_request(members))
+
+    def order_of(self, request: RestoreRequest) -> _Order:
+        return _Order(request, self._rules, self._work)
+
+    def _work(self, plan: RestorePlan) -> _Work:
+        return _Work(plan, self._engine, self._previewer, Progress(read_back_wanted=self._read_back))
+
+    async def settled(self, left: Unended) -> bool:
+        """All but the edges was proven on the medium, and the note says what those will be. When the medium has all of
+        them it holds the image. When it has some they are wiped, so that it mounts nowhere. Any other content is
+        somebody else's and left alone.
+        """
+        return await asyncio.to_thread(self._settled, left)
+
+    def _settled(self, left: Unended) -> bool:
+        job, target = left.job, left.target
+        if target is None or left.note is None:
+            return False
+        record = record_of(target, job.request, job_id=job.job_id, started=job.created)
+        with self._machine.open_target(target) as device:
+            device.flush()
+            return Edges(device, record).settle(left.note)
+
+
+def rules_of(settings: Settings) -> Rules:
+    return Rules(
+        repository_url=settings.repository.url,
+        repository_networks=settings.repository.networks,
+        cache_required=settings.cache.required,
+    )
+
+
+class _Order:
+    def __init__(self, request: RestoreRequest, rules: Rules, work: Callable[[RestorePlan], _Work]) -> None:
+        self._request = request
+        self._rules = rules
+        self._work = work
+
+    def claims(self, inventory: Inventory) -> Claims:
+        number = self._request.dsk
+        return Claims(disks={disk.identity: number for disk in inventory.disks if disk.disk == number})
+
+    def plan(self, inventory: Inventory) -> _Work:
+        return self._work(plan_restore(self._request, inventory, self._rules))
+
+
+class _Work:
+    """Implements ``ogagent.jobs.work.Work``."""
+
+    kind: Final = KIND
+
+    def __init__(self, plan: RestorePlan, engine: Engine, previewer: Previewer, progress: Progress) -> None:
+        self.progress = progress
+        self._plan = plan
+        self._engine = engine
+        self._previewer = previewer
+
+    @property
+    def claims(self) -> Claims:
+        return Claims(disks={self._plan.target.identity: self._plan.target.disk})
+
+    @property
+    def request(self) -> Mapping[str, str]:
+        return self._plan.request.echo()
+
+    @property
+    def target(self) -> JobTarget:
+        return self._plan.target.named
+
+    @property
+    def overwrites(self) -> Target:
+        return self._plan.target
+
+    async def preview(self) -> Preview:
+        return await self._previewer.preview(self._plan)
+
+    async def run(self) -> Mapping[str, Any]:
+        await self._engine(self._plan, self.progress)
+        return {}
