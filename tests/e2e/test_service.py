@@ -186,7 +186,7 @@ async def test_what_systemd_is_told(tmp_path: Path, authority: Authority) -> Non
             await until(lambda: "STATUS=waiting for calls" in systemd.said)
             status, answer = await deploy()
             assert status == 200
-            text = f"STATUS={answer['job_id']} restores image-test onto {tmp_path / 'disk'}#1: "
+            text = f"STATUS={answer['job_id']}, the restore of image-test onto partition 1 of disk 1: "
             await until(lambda: any(said.startswith(text) for said in systemd.said))
             beats = systemd.said.count("WATCHDOG=1")
             await until(lambda: systemd.said.count("WATCHDOG=1") > beats + 3)
