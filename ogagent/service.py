@@ -21,7 +21,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ogagent import __version__
-from ogagent.disk.machine import CacheStore, Machine, ReportShelf
+from ogagent.disk.machine import CacheStore, Machine
 from ogagent.errors import SettingsError
 from ogagent.functions.function import Equipment
 from ogagent.functions.table import KINDS, Functions
@@ -31,7 +31,8 @@ from ogagent.http.listener import Door, listening
 from ogagent.http.secret import agent_secret
 from ogagent.image.signature import public_key
 from ogagent.jobs.adoption import adopt_unknown
-from ogagent.jobs.copies import Copies, NoReportShelf
+from ogagent.jobs.cache_shelf import CacheShelf
+from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
@@ -80,11 +81,8 @@ def _public_key(path: Path) -> Ed25519PublicKey:
         raise SettingsError(f"repository.public_keys: {path} cannot be read: {error.strerror}") from error
 
 
-async def run(settings: Settings, machine: Machine, store: CacheStore, shelf: ReportShelf | None = None) -> None:
-    """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to.
-
-    On ``shelf``, if the machine has one, reports wait for an ogCore that is away, even when state.dir is lost.
-    """
+async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
+    """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to."""
     notifier = Notifier.from_environment(os.environ)
     stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -100,7 +98,7 @@ async def run(settings: Settings, machine: Machine, store: CacheStore, shelf: Re
         policy = await asyncio.to_thread(source_policy, settings)
         journal = await asyncio.to_thread(Journal.open, Path(settings.state.dir))
         stack.callback(journal.close)
-        copies = Copies(journal, machine, shelf or NoReportShelf(), KINDS)
+        copies = Copies(journal, machine, CacheShelf(machine, store), KINDS)
         caching = Caching(store, settings.cache.on_full)
         functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, caching=caching))
         disks = MarkedDisks(machine, journal)

@@ -28,7 +28,7 @@ _PAUSES_S: Final = (0.1, 0.2, 0.4)
 _RETURN_S: Final = 10.0
 _OPTIONS: Final = "nosuid,nodev,noexec,noatime"
 _NO_LINKS: Final = ",nosymfollow"
-"""From Linux 5.10 and util-linux 2.37 on. Nothing depends on it: see ``ogagent.source.beneath``."""
+"""From Linux 5.10 and util-linux 2.37 on. Nothing depends on it: see ``ogagent.system.beneath``."""
 _SUPERBLOCK: Final = 1024
 _MAGIC: Final = b"\x53\xef"
 _VALID: Final = 1

@@ -24,7 +24,7 @@ from ogagent.jobs.running import Now, now
 from ogagent.model.disk import Inventory
 from ogagent.model.job import ByteCounts, Job, State
 from ogagent.model.kind import Kinds
-from ogagent.model.plan import Target
+from ogagent.model.plan import Target, bound
 from ogagent.model.report import final_report
 
 _log: Final = logging.getLogger(__name__)
@@ -82,16 +82,7 @@ def _incomplete(inventory: Inventory) -> Iterator[Target]:
     for disk in inventory.disks:
         for part in disk.partitions:
             if part.incomplete and not part.mounted:
-                yield Target(
-                    disk=disk.disk,
-                    partition=part.partition,
-                    device=part.device,
-                    disk_device=disk.device,
-                    identity=disk.identity,
-                    start=part.start,
-                    size=part.size,
-                    sector_size=disk.sector_size,
-                )
+                yield bound(disk, part)
 
 
 def _interrupted(record: RestoreRecord, target: Target, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:

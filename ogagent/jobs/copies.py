@@ -36,17 +36,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class NoReportShelf:
-    """For a machine that has no place which outlives the power."""
-
-    async def put(self, name: str, content: bytes) -> None: ...
-
-    async def list(self, most: int, largest: int) -> dict[str, bytes]:  # noqa: ARG002 - as ReportShelf has it
-        return {}
-
-    async def remove(self, name: str) -> None: ...
-
-
 class Copies:
     """Lives on the event loop. All is done beside what else goes on: no report waits for a disk that hangs."""
 

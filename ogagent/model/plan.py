@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import JobTarget
 from ogagent.model.request import RestoreRequest
 
@@ -26,6 +27,26 @@ class Target(Struct, frozen=True, kw_only=True):
     def named(self) -> JobTarget:
         """As a job shows it."""
         return JobTarget(disk=self.disk, partition=self.partition, device=self.device, identity=self.identity)
+
+
+def bound(disk: Disk, partition: Partition) -> Target:
+    """To where it lies now."""
+    return Target(
+        disk=disk.disk,
+        partition=partition.partition,
+        device=partition.device,
+        disk_device=disk.device,
+        identity=disk.identity,
+        start=partition.start,
+        size=partition.size,
+        sector_size=disk.sector_size,
+        problem=partition.problem,
+    )
+
+
+def cache_place(inventory: Inventory) -> Target | None:
+    places = (bound(disk, part) for disk in inventory.disks for part in disk.partitions if part.cache)
+    return next(places, None)
 
 
 class ImageHeader(Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from ogagent.errors import (
     TooFewPartitions,
 )
 from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition
-from ogagent.model.plan import ImageHeader, RestorePlan, Target
+from ogagent.model.plan import ImageHeader, RestorePlan, Target, bound, cache_place
 from ogagent.model.repository import Networks, image_url, is_within
 from ogagent.model.request import RestoreRequest
 
@@ -76,28 +76,8 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
     partition = _partition(request.par, disk, inventory, rules)
     refuse_precious(disk, partition, force=request.force)
     source = image_url(rules.repository_url, request.ipr, request.nci)
-    cache = _cache(inventory) if request.method == THROUGH_CACHE else None
+    cache = cache_place(inventory) if request.method == THROUGH_CACHE else None
     return RestorePlan(request=request, target=bound(disk, partition), source=source, cache=cache)
-
-
-def _cache(inventory: Inventory) -> Target | None:
-    places = (bound(disk, part) for disk in inventory.disks for part in disk.partitions if part.cache)
-    return next(places, None)
-
-
-def bound(disk: Disk, partition: Partition) -> Target:
-    """To where it lies now."""
-    return Target(
-        disk=disk.disk,
-        partition=partition.partition,
-        device=partition.device,
-        disk_device=disk.device,
-        identity=disk.identity,
-        start=partition.start,
-        size=partition.size,
-        sector_size=disk.sector_size,
-        problem=partition.problem,
-    )
 
 
 def check_repository(host: str, rules: Rules) -> None:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from ogagent.errors import CacheFull
 from ogagent.model.units import MIB, format_bytes
-from ogagent.source import beneath
+from ogagent.system import beneath
 
 IMAGES: Final = ("opt", "opengnsys", "images")
 SIDECARS: Final = (".index", ".index.sig", ".full.sum", ".sum", ".info", ".torrent")

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from ogagent.model.units import MIB
-from ogagent.source import beneath
 from ogagent.source.ranges import Ranges
 from ogagent.source.room import IMAGES, MAP, PARTIAL, SIDECARS, Room, lock, remove
+from ogagent.system import beneath
 
 _DIRTY: Final = 64 * MIB
 """So much is written before it must be on the medium: nobody shall have to wait long for what lies in memory."""

@@ -20,9 +20,9 @@ from ogagent.disk.cache import MountedCache
 from ogagent.disk.real import RealMachine
 from ogagent.errors import CacheError, DiskNotPartitioned, PartitionOverlaps, Refusal
 from ogagent.model.disk import OLDER_TABLE, Disk, Partition
-from ogagent.model.plan import Target
+from ogagent.model.plan import Target, bound
 from ogagent.model.request import restore_request
-from ogagent.restore.plan import Rules, bound, plan_restore
+from ogagent.restore.plan import Rules, plan_restore
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from simulator.machine.mbr import MbrEntry, write_mbr
 

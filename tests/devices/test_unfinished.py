@@ -13,7 +13,7 @@ from typing import Any, Final
 from ogagent.disk.real import RealMachine
 from ogagent.functions.table import KINDS
 from ogagent.jobs.adoption import adopt_unknown
-from ogagent.jobs.copies import Copies, NoReportShelf
+from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
@@ -22,6 +22,7 @@ from ogagent.model.plan import Target
 from ogagent.restore.edges import Edges
 from ogagent.restore.record import record_of
 from tests.devices.conftest import LoopDisk
+from tests.jobs.lost_power import MemoryShelf
 
 MIB: Final = 1 << 20
 TABLE: Final = "label: gpt\nstart=2048, size=32768, type=linux\nstart=34816, size=8192, type=linux\n"
@@ -64,7 +65,7 @@ async def test_a_job_that_died_with_the_power(loop_disk: LoopDisk, tool: Tool, t
         Edges(opened, record).wipe(read_back=True)
     before = content(tmp_path)
     journal = Journal.in_memory()
-    copies = Copies(journal, machine, NoReportShelf(), KINDS)
+    copies = Copies(journal, machine, MemoryShelf(), KINDS)
     (job,) = await adopt_unknown(journal, MarkedDisks(machine, journal), copies, KINDS, report=True)
     assert job.target is not None
     assert (job.job_id, job.target.device) == (JOB_ID, f"{device}p1")
@@ -77,7 +78,7 @@ async def test_a_job_that_died_with_the_power(loop_disk: LoopDisk, tool: Tool, t
     after = content(tmp_path)
     changed = [at for at in range(0, len(after), 4096) if after[at : at + 4096] != before[at : at + 4096]]
     assert changed == [target.start + (768 << 10)]
-    again = Copies(Journal.in_memory(), machine, NoReportShelf(), KINDS)
+    again = Copies(Journal.in_memory(), machine, MemoryShelf(), KINDS)
     assert await adopt_unknown(again._journal, MarkedDisks(machine, again._journal), again, KINDS, report=True) == []
     again._journal.close()
 

@@ -21,7 +21,7 @@ from ogagent.disk.machine import Device, Machine
 from ogagent.disk.record import LENGTH, PLACE
 from ogagent.functions.table import KINDS as FUNCTIONS
 from ogagent.jobs.adoption import adopt_unknown
-from ogagent.jobs.copies import Copies, NoReportShelf
+from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
@@ -42,6 +42,7 @@ from tests.faults.bench import (
 )
 from tests.faults.framed import REGION, framed_cell, over
 from tests.faults.images import KINDS, MIB, SIZE, image
+from tests.jobs.lost_power import MemoryShelf
 from tests.records import record_in
 
 IMAGES: Final = (("crc32", "zstd"), ("raw", "gzip"), ("crc32", "frames"))
@@ -224,7 +225,7 @@ async def test_killed(matrix: Matrix, pair: tuple[str, str]) -> None:
 async def _told_of(disk: Path, found: bytes) -> None:
     """The power was cut: the next agent, whose journal is empty, knows of the job what the partition says."""
     journal, machine = Journal.in_memory(), FileMachine([disk])
-    copies = Copies(journal, machine, NoReportShelf(), FUNCTIONS)
+    copies = Copies(journal, machine, MemoryShelf(), FUNCTIONS)
     await adopt_unknown(journal, MarkedDisks(machine, journal), copies, FUNCTIONS, report=True)
     (shown,) = (await machine.inventory()).disks[0].partitions
     if record_in(found) is None:

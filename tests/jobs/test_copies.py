@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ogagent.errors import ImageCorrupt
 from ogagent.functions.table import KINDS
-from ogagent.jobs.copies import LARGEST_COPY, MOST_COPIES, Copies, NoReportShelf
+from ogagent.jobs.copies import LARGEST_COPY, MOST_COPIES, Copies
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Ended, Journal
 from ogagent.jobs.steps import Step
@@ -177,7 +177,7 @@ async def test_the_shelf_is_bounded(
 
 
 async def test_without_a_shelf_all_goes_on(lost: Lost, journal: Journal) -> None:
-    copies = Copies(journal, lost.machine, NoReportShelf(), KINDS)
+    copies = Copies(journal, lost.machine, MemoryShelf(), KINDS)
     lost.in_journal(journal, FAILED)
     copies.waiting(JOB_ID)
     copies.told(JOB_ID)

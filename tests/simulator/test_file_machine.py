@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from ogagent.errors import CacheError, DeviceBusy, DiskChanged, PartitionOverlaps, WriteFailed
 from ogagent.model.disk import UNREADABLE, Disk
-from ogagent.model.plan import Target
-from ogagent.restore.plan import bound
+from ogagent.model.plan import Target, bound
 from simulator.machine.classroom import CACHE, DISK_SIZE, SYSTEM, make_disk
 from simulator.machine.file_cache import FileCache
 from simulator.machine.file_machine import FileMachine

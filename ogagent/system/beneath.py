@@ -21,8 +21,8 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @contextmanager
-def directory(root: Path, *names: str) -> Iterator[int]:
-    fd = open_directory(root, *names)
+def directory(root: Path, *names: str, make: bool = False) -> Iterator[int]:
+    fd = open_directory(root, *names, make=make)
     try:
         yield fd
     finally:
@@ -85,11 +85,16 @@ def read_file(within: int, name: str, limit: int) -> bytes | None:
         return file.read(limit)
 
 
-def replace_file(within: int, name: str, content: bytes) -> None:
-    """Whoever looks finds what was there before, or all of ``content``."""
+def replace_file(within: int, name: str, content: bytes, *, lasting: bool = False) -> None:
+    """Whoever looks finds what was there before, or all of ``content``; ``lasting``: also after a power cut."""
     with open(create_file(within, name + _FRESH), "wb") as file:
         file.write(content)
+        if lasting:
+            file.flush()
+            os.fsync(file.fileno())
     os.rename(name + _FRESH, name, src_dir_fd=within, dst_dir_fd=within)
+    if lasting:
+        os.fsync(within)
 
 
 def discard(within: int, name: str) -> None:

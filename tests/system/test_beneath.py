@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ogagent.source import beneath
+from ogagent.system import beneath
 from tests.faults.audited import before_each_call
 
 

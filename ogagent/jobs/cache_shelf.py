@@ -1,0 +1,86 @@
+"""The shelf for copies of reports: ``opt/opengnsys/ogagent/reports`` in the CACHE, which outlives the power."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from ogagent.disk.machine import CacheStore, Machine
+from ogagent.errors import AgentError, CacheError
+from ogagent.model.plan import cache_place
+from ogagent.system import beneath
+
+_PLACE: Final = ("opt", "opengnsys", "ogagent", "reports")
+
+
+class CacheShelf:
+    """Implements ``ogagent.disk.machine.ReportShelf``. Without a CACHE nothing is kept, and nothing found.
+
+    It is mounted for each of these, and no longer: whoever partitions the disk must find it free.
+    """
+
+    def __init__(self, machine: Machine, store: CacheStore) -> None:
+        self._machine = machine
+        self._store = store
+
+    async def put(self, name: str, content: bytes) -> None:
+        async with self._mounted() as root:
+            if root is not None:
+                await self._store.make_writable()
+                await self._store.thread.run(_put, root, name, content)
+
+    async def list(self, most: int, largest: int) -> dict[str, bytes]:
+        async with self._mounted() as root:
+            return {} if root is None else await self._store.thread.run(_found, root, most, largest)
+
+    async def remove(self, name: str) -> None:
+        async with self._mounted() as root:
+            if root is not None and await self._store.thread.run(_is_there, root, name):
+                await self._store.make_writable()
+                await self._store.thread.run(_remove, root, name)
+
+    @asynccontextmanager
+    async def _mounted(self) -> AsyncIterator[Path | None]:
+        try:
+            place = cache_place(await self._machine.inventory())
+        except AgentError as error:
+            raise CacheError(f"nobody knows where the CACHE is: {error.message}", hint=error.hint) from error
+        if place is None:
+            yield None
+            return
+        async with self._store.mounted(place) as root:
+            yield root
+
+
+def _put(root: Path, name: str, content: bytes) -> None:
+    with beneath.directory(root, *_PLACE, make=True) as within:
+        beneath.replace_file(within, name, content, lasting=True)
+
+
+def _found(root: Path, most: int, largest: int) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    try:
+        with beneath.directory(root, *_PLACE) as within:
+            for name in islice(beneath.files(within), most):
+                content = beneath.read_file(within, name, largest + 1)
+                if content is not None and len(content) <= largest:
+                    found[name] = content
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _is_there(root: Path, name: str) -> bool:
+    try:
+        with beneath.directory(root, *_PLACE) as within:
+            return name in beneath.files(within)
+    except FileNotFoundError:
+        return False
+
+
+def _remove(root: Path, name: str) -> None:
+    with beneath.directory(root, *_PLACE) as within:
+        beneath.discard(within, name)
