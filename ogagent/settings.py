@@ -105,6 +105,14 @@ class RestoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_window: Window = 134217728
 
 
+class ScriptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    enabled: bool = True
+
+
+class MachineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    script: ScriptSettings = field(default_factory=ScriptSettings)
+
+
 class StateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dir: FilePath = "/var/lib/ogagent"
 
@@ -122,6 +130,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disks: DisksSettings = field(default_factory=DisksSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     restore: RestoreSettings = field(default_factory=RestoreSettings)
+    machine: MachineSettings = field(default_factory=MachineSettings)
     state: StateSettings = field(default_factory=StateSettings)
     log: LogSettings = field(default_factory=LogSettings)
 

@@ -52,6 +52,8 @@ read_back = true
 stall_timeout_s = 30
 retry_for_s = 600
 max_window = 134217728
+[machine]
+script.enabled = true
 [state]
 dir = "/var/lib/ogagent"
 [log]

@@ -39,5 +39,18 @@ class ToolFailed(AgentError):
     code = "tool-failed"
 
 
+class ScriptError(AgentError):
+    code = "script-failed"
+
+
+class ScriptFailed(ScriptError):
+    """It ran, and says itself that it has failed."""
+
+
+class ScriptNotRun(ScriptError):
+    code = "script-not-run"
+    number = 7
+
+
 class InternalError(AgentError):
     code = "internal"

@@ -114,6 +114,8 @@ def rules_of(settings: Settings) -> Rules:
 
 
 class _Order:
+    looks: Final = True
+
     def __init__(self, request: RestoreRequest, rules: Rules, work: Callable[[RestorePlan], _Work]) -> None:
         self._request = request
         self._rules = rules
@@ -131,6 +133,7 @@ class _Work:
     """Implements ``ogagent.jobs.work.Work``."""
 
     kind: Final = KIND
+    afterwards: Final = None
 
     def __init__(self, plan: RestorePlan, engine: Engine, previewer: Previewer, progress: Progress) -> None:
         self.progress = progress
@@ -157,6 +160,8 @@ class _Work:
     async def preview(self) -> Preview:
         return await self._previewer.preview(self._plan)
 
-    async def run(self) -> Mapping[str, Any]:
+    async def run(self) -> None:
         await self._engine(self._plan, self.progress)
+
+    def answer(self) -> Mapping[str, str]:
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import Any, Final, Union
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -26,7 +26,7 @@ EVENT_STREAM: Final = "text/event-stream"
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """``answer`` is what 200 holds: a type for JSON, otherwise a media type. ``body`` is the JSON schema of the body.
+    """``answer`` is what 200 holds: a type for JSON, or several, otherwise a media type. ``body`` is the JSON schema of the body.
 
     ``refusals`` are those of the call itself, beside what every call may be refused with. ``name`` tells it from the
     others; empty: it has its handler's.
@@ -112,7 +112,7 @@ CALLS: Final = (
         handler=handlers.show_plan,
         summary="What the function that nfn names would do with this body, or why not; nothing is changed",
         body={"anyOf": [function.schema for function in FUNCTIONS]},
-        answer=Union[tuple(function.preview for function in FUNCTIONS)],  # noqa: UP007 - it is made here
+        answer=tuple({function.preview: None for function in FUNCTIONS}),
         refusals=(*_BODY, *_any_of(function.refusals + function.foreseen for function in FUNCTIONS)),
     ),
     Call(method="GET", path="/jobs", handler=handlers.show_jobs, summary="All jobs, newest first", answer=JobList),

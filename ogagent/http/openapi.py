@@ -38,7 +38,7 @@ _HEADERS: Final = {
 
 
 def openapi_document(calls: Sequence[Call]) -> dict[str, Any]:
-    answers = {call.answer for call in calls if not isinstance(call.answer, str)}
+    answers = {answer for call in calls for answer in _types(call)}
     types = [Problem, *sorted(answers, key=str)]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(map(str, types), schemas, strict=True))
@@ -58,11 +58,19 @@ def openapi_document(calls: Sequence[Call]) -> dict[str, Any]:
     }
 
 
+def _types(call: Call) -> tuple[Any, ...]:
+    """Of its answer in JSON."""
+    if isinstance(call.answer, str):
+        return ()
+    return call.answer if isinstance(call.answer, tuple) else (call.answer,)
+
+
 def _operation(call: Call, schema_of: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(call.answer, str):
         content: dict[str, Any] = {call.answer: {}}  # OpenAPI 3.1 has no schema for the events of a stream
     else:
-        content = {"application/json": {"schema": schema_of[str(call.answer)]}}
+        schemas = [schema_of[str(answer)] for answer in _types(call)]
+        content = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
     operation: dict[str, Any] = {
         "operationId": call.name or call.handler.__name__,
         "summary": call.summary,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Final
 
-from ogagent.errors import JobFinished, Stopping
+from ogagent.errors import AgentError, JobFinished, Stopping
 from ogagent.jobs.board import Board
 from ogagent.jobs.claims import refuse_claimed
 from ogagent.jobs.copies import Copies
@@ -32,6 +32,7 @@ from ogagent.system.metrics import Metrics
 _log: Final = logging.getLogger(__name__)
 
 _TICK_S: Final = 0.25
+_TELL_S: Final = 10.0
 
 
 class JobManager:
@@ -73,7 +74,7 @@ class JobManager:
     async def plan(self, order: Order) -> Work:
         """What ``start`` would do. Raises Refusal."""
         self._refuse_when_stopping()
-        inventory = await self.inventory()
+        inventory = await self.inventory() if order.looks else Inventory()
         # Meanwhile another call may have come; from here to the claim in ``start`` nothing waits.
         self._refuse_when_stopping()
         refuse_claimed(order.claims(inventory), self._held())
@@ -150,17 +151,17 @@ class JobManager:
         if not ticker.cancelled() and (failure := ticker.exception()):
             _log.error("progress could not be shown", exc_info=failure)
 
-    async def _run(self, work: Work) -> Mapping[str, Any]:
+    async def _run(self, work: Work) -> None:
         async with AsyncExitStack() as stack:
             if self._copies is not None:
                 for identity in sorted(work.claims.disks):
                     await stack.enter_async_context(self._copies.disk(identity))
-            return await work.run()
+            await work.run()
 
     async def _end(self, running: Running) -> None:
-        state, error, own = running.outcome()
+        state, error = running.outcome()
         job = ended_job(running.shown(), state, error, self._now())
-        report = await self._closed_books(job, running.work, own)
+        report = await self._closed_books(job, running.work)
         self._metrics.job_moved(running.job, job)
         self._metrics.job_ended(job)
         running.job = job
@@ -169,13 +170,24 @@ class JobManager:
             self._reporter.final(job.job_id, report)
         level = logging.INFO if state is State.SUCCEEDED else logging.ERROR
         _log.log(level, "%s%s", job.state, f": {error.der}" if error else "")
+        if state is State.SUCCEEDED and (act := running.work.afterwards):
+            await self._afterwards(job, act)
 
-    async def _closed_books(self, job: Job, work: Work, own: Mapping[str, Any]) -> Report | None:
+    async def _afterwards(self, job: Job, act: Callable[[], Awaitable[None]]) -> None:
+        """ogCore is waited for as long as an operator would wait for the machine."""
+        if not await self._reporter.told(job.job_id, _TELL_S):
+            _log.warning("ogCore does not know yet: a later agent tells it")
+        try:
+            await act()
+        except AgentError as error:
+            _log.error("%s", error.message)
+
+    async def _closed_books(self, job: Job, work: Work) -> Report | None:
         """The report that ogCore shall have. What cannot be written is said all the same, at worst once more later."""
         report = None
         try:
             inventory = await self._disks.after_a_job() if work.kind.disks else Inventory()
-            report = self._reporter.conclude(job.job_id, final_report(job, work.kind, inventory, own))
+            report = self._reporter.conclude(job.job_id, final_report(job, work.kind, inventory, work.answer()))
             await asyncio.to_thread(self._journal.end, job, report)
         except Exception:  # noqa: BLE001 - the job has ended: nothing stays busy because of its books
             _log.exception("the end of the job could not be written into the journal")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -31,10 +31,10 @@ class Running:
         self.work = work
         self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Task[None]
-        self.task: asyncio.Task[Mapping[str, Any]] | None = None
+        self.task: asyncio.Task[None] | None = None
         self._cancelled = False
 
-    def begin(self, task: asyncio.Task[Mapping[str, Any]]) -> None:
+    def begin(self, task: asyncio.Task[None]) -> None:
         self.task = task
         if self._cancelled:
             task.cancel()
@@ -59,23 +59,20 @@ class Running:
             warnings=tuple(progress.warnings),
         )
 
-    def outcome(self) -> tuple[State, JobError | None, Mapping[str, Any]]:
-        """What was done decides: a cancel or an error that comes after the commit changes nothing.
-
-        With what only the work knows of the final report.
-        """
+    def outcome(self) -> tuple[State, JobError | None]:
+        """What was done decides: a cancel or an error that comes after the commit changes nothing."""
         task = self.task
         failure = None if task is None or task.cancelled() else task.exception()
         if self.work.progress.committed:
             if failure is not None:
                 _log.warning("after it was done", exc_info=failure)
-            return State.SUCCEEDED, None, task.result() if task and not (failure or task.cancelled()) else {}
+            return State.SUCCEEDED, None
         if task is None or task.cancelled():
-            return State.CANCELLED, CANCELLED, {}
+            return State.CANCELLED, CANCELLED
         if isinstance(failure, AgentError):
-            return State.FAILED, as_value(failure), {}
+            return State.FAILED, as_value(failure)
         _log.error("the job failed unexpectedly", exc_info=failure)
-        return State.FAILED, as_value(InternalError("an unexpected error, see the agent's log")), {}
+        return State.FAILED, as_value(InternalError("an unexpected error, see the agent's log"))
 
 
 class JournalBooks:

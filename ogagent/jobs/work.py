@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct, field
@@ -23,6 +23,10 @@ class Claims(Struct, frozen=True, kw_only=True):
 
 class Order(Protocol):
     """A request that is right by itself, before anybody has looked at the machine."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether it has to be known which disks there are; otherwise it is asked with none."""
 
     def claims(self, inventory: Inventory) -> Claims:
         """Nothing of what is not there: ``plan`` says so."""
@@ -60,5 +64,14 @@ class Work(Protocol):
         Raises what ``run`` would fail with before its first change, as far as that can be known.
         """
 
-    async def run(self) -> Mapping[str, Any]:
-        """Returns, when all is done, what only it knows of the final report's members. Raises AgentError otherwise."""
+    async def run(self) -> None:
+        """Returns when all is done, and has said so to ``progress``. Raises AgentError otherwise."""
+
+    def answer(self) -> Mapping[str, str]:
+        """What only the work knows of the final report's members, however it ended."""
+
+    @property
+    def afterwards(self) -> Callable[[], Awaitable[None]] | None:
+        """What is done when it has succeeded and ogCore knows, or has not wanted to for a while; nothing is free before
+        that. Raises AgentError.
+        """

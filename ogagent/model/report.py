@@ -32,7 +32,7 @@ def progress_report(job: Job) -> dict[str, Any]:
     }
 
 
-def final_report(job: Job, kind: Kind, inventory: Inventory, own: Mapping[str, Any]) -> dict[str, Any]:
+def final_report(job: Job, kind: Kind, inventory: Inventory, own: Mapping[str, str]) -> dict[str, Any]:
     """The one report that ends a job. The sender adds ``seq``, ``ip`` and ``mac``. ``own`` is what only the work knows.
 
     ``event_id`` follows from the job, so that even an agent that could not write down what it sent repeats itself.

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import math
 import random
-import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
@@ -16,11 +16,9 @@ from msgspec import Struct
 
 from ogagent.ogcore.address import LocalAddress
 from ogagent.ogcore.finals import FinalStore
+from ogagent.ogcore.lane import Lane
 from ogagent.ogcore.retry import LAST_DELAY_S, LAST_DELAY_UNKNOWN_S, Clock, MonotonicClock, Random, delay_s
 from ogagent.ogcore.webhook import Again, Delivered, Outcome, Refused, Report, Webhook
-
-PACE_S: Final = 1.0
-REPEAT_S: Final = 30.0
 
 MAX_PENDING: Final = 1000
 """So many undelivered final reports are held in memory; a classroom computer makes a few a day."""
@@ -52,6 +50,9 @@ class Reporter(Protocol):
     def final(self, job_id: str, report: Report) -> None:
         """Sends what ``conclude`` has returned, until ogCore has it."""
 
+    async def told(self, job_id: str, patience_s: float) -> bool:
+        """Whether ogCore has the final report, which is waited for, but no longer than so many seconds."""
+
     def backlog(self) -> Backlog: ...
 
     async def aclose(self, grace_s: float) -> None:
@@ -67,45 +68,13 @@ class NoOutbox:
 
     def final(self, job_id: str, report: Report) -> None: ...
 
+    async def told(self, job_id: str, patience_s: float) -> bool:  # noqa: ARG002 - there is nobody to tell
+        return True
+
     def backlog(self) -> Backlog:
         return Backlog()
 
     async def aclose(self, grace_s: float) -> None: ...
-
-
-class _Lane:
-    """What one job has to say. ``waiting`` is the newest progress that is not delivered, ``last`` the newest of all."""
-
-    def __init__(self) -> None:
-        self.seq = 0
-        self.last: Report = {}
-        self.waiting: Report | None = None
-        self.final: Report | None = None
-        self.concluded = False
-        self.since = math.inf
-        self.sent = -math.inf
-        self.attempts = 0
-        self.not_before = -math.inf
-        self.refused = False
-        self.complaint = ""
-
-    def stamped(self, report: Report) -> Report:
-        self.seq += 1
-        return {"event_id": str(uuid.uuid4()), **report, "seq": self.seq}
-
-    def due(self) -> float:
-        """When the next report may go out."""
-        if self.final is not None:
-            return self.not_before
-        return max(self.sent + (REPEAT_S if self.waiting is None else PACE_S), self.not_before)
-
-    def next(self) -> Report:
-        """The final report overtakes progress. Progress that is old news is said again, as a report of its own."""
-        if self.final is not None:
-            return self.final
-        if self.waiting is None:
-            self.waiting = self.stamped(self.last)
-        return self.waiting
 
 
 class Outbox:
@@ -135,7 +104,7 @@ class Outbox:
         self._forgotten = forgotten
         self._clock = clock or MonotonicClock()
         self._jitter = jitter
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._changed = asyncio.Event()
         self._closing = False
@@ -144,7 +113,7 @@ class Outbox:
     def progress(self, job_id: str, report: Report) -> None:
         if self._closing or job_id in self._ended:
             return
-        lane = self._lanes.setdefault(job_id, _Lane())
+        lane = self._lanes.setdefault(job_id, Lane())
         lane.last = report
         lane.waiting = lane.stamped(report)
         self._changed.set()
@@ -153,7 +122,7 @@ class Outbox:
         if job_id in self._ended:
             return None
         self._end(job_id)
-        lane = self._lanes.setdefault(job_id, _Lane())
+        lane = self._lanes.setdefault(job_id, Lane())
         lane.concluded = True
         return lane.stamped(report)
 
@@ -161,6 +130,12 @@ class Outbox:
         self._take(job_id, report)
         self._make_room()
         self._changed.set()
+
+    async def told(self, job_id: str, patience_s: float) -> bool:
+        if lane := self._lanes.get(job_id):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(lane.settled.wait(), patience_s)
+        return job_id not in self._lanes
 
     def backlog(self) -> Backlog:
         waiting = [lane.since for lane in self._lanes.values() if lane.final]
@@ -197,7 +172,7 @@ class Outbox:
             else:
                 await self._send(job_id, lane)
 
-    def _open_lanes(self) -> list[tuple[str, _Lane]]:
+    def _open_lanes(self) -> list[tuple[str, Lane]]:
         """Those with something to say; at the end only final reports count."""
         return [
             (job_id, lane)
@@ -213,10 +188,10 @@ class Outbox:
                 self._take(job_id, report)
 
     def _take(self, job_id: str, report: Report) -> None:
-        lane = self._lanes.setdefault(job_id, _Lane())
+        lane = self._lanes.setdefault(job_id, Lane())
         lane.concluded, lane.final, lane.since = True, report, self._clock.now()
 
-    async def _send(self, job_id: str, lane: _Lane) -> None:
+    async def _send(self, job_id: str, lane: Lane) -> None:
         report = lane.next()
         lane.sent = self._clock.now()
         outcome = await self._outcome(job_id, lane, report)
@@ -230,6 +205,7 @@ class Outbox:
         if report is lane.final:
             self._lanes.pop(job_id, None)
             await self._settle(job_id, outcome)
+            lane.settled.set()
         elif report is lane.waiting:
             lane.waiting = None
 
@@ -239,7 +215,7 @@ class Outbox:
         else:
             await self._store.refused(job_id, outcome.reason)
 
-    async def _outcome(self, job_id: str, lane: _Lane, report: Report) -> Outcome:
+    async def _outcome(self, job_id: str, lane: Lane, report: Report) -> Outcome:
         try:
             if report is not lane.final:
                 await self._store.sending(job_id, report["seq"], report["progress"])
@@ -252,7 +228,7 @@ class Outbox:
             _log.exception("a report could not be sent", extra={"job_id": job_id})
             return Again(str(error))
 
-    def _postpone(self, job_id: str, lane: _Lane, outcome: Again) -> None:
+    def _postpone(self, job_id: str, lane: Lane, outcome: Again) -> None:
         lane.attempts += 1
         # Progress is worth something while it is fresh only: it comes back as soon as ogCore does.
         last_s = LAST_DELAY_UNKNOWN_S if outcome.unknown and lane.final is not None else LAST_DELAY_S
@@ -264,7 +240,7 @@ class Outbox:
         lane.complaint = outcome.reason
         _log.log(level, "report not taken, again in %.1f s: %s", wait, outcome.reason, extra={"job_id": job_id})
 
-    def _count(self, job_id: str, lane: _Lane, report: Report, outcome: Delivered | Refused) -> None:
+    def _count(self, job_id: str, lane: Lane, report: Report, outcome: Delivered | Refused) -> None:
         if isinstance(outcome, Delivered):
             self._delivered += 1
             return

@@ -9,8 +9,8 @@ import signal
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import PurePath
-from subprocess import DEVNULL, PIPE
-from typing import Final, cast
+from subprocess import DEVNULL, PIPE, STDOUT
+from typing import Final, NamedTuple, cast
 
 from ogagent.errors import ToolFailed, ToolMissing
 
@@ -80,10 +80,35 @@ async def run(
     return bytes(child.output)
 
 
-class _Child(asyncio.SubprocessProtocol):
-    """``exited`` is set when the process was reaped, ``ended`` when its outputs are closed too."""
+class Followed(NamedTuple):
+    """``status`` is negative for a process that a signal ended; ``output`` the end of what it printed."""
 
-    def __init__(self, max_output: int) -> None:
+    status: int
+    output: bytes
+
+
+async def follow(argv: Sequence[str], *, most: int) -> Followed:
+    """A program that takes as long as it takes, and its last ``most`` bytes of output and complaints, as they came.
+
+    Raises ToolMissing and ToolFailed when it cannot be started.
+    """
+    child = await _start(argv, None, most, mixed=True)
+    try:
+        await child.ended.wait()
+    finally:
+        await _end(child, _GRACE_S)
+    status = child.transport.get_returncode()
+    return Followed(-signal.SIGKILL if status is None else status, bytes(child.output))
+
+
+class _Child(asyncio.SubprocessProtocol):
+    """``exited`` is set when the process was reaped, ``ended`` when its outputs are closed too.
+
+    ``mixed``: complaints count as output, of which the end is kept, however much there was.
+    """
+
+    def __init__(self, max_output: int, *, mixed: bool = False) -> None:
+        self._mixed = mixed
         self.output = bytearray()
         self.complaint = bytearray()
         self.overflowed = False
@@ -95,7 +120,10 @@ class _Child(asyncio.SubprocessProtocol):
         self.transport = cast("asyncio.SubprocessTransport", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if fd != _STDOUT:
+        if self._mixed:
+            self.output += data
+            del self.output[: -self._max_output]
+        elif fd != _STDOUT:
             self.complaint += data[: _COMPLAINT_LIMIT - len(self.complaint)]
         elif len(self.output) + len(data) <= self._max_output:
             self.output += data
@@ -118,14 +146,14 @@ class _Child(asyncio.SubprocessProtocol):
             os.killpg(self.transport.get_pid(), number)
 
 
-async def _start(argv: Sequence[str], stdin: bytes | None, max_output: int) -> _Child:
+async def _start(argv: Sequence[str], stdin: bytes | None, max_output: int, *, mixed: bool = False) -> _Child:
     try:
         transport, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Child(max_output),
+            lambda: _Child(max_output, mixed=mixed),
             *argv,
             stdin=DEVNULL if stdin is None else PIPE,
             stdout=PIPE,
-            stderr=PIPE,
+            stderr=STDOUT if mixed else PIPE,
             env=_environment(),
             start_new_session=True,
         )

@@ -18,6 +18,8 @@ class Asked:
     def __init__(self, request: RestoreRequest) -> None:
         self.request = request
 
+    looks = True
+
     def claims(self, inventory: Inventory) -> Claims:  # noqa: ARG002 - as an Order has it
         return Claims()
 

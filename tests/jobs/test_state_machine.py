@@ -108,6 +108,9 @@ class OgCore:
     def final(self, job_id: str, report: Mapping[str, Any]) -> None:
         self.heard.setdefault(job_id, set()).add(f"{report['event_id']} {report['res']}")
 
+    async def told(self, job_id: str, patience_s: float) -> bool:
+        raise AssertionError(f"{job_id} does nothing afterwards, and waits for nothing {patience_s} s")
+
     def backlog(self) -> Backlog:
         return Backlog()
 

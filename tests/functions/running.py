@@ -1,0 +1,67 @@
+"""Functions on a machine whose disk is a file: a job of each, and what ogCore is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ogagent.functions.function import Equipment
+from ogagent.functions.table import Functions
+from ogagent.jobs.disks import MarkedDisks
+from ogagent.jobs.journal import Journal
+from ogagent.jobs.manager import JobManager
+from ogagent.model.job import Job
+from ogagent.service import source_policy
+from ogagent.settings import Settings, StateSettings
+from ogagent.system.metrics import Metrics
+from simulator.machine.file_machine import FileMachine
+from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+from tests.jobs.test_manager import Recorder, until
+
+MIB: Final = 1 << 20
+SIZE: Final = 16 * MIB
+ENTRY: Final = Entry(number=1, start=MIB, size=8 * MIB, type=LINUX_FILESYSTEM, name="Linux")
+
+
+class Agent:
+    """``told`` is what ogCore has been told."""
+
+    def __init__(self, functions: Functions, jobs: JobManager, told: Recorder) -> None:
+        self.functions, self.jobs, self.told = functions, jobs, told
+
+    async def start(self, name: str, **members: object) -> Job:
+        return await self.jobs.start(self.functions[name].order(members))
+
+    async def ended(self, job: Job) -> tuple[Job, Mapping[str, Any]]:
+        await until(lambda: job.job_id in self.told.finals and self.jobs.job(job.job_id).final)
+        (report,) = self.told.finals[job.job_id]
+        return self.jobs.job(job.job_id), report
+
+    async def run(self, name: str, **members: object) -> tuple[Job, Mapping[str, Any]]:
+        return await self.ended(await self.start(name, **members))
+
+
+def settings_in(folder: Path) -> Settings:
+    return Settings(state=StateSettings(dir=str(folder / "state")))
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, settings: Settings | None = None, equip: Callable[[Equipment], Equipment] = lambda each: each
+) -> AsyncIterator[Agent]:
+    disk = folder / "disk"
+    if not disk.exists():
+        with disk.open("wb") as file:
+            file.truncate(SIZE)
+            write_table(file, SIZE, (ENTRY,))
+    settings = settings or settings_in(folder)
+    machine, journal, told = FileMachine([disk]), Journal.in_memory(), Recorder()
+    functions = Functions(equip(Equipment(settings=settings, machine=machine, policy=source_policy(settings))))
+    jobs = JobManager(disks=MarkedDisks(machine, journal), reporter=told, journal=journal, metrics=Metrics())
+    try:
+        yield Agent(functions, jobs, told)
+    finally:
+        await jobs.aclose()
+        journal.close()
