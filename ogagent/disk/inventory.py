@@ -6,34 +6,45 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ogagent.disk.codes import mark_cache, partition_code
+from ogagent.disk.codes import partition_code
 from ogagent.disk.content import Content, probe
 from ogagent.disk.kernel import KernelDisk, find_disks
 from ogagent.disk.layout import Span, is_extended, span_of
 from ogagent.disk.operating_system import operating_system
+from ogagent.disk.readings import Unread
 from ogagent.disk.tables import Table, TableEntry, read_table
 from ogagent.disk.text import printable
 from ogagent.disk.usage import used_percent_of_mount
 from ogagent.errors import AgentError, ToolMissing
-from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition, TableKind
+from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Partition, TableKind
 
 _log: Final = logging.getLogger(__name__)
 
 
-async def read_inventory(include: Sequence[str], exclude: Sequence[str]) -> Inventory:
-    """``include`` and ``exclude`` as in ``[disks]`` of the configuration. Raises ToolMissing."""
-    found = await asyncio.to_thread(find_disks, include, exclude)
-    return Inventory(disks=mark_cache([await read_disk(number, disk) for number, disk in enumerate(found, start=1)]))
+def unread_disks(include: Sequence[str], exclude: Sequence[str]) -> list[Unread]:
+    """``include`` and ``exclude`` as in ``[disks]`` of the configuration. Blocking. Raises ToolMissing."""
+    found = enumerate(find_disks(include, exclude), start=1)
+    return [Unread(_row(number, disk, Table(kind=None)), partial(read_disk, number, disk)) for number, disk in found]
 
 
-async def read_disk(number: int, disk: KernelDisk) -> Disk:
-    """A disk that cannot be read is listed with what is known of it, and why. Raises ToolMissing."""
-    table = await _table(disk)
+async def read_disk(number: int, disk: KernelDisk, executor: Executor | None = None) -> Disk:
+    """A disk that cannot be read is listed with what is known of it, and why. Raises ToolMissing.
+
+    Blocks in threads of the executor only; None: the loop's own.
+    """
+    table = await _table(disk, executor)
+    partitions = await _partitions(disk, table.kind, table.entries, executor) if table.kind else ()
+    return _row(number, disk, table, partitions)
+
+
+def _row(number: int, disk: KernelDisk, table: Table, partitions: tuple[Partition, ...] = ()) -> Disk:
     return Disk(
         disk=number,
         device=disk.device,
@@ -42,32 +53,35 @@ async def read_disk(number: int, disk: KernelDisk) -> Disk:
         size=disk.size,
         sector_size=disk.sector_size,
         table=table.kind,
-        partitions=await _partitions(disk, table.kind, table.entries) if table.kind else (),
+        partitions=partitions,
         problem=table.problem,
     )
 
 
-async def _table(disk: KernelDisk) -> Table:
+async def _table(disk: KernelDisk, executor: Executor | None) -> Table:
     if disk.problem:
         return Table(kind=None, problem=disk.problem)
     try:
-        return await read_table(disk.device, disk.sector_size)
+        return await read_table(disk.device, disk.sector_size, executor)
     except ToolMissing:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the other disks are told of
         return Table(kind=None, problem=_unreadable(f"the partition table of {disk.device}", error))
 
 
-async def _partitions(disk: KernelDisk, table: TableKind, entries: Iterable[TableEntry]) -> tuple[Partition, ...]:
-    return tuple([await _partition(disk, table, entry) for entry in entries])
+async def _partitions(
+    disk: KernelDisk, table: TableKind, entries: Iterable[TableEntry], executor: Executor | None
+) -> tuple[Partition, ...]:
+    return tuple([await _partition(disk, table, entry, executor) for entry in entries])
 
 
-async def _partition(disk: KernelDisk, table: TableKind, entry: TableEntry) -> Partition:
+async def _partition(disk: KernelDisk, table: TableKind, entry: TableEntry, executor: Executor | None) -> Partition:
     place = _place(disk, entry)
     extended = is_extended(table, entry.type)
     # An extended partition holds partitions, and the kernel's node for it is two sectors long.
     readable = not extended and Span(0, disk.size).holds(span_of(entry))
-    content, unread = await asyncio.to_thread(_content, place) if readable else (Content(), "")
+    loop = asyncio.get_running_loop()
+    content, unread = await loop.run_in_executor(executor, _content, place) if readable else (Content(), "")
     return Partition(
         partition=entry.number,
         device=entry.device,

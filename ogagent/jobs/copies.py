@@ -193,5 +193,4 @@ def _copy(content: bytes) -> Ended | None:
     if not ended.job.final or type(report.get("seq")) is not int:
         return None
     meant = final_report(ended.job, Inventory())
-    same = all(report.get(member) == value for member, value in meant.items() if member != "cfg")
-    return ended if same else None
+    return ended if all(report.get(member) == value for member, value in meant.items()) else None

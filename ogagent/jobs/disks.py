@@ -29,7 +29,7 @@ class MarkedDisks:
         return Inventory(disks=tuple(_marked(disk, marks) for disk in found.disks))
 
     async def after_a_job(self) -> Inventory:
-        """Empty when it fails: the report must go out, with or without the disks."""
+        """Empty when it fails: the report must go out, and says nothing of disks of which nothing is known."""
         try:
             return await self.inventory()
         except Exception:  # noqa: BLE001 - whatever it is
