@@ -27,7 +27,7 @@ from ogagent.system import process
 
 _log: Final = logging.getLogger(__name__)
 
-_TIMEOUT_S: Final = 20
+_TIMEOUT_S: Final = 10
 _MOST_OUTPUT: Final = 128 * KIB  # twice what the 128 partitions of a GPT can take
 _KINDS: Final[dict[str, TableKind]] = {"gpt": "gpt", "dos": "msdos"}
 _Found = TypeVar("_Found")
