@@ -93,7 +93,7 @@ async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
     from ogagent.restore.plan import plan_restore
     from ogagent.restore.preview import Previewer
 
-    inventory = await _machine(settings).inventory()
+    inventory = await _machine(settings).inventory(thorough=False)
     plan = plan_restore(restore_request(members), inventory, service.plan_rules(settings))
     print_json(await Previewer(service.source_policy(settings)).preview(plan))
 

@@ -25,11 +25,24 @@ _AT_ONCE: Final = 8
 _FINDING: Final = "the list of disks"
 
 
+class Reading(Struct, frozen=True):
+    """How a disk is read: what blocks does so in threads of ``executor``, or of the loop's own when it is None.
+
+    Unless ``thorough``, nobody asks which systems there are and how full file systems are.
+    """
+
+    executor: Executor | None = None
+    thorough: bool = True
+
+
+THOROUGH: Final = Reading()
+
+
 class Unread(Struct, frozen=True):
-    """``row`` is what is known of a disk before it is read; ``read`` blocks in threads of the executor only."""
+    """``row`` is what is known of a disk before it is read."""
 
     row: Disk
-    read: Callable[[Executor], Awaitable[Disk]]
+    read: Callable[[Reading], Awaitable[Disk]]
 
 
 Find = Callable[[], Sequence[Unread]]
@@ -56,11 +69,15 @@ class Readings:
         self._left: dict[str, Future[None]] = {}
         self._now: asyncio.Task[Inventory] | None = None
         self._next: asyncio.Task[Inventory] | None = None
+        self._thorough = False
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:
         """Nothing in it is older than the question: who comes while disks are being read waits for the next reading,
-        and shares that with all who come until it begins. Raises AgentError.
+        and shares that with all who come until it begins. It is thorough when one of them wants it so.
+
+        Raises AgentError.
         """
+        self._thorough |= thorough
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._now))
             self._next.add_done_callback(_looked_at)
@@ -69,10 +86,11 @@ class Readings:
     async def _after(self, earlier: asyncio.Task[Inventory] | None) -> Inventory:
         if earlier is not None and not earlier.done():
             await asyncio.wait([earlier])
+        thorough, self._thorough = self._thorough, False
         self._now, self._next = self._next, None
-        return await self._read()
+        return await self._read(thorough=thorough)
 
-    async def _read(self) -> Inventory:
+    async def _read(self, *, thorough: bool) -> Inventory:
         try:
             found = await self._within_limit(_FINDING, self._found)
         except TimeoutError:
@@ -80,16 +98,18 @@ class Readings:
                 "the kernel does not say which disks there are", hint="look at the kernel log (dmesg)"
             ) from None
         room = asyncio.Semaphore(_AT_ONCE)
-        rows = await asyncio.gather(*(self._row(each, room) for each in found), return_exceptions=True)
+        rows = await asyncio.gather(*(self._row(each, room, thorough) for each in found), return_exceptions=True)
         return Inventory(disks=mark_cache([_or_raised(row) for row in rows]))
 
     async def _found(self, executor: Executor) -> Sequence[Unread]:
         return await asyncio.get_running_loop().run_in_executor(executor, self._find)
 
-    async def _row(self, disk: Unread, room: asyncio.Semaphore) -> Disk:
+    async def _row(self, disk: Unread, room: asyncio.Semaphore, thorough: bool) -> Disk:
         try:
             async with room:
-                return await self._within_limit(disk.row.device, disk.read)
+                return await self._within_limit(
+                    disk.row.device, lambda executor: disk.read(Reading(executor, thorough))
+                )
         except TimeoutError:
             return replace(disk.row, problem=f"{UNREADABLE}: it does not answer")
 

@@ -36,8 +36,8 @@ class RealMachine:
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
         self._readings = Readings(partial(unread_disks, include, exclude))
 
-    async def inventory(self) -> Inventory:
-        return await self._readings.inventory()
+    async def inventory(self, *, thorough: bool = True) -> Inventory:
+        return await self._readings.inventory(thorough=thorough)
 
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:

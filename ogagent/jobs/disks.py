@@ -22,8 +22,8 @@ class MarkedDisks:
         self._machine = machine
         self._journal = journal
 
-    async def inventory(self) -> Inventory:
-        found = await self._machine.inventory()
+    async def inventory(self, *, thorough: bool = True) -> Inventory:
+        found = await self._machine.inventory(thorough=thorough)
         marks = await asyncio.to_thread(self._journal.incomplete)
         await asyncio.to_thread(self._note_wiped, found, marks)
         return Inventory(disks=tuple(_marked(disk, marks) for disk in found.disks))

@@ -80,7 +80,7 @@ class JobManager:
     async def plan(self, request: RestoreRequest) -> RestorePlan:
         """What ``start`` would do. Raises Refusal."""
         self._refuse_when_stopping()
-        inventory = await self.inventory()
+        inventory = await self._disks.inventory(thorough=False)
         # Meanwhile another call may have come; from here to the claim in ``start`` nothing waits.
         self._refuse_when_stopping()
         self._refuse_claimed(inventory, request.dsk)

@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from ogagent.disk.device import BlockDevice
 from ogagent.disk.layout import Layout, Span, is_extended, own_spans, span_of
 from ogagent.disk.machine import Device
 from ogagent.disk.operating_system import operating_system
-from ogagent.disk.readings import Limit, Readings, Unread, ten_seconds
+from ogagent.disk.readings import Limit, Reading, Readings, Unread, ten_seconds
 from ogagent.disk.text import printable
 from ogagent.disk.whole import whole_disk_problem
 from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps
@@ -53,8 +52,8 @@ class FileMachine:
         self._mounts = _mounts(profile)
         self._readings = Readings(self._unread, limit)
 
-    async def inventory(self) -> Inventory:
-        return await self._readings.inventory()
+    async def inventory(self, *, thorough: bool = True) -> Inventory:
+        return await self._readings.inventory(thorough=thorough)
 
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:
@@ -82,15 +81,15 @@ class FileMachine:
         numbered = enumerate(self._disks, start=1)
         return [Unread(self._row(n, path, _nothing(path)), partial(self._read_disk, n, path)) for n, path in numbered]
 
-    async def _read_disk(self, number: int, path: Path, executor: Executor) -> Disk:
+    async def _read_disk(self, number: int, path: Path, reading: Reading) -> Disk:
         try:
-            table, problem = await asyncio.get_running_loop().run_in_executor(executor, _read_table, path)
+            table, problem = await asyncio.get_running_loop().run_in_executor(reading.executor, _read_table, path)
         except OSError as error:
             table, problem = _nothing(path), f"{UNREADABLE}: {error.strerror}"
         layout = _layout(table)
         partitions = (
             [
-                await _read_partition(path, layout, row, self._mounts.get((number, row.number)), executor)
+                await _read_partition(path, layout, row, self._mounts.get((number, row.number)), reading)
                 for row in table.rows
             ]
             if layout
@@ -125,8 +124,8 @@ def _nothing(path: Path) -> DiskTable:
     return DiskTable(kind=None, size=path.stat().st_size if path.exists() else 0)
 
 
-async def _read_partition(path: Path, layout: Layout, row: Row, mounted: str | None, executor: Executor) -> Partition:
-    inside = await asyncio.get_running_loop().run_in_executor(executor, _probe, path, layout, row)
+async def _read_partition(path: Path, layout: Layout, row: Row, mounted: str | None, reading: Reading) -> Partition:
+    inside = await asyncio.get_running_loop().run_in_executor(reading.executor, _probe, path, layout, row, reading)
     return Partition(
         partition=row.number,
         device=f"{path}#{row.number}",
@@ -136,7 +135,7 @@ async def _read_partition(path: Path, layout: Layout, row: Row, mounted: str | N
         filesystem=inside.filesystem,
         label=inside.label,
         name=printable(row.name),
-        os=await operating_system(str(path), row.start, inside.filesystem),
+        os=await operating_system(str(path), row.start, inside.filesystem) if reading.thorough else "",
         used=inside.used,
         mounted=mounted,
         problem=layout.problem_of(row),
@@ -162,11 +161,11 @@ def _layout(table: DiskTable) -> Layout | None:
     return Layout(kind=table.kind, size=table.size, entries=table.rows, own=own, chain=table.broken)
 
 
-def _probe(path: Path, layout: Layout, row: Row) -> content.Content:
+def _probe(path: Path, layout: Layout, row: Row, reading: Reading) -> content.Content:
     if is_extended(layout.kind, row.type) or not Span(0, layout.size).holds(span_of(row)):
         return content.Content()
     with path.open("rb") as file:
-        return content.probe(file.fileno(), row.start, row.size)
+        return content.probe(file.fileno(), row.start, row.size, used=reading.thorough)
 
 
 def _identity(path: Path, size: int) -> str:

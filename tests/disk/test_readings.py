@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from ogagent.disk.inventory import read_disk
 from ogagent.disk.kernel import KernelDisk
-from ogagent.disk.readings import Readings, Unread
+from ogagent.disk.readings import Reading, Readings, Unread
 from ogagent.errors import InternalError, ToolMissing
 from ogagent.model.disk import UNREADABLE, Disk, Inventory
 from tests.disk.test_cache_thread import Gate
@@ -38,11 +38,13 @@ class Held:
         )  # fmt: skip
         self.gate = Gate()
         self.begun = 0
+        self.thorough = False
         if not hangs:
             self.gate.open.set()
 
-    async def read(self, executor: Executor) -> Disk:
-        await asyncio.get_running_loop().run_in_executor(executor, self._pass)
+    async def read(self, reading: Reading) -> Disk:
+        self.thorough = reading.thorough
+        await asyncio.get_running_loop().run_in_executor(reading.executor, self._pass)
         return replace(self.row, model=f"read {self.begun}")
 
     def _pass(self) -> None:
@@ -140,6 +142,13 @@ async def test_no_answer_is_older_than_its_question(sick: Held, limit: ByHand) -
     assert (await early).disks[0].model == "read 1"
     assert [(await each).disks[0].model for each in late] == ["read 2"] * 20
     assert sick.begun == 2
+
+
+async def test_a_reading_is_as_thorough_as_any_who_share_it_want_it(good: Held, limit: ByHand) -> None:
+    readings = readings_of(good, limit=limit)
+    for wanted in ([False, False], [False, True, False], [False], [True]):
+        await asyncio.gather(*(readings.inventory(thorough=each) for each in wanted))
+        assert good.thorough is any(wanted)
 
 
 async def test_who_gives_up_asking_takes_nothing_from_the_others(sick: Held, limit: ByHand) -> None:

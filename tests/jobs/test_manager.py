@@ -56,7 +56,7 @@ class TwoDisks:
     def __init__(self) -> None:
         self.broken = False
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         await asyncio.sleep(0)
         if self.broken:
             raise ToolFailed("sfdisk failed")
