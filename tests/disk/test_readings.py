@@ -52,7 +52,7 @@ class Held:
         self.gate.pass_through()
 
     async def is_reached(self) -> None:
-        await asyncio.wait_for(asyncio.to_thread(self.gate.reached.wait), _WAIT_S)
+        assert await asyncio.to_thread(self.gate.reached.wait, _WAIT_S)
 
 
 class ByHand:
@@ -80,10 +80,16 @@ def good() -> Held:
 
 
 @pytest.fixture
-def sick() -> Iterator[Held]:
-    sick = Held(2, hangs=True)
-    yield sick
-    sick.gate.open.set()
+def hanging() -> Iterator[list[Held]]:
+    hanging = [Held(number, hangs=True) for number in (2, 3, 4)]
+    yield hanging
+    for each in hanging:
+        each.gate.open.set()
+
+
+@pytest.fixture
+def sick(hanging: list[Held]) -> Held:
+    return hanging[0]
 
 
 def readings_of(*disks: Held, limit: ByHand) -> Readings:
@@ -115,12 +121,11 @@ async def test_it_is_not_read_again_until_it_has_come_back(good: Held, sick: Hel
     assert sick.begun == 2
 
 
-async def test_disks_are_read_side_by_side(limit: ByHand) -> None:
-    disks = [Held(number, hangs=True) for number in (1, 2, 3)]
-    asked = asyncio.create_task(readings_of(*disks, limit=limit).inventory())
-    for each in disks:
+async def test_disks_are_read_side_by_side(hanging: list[Held], limit: ByHand) -> None:
+    asked = asyncio.create_task(readings_of(*hanging, limit=limit).inventory())
+    for each in hanging:
         await each.is_reached()
-    for each in disks:
+    for each in hanging:
         each.gate.open.set()
     assert [disk.problem for disk in (await asked).disks] == ["", "", ""]
 
@@ -184,7 +189,7 @@ async def test_a_kernel_that_does_not_even_list_its_disks(limit: ByHand) -> None
 
     readings = Readings(find, limit)
     asked = asyncio.create_task(readings.inventory())
-    await asyncio.to_thread(gate.reached.wait)
+    assert await asyncio.to_thread(gate.reached.wait, _WAIT_S)
     limit.strike(LISTED)
     for question in (asked, readings.inventory()):
         with pytest.raises(InternalError, match="does not say which disks"):
