@@ -95,7 +95,7 @@ async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
     machine = _machine(settings)
     functions = Functions(Equipment(settings=settings, machine=machine, policy=service.source_policy(settings)))
     order = functions.order(members)
-    print_json(await order.plan(await machine.inventory()).preview())
+    print_json(await order.plan(await machine.inventory(thorough=False)).preview())
 
 
 def _restore(options: argparse.Namespace) -> None:

@@ -73,7 +73,7 @@ def _result(progress: Progress) -> str:
 class _OneTarget:
     """The ``Machine`` of a restore that an operator aims by hand."""
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         return Inventory()
 
     @contextmanager

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, ParamSpec, TypeVar
 
+from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.errors import CacheError, CacheFull
 
 P = ParamSpec("P")
@@ -20,8 +19,6 @@ _log: Final = logging.getLogger(__name__)
 
 _PATIENCE_S: Final = 60.0
 _HURRY_S: Final = 0.5
-_IDLE_S: Final = 1.0
-"""The thread ends when nothing was asked for so long."""
 
 
 class CacheThread:
@@ -35,9 +32,7 @@ class CacheThread:
     def __init__(self, patience_s: float = _PATIENCE_S, hurry_s: float = _HURRY_S) -> None:
         self.patience_s = patience_s
         self._hurry_s = hurry_s
-        self._asked: deque[Callable[[], None]] = deque()
-        self._changed = threading.Condition()
-        self._alive = False
+        self._thread = DaemonThread("cache")
         self._left: Future[Any] | None = None
 
     @property
@@ -50,14 +45,7 @@ class CacheThread:
 
     def start(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """For ``wait``, or for what shall be done in any case, however late."""
-        future: Future[T] = Future()
-        with self._changed:
-            self._asked.append(lambda: _do(future, lambda: work(*args, **kwargs)))
-            self._changed.notify()
-            if not self._alive:
-                self._alive = True
-                threading.Thread(target=self._serve, name="cache", daemon=True).start()
-        return future
+        return self._thread.submit(work, *args, **kwargs)
 
     async def wait(self, future: Future[T], *, hurry: bool = False) -> T:
         """Raises as ``run`` does; with ``hurry`` as if a cancel had come."""
@@ -89,26 +77,6 @@ class CacheThread:
     async def come_back(self) -> None:
         """Returns when all has been done that was asked so far."""
         await asyncio.wrap_future(self.start(lambda: None))
-
-    def _serve(self) -> None:
-        while work := self._next():
-            work()
-
-    def _next(self) -> Callable[[], None] | None:
-        with self._changed:
-            if self._changed.wait_for(lambda: self._asked, _IDLE_S):
-                return self._asked.popleft()
-            self._alive = False
-            return None
-
-
-def _do(future: Future[T], work: Callable[[], T]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(work())
-    except BaseException as error:  # noqa: BLE001 - whoever waits is told
-        future.set_exception(error)
 
 
 def _looked_at(future: asyncio.Future[T]) -> None:

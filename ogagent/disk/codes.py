@@ -105,13 +105,14 @@ def no_place_for_an_image(code: str) -> str:
 
 
 def mark_cache(disks: Sequence[Disk]) -> tuple[Disk, ...]:
-    """At most one partition of the machine is the CACHE: the first that meets the first rule any of them meets.
+    """At most one partition of the machine is the CACHE: the first that meets the first rule any of them meets. On a
+    disk that has a problem as a whole there is none.
 
     A partition that shares bytes with it has that for its problem, whatever else is wrong with it.
     """
     for rule in _RULES:
         for disk in disks:
-            for partition in disk.partitions:
+            for partition in () if disk.problem else disk.partitions:
                 if rule(disk, partition):
                     return tuple(_with_cache(each, partition) if each is disk else each for each in disks)
     return tuple(disks)

@@ -23,8 +23,8 @@ class Content(Struct, frozen=True):
     incomplete: bool = False
 
 
-def probe(fd: int, offset: int, size: int) -> Content:
-    """``offset`` and ``size`` in bytes; ``fd`` may be a partition, a disk, or a file. Blocking.
+def probe(fd: int, offset: int, size: int, *, used: bool = True) -> Content:
+    """``offset`` and ``size`` in bytes; ``fd`` may be a partition, a disk, or a file. ``used``: measure that. Blocking.
 
     Raises OSError when the device cannot be read, ToolMissing without libblkid.
     """
@@ -36,6 +36,6 @@ def probe(fd: int, offset: int, size: int) -> Content:
     return Content(
         filesystem=filesystem,
         label=printable(found.get("LABEL", "")),
-        used=used_percent(volume, filesystem),
+        used=used_percent(volume, filesystem) if used else None,
         incomplete=not filesystem and record.read(volume) is not None,
     )

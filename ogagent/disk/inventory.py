@@ -6,34 +6,41 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ogagent.disk.codes import mark_cache, partition_code
+from ogagent.disk.codes import partition_code
 from ogagent.disk.content import Content, probe
 from ogagent.disk.kernel import KernelDisk, find_disks
 from ogagent.disk.layout import Span, is_extended, span_of
 from ogagent.disk.operating_system import operating_system
+from ogagent.disk.readings import THOROUGH, Reading, Unread
 from ogagent.disk.tables import Table, TableEntry, read_table
 from ogagent.disk.text import printable
 from ogagent.disk.usage import used_percent_of_mount
 from ogagent.errors import AgentError, ToolMissing
-from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition, TableKind
+from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Partition, TableKind
 
 _log: Final = logging.getLogger(__name__)
 
 
-async def read_inventory(include: Sequence[str], exclude: Sequence[str]) -> Inventory:
-    """``include`` and ``exclude`` as in ``[disks]`` of the configuration. Raises ToolMissing."""
-    found = await asyncio.to_thread(find_disks, include, exclude)
-    return Inventory(disks=mark_cache([await read_disk(number, disk) for number, disk in enumerate(found, start=1)]))
+def unread_disks(include: Sequence[str], exclude: Sequence[str]) -> list[Unread]:
+    """``include`` and ``exclude`` as in ``[disks]`` of the configuration. Blocking. Raises ToolMissing."""
+    found = enumerate(find_disks(include, exclude), start=1)
+    return [Unread(_row(number, disk, Table(kind=None)), partial(read_disk, number, disk)) for number, disk in found]
 
 
-async def read_disk(number: int, disk: KernelDisk) -> Disk:
+async def read_disk(number: int, disk: KernelDisk, reading: Reading = THOROUGH) -> Disk:
     """A disk that cannot be read is listed with what is known of it, and why. Raises ToolMissing."""
-    table = await _table(disk)
+    table = await _table(disk, reading)
+    partitions = await _partitions(disk, table.kind, table.entries, reading) if table.kind else ()
+    return _row(number, disk, table, partitions)
+
+
+def _row(number: int, disk: KernelDisk, table: Table, partitions: tuple[Partition, ...] = ()) -> Disk:
     return Disk(
         disk=number,
         device=disk.device,
@@ -42,32 +49,37 @@ async def read_disk(number: int, disk: KernelDisk) -> Disk:
         size=disk.size,
         sector_size=disk.sector_size,
         table=table.kind,
-        partitions=await _partitions(disk, table.kind, table.entries) if table.kind else (),
+        partitions=partitions,
         problem=table.problem,
     )
 
 
-async def _table(disk: KernelDisk) -> Table:
+async def _table(disk: KernelDisk, reading: Reading) -> Table:
     if disk.problem:
         return Table(kind=None, problem=disk.problem)
     try:
-        return await read_table(disk.device, disk.sector_size)
+        return await read_table(disk.device, disk.sector_size, reading.executor)
     except ToolMissing:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the other disks are told of
         return Table(kind=None, problem=_unreadable(f"the partition table of {disk.device}", error))
 
 
-async def _partitions(disk: KernelDisk, table: TableKind, entries: Iterable[TableEntry]) -> tuple[Partition, ...]:
-    return tuple([await _partition(disk, table, entry) for entry in entries])
+async def _partitions(
+    disk: KernelDisk, table: TableKind, entries: Iterable[TableEntry], reading: Reading
+) -> tuple[Partition, ...]:
+    return tuple([await _partition(disk, table, entry, reading) for entry in entries])
 
 
-async def _partition(disk: KernelDisk, table: TableKind, entry: TableEntry) -> Partition:
+async def _partition(disk: KernelDisk, table: TableKind, entry: TableEntry, reading: Reading) -> Partition:
     place = _place(disk, entry)
     extended = is_extended(table, entry.type)
     # An extended partition holds partitions, and the kernel's node for it is two sectors long.
     readable = not extended and Span(0, disk.size).holds(span_of(entry))
-    content, unread = await asyncio.to_thread(_content, place) if readable else (Content(), "")
+    content, unread = Content(), ""
+    if readable:
+        loop = asyncio.get_running_loop()
+        content, unread = await loop.run_in_executor(reading.executor, _content, place, reading.thorough)
     return Partition(
         partition=entry.number,
         device=entry.device,
@@ -77,7 +89,7 @@ async def _partition(disk: KernelDisk, table: TableKind, entry: TableEntry) -> P
         filesystem=content.filesystem,
         label=content.label,
         name=printable(entry.name),
-        os=await operating_system(place.device, place.offset, content.filesystem),
+        os=await operating_system(place.device, place.offset, content.filesystem) if reading.thorough else "",
         used=content.used,
         mounted=_holder(disk, entry),
         problem=entry.problem or (OLDER_TABLE if _is_elsewhere(disk, entry, extended=extended) else unread),
@@ -117,20 +129,21 @@ def _place(disk: KernelDisk, entry: TableEntry) -> _Place:
     return _Place(known.device, 0, entry.size, mounted)
 
 
-def _content(place: _Place) -> tuple[Content, str]:
+def _content(place: _Place, thorough: bool) -> tuple[Content, str]:
     """With the reason why it cannot be read; empty when it can."""
     try:
         fd = os.open(place.device, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            content = probe(fd, place.offset, place.size)
+            content = probe(fd, place.offset, place.size, used=thorough and not place.mount_point)
         finally:
             os.close(fd)
-        used = used_percent_of_mount(place.mount_point) if place.mount_point else content.used
+        if thorough and place.mount_point:
+            content = replace(content, used=used_percent_of_mount(place.mount_point))
     except ToolMissing:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the other partitions are told of
         return Content(), _unreadable(f"{place.device} at {place.offset}", error)
-    return replace(content, used=used), ""
+    return content, ""
 
 
 def _unreadable(what: str, error: Exception) -> str:

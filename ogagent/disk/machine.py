@@ -37,8 +37,11 @@ class Device(Protocol):
 
 
 class Machine(Protocol):
-    async def inventory(self) -> Inventory:
-        """The disks as they are now. ``incomplete`` is what partitions say of themselves; the jobs may know more."""
+    async def inventory(self, *, thorough: bool = True) -> Inventory:
+        """The disks as they are now. ``incomplete`` is what partitions say of themselves; the jobs may know more.
+
+        Unless ``thorough``, ``os`` and ``used`` may be missing: they take longer than all else.
+        """
 
     def open_target(self, target: Target) -> AbstractContextManager[Device]:
         """Opens the partition exclusively. Blocking.

@@ -13,7 +13,7 @@ from ogagent.system import process
 
 _log: Final = logging.getLogger(__name__)
 _FILES: Final = ("/etc/os-release", "/usr/lib/os-release")  # os-release(5): the first is usually a link to the second
-_TIMEOUT_S: Final = 10
+_TIMEOUT_S: Final = 3
 _MAX_LENGTH: Final = 64
 _MOST_OUTPUT: Final = 64 * KIB
 

@@ -11,12 +11,14 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final
 
 from ogagent.disk.device import BlockDevice
 from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, size_of, sysfs_directory
-from ogagent.disk.inventory import read_inventory
+from ogagent.disk.inventory import unread_disks
 from ogagent.disk.machine import Device
+from ogagent.disk.readings import Readings
 from ogagent.disk.tables import read_table
 from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps, ToolFailed
 from ogagent.model.disk import Inventory
@@ -32,11 +34,10 @@ class RealMachine:
     """``include`` and ``exclude`` as in ``[disks]`` of the configuration."""
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
-        self._include = include
-        self._exclude = exclude
+        self._readings = Readings(partial(unread_disks, include, exclude))
 
-    async def inventory(self) -> Inventory:
-        return await read_inventory(self._include, self._exclude)
+    async def inventory(self, *, thorough: bool = True) -> Inventory:
+        return await self._readings.inventory(thorough=thorough)
 
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -26,7 +27,7 @@ from ogagent.system import process
 
 _log: Final = logging.getLogger(__name__)
 
-_TIMEOUT_S: Final = 20
+_TIMEOUT_S: Final = 10
 _MOST_OUTPUT: Final = 128 * KIB  # twice what the 128 partitions of a GPT can take
 _KINDS: Final[dict[str, TableKind]] = {"gpt": "gpt", "dos": "msdos"}
 _Found = TypeVar("_Found")
@@ -58,20 +59,23 @@ class Table(Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-async def read_table(device: str, sector_size: int) -> Table:
-    """The table of a disk, or of a file that is one. Raises OSError when it cannot be read, ToolMissing, ToolFailed."""
+async def read_table(device: str, sector_size: int, executor: Executor | None = None) -> Table:
+    """The table of a disk, or of a file that is one. Blocks in threads of the executor; None: the loop's own.
+
+    Raises OSError when it cannot be read, ToolMissing, ToolFailed.
+    """
     # sfdisk fails on a disk without a table and on a broken disk alike; libblkid tells them apart.
-    kind = await _look(device, lambda fd: blkid.partition_table(fd, sector_size))
+    kind = await _look(executor, device, lambda fd: blkid.partition_table(fd, sector_size))
     table = Table(kind=None)
     if kind in _KINDS:
         said = await process.run(["sfdisk", "--json", device], timeout_s=_TIMEOUT_S, max_output=_MOST_OUTPUT)
         table = parse_table(said)
         if table.kind != _KINDS[kind]:
             raise ToolFailed(f"sfdisk reads a table of kind {table.kind} where libblkid finds {kind}")
-    return await _look(device, lambda fd: _judged(fd, sector_size, kind, table))
+    return await _look(executor, device, lambda fd: _judged(fd, sector_size, kind, table))
 
 
-async def _look(device: str, at: Callable[[int], _Found]) -> _Found:
+async def _look(executor: Executor | None, device: str, at: Callable[[int], _Found]) -> _Found:
     def opened() -> _Found:
         fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -79,7 +83,7 @@ async def _look(device: str, at: Callable[[int], _Found]) -> _Found:
         finally:
             os.close(fd)
 
-    return await asyncio.to_thread(opened)
+    return await asyncio.get_running_loop().run_in_executor(executor, opened)
 
 
 def _judged(fd: int, sector_size: int, kind: str, table: Table) -> Table:

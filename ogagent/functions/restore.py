@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Final, Self
 
 from ogagent import errors
+from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.disk.machine import Machine
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.jobs.journal import Unended
@@ -93,7 +94,7 @@ class RestaurarImagen(Function):
         them it holds the image. When it has some they are wiped, so that it mounts nowhere. Any other content is
         somebody else's and left alone.
         """
-        return await asyncio.to_thread(self._settled, left)
+        return await asyncio.wrap_future(DaemonThread("edges").submit(self._settled, left))
 
     def _settled(self, left: Unended) -> bool:
         job, target = left.job, left.target

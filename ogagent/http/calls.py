@@ -26,7 +26,8 @@ EVENT_STREAM: Final = "text/event-stream"
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """``answer`` is what 200 holds: a type for JSON, or several, otherwise a media type. ``body`` is the JSON schema of the body.
+    """``answer`` is what 200 holds: a type for JSON, or several, otherwise a media type. ``body`` is the JSON schema of
+    the body.
 
     ``refusals`` are those of the call itself, beside what every call may be refused with. ``name`` tells it from the
     others; empty: it has its handler's.

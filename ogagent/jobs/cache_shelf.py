@@ -45,7 +45,7 @@ class CacheShelf:
     @asynccontextmanager
     async def _mounted(self) -> AsyncIterator[Path | None]:
         try:
-            place = cache_place(await self._machine.inventory())
+            place = cache_place(await self._machine.inventory(thorough=False))
         except AgentError as error:
             raise CacheError(f"nobody knows where the CACHE is: {error.message}", hint=error.hint) from error
         if place is None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
+from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.disk.machine import Device, Machine, ReportShelf
 from ogagent.disk.memory import page_aligned
 from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, RestoreRecord, decode, encode
@@ -154,11 +154,7 @@ class Copies:
 
 async def _in_own_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """A disk that hangs keeps this thread, and none that others wait for."""
-    executor = ThreadPoolExecutor(1, thread_name_prefix="record")
-    try:
-        return await asyncio.get_running_loop().run_in_executor(executor, lambda: work(*args, **kwargs))
-    finally:
-        executor.shutdown(wait=False)
+    return await asyncio.wrap_future(DaemonThread("record").submit(work, *args, **kwargs))
 
 
 def _record_of(device: Device) -> RestoreRecord | None:
@@ -184,5 +180,4 @@ def _copy(content: bytes, kinds: Kinds) -> Ended | None:
     if not ended.job.final or type(report.get("seq")) is not int:
         return None
     meant = final_report(ended.job, kinds[ended.job.function], Inventory(), {})
-    same = all(report.get(member) == value for member, value in meant.items() if member != "cfg")
-    return ended if same else None
+    return ended if all(report.get(member) == value for member, value in meant.items()) else None

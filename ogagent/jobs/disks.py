@@ -22,14 +22,14 @@ class MarkedDisks:
         self._machine = machine
         self._journal = journal
 
-    async def inventory(self) -> Inventory:
-        found = await self._machine.inventory()
+    async def inventory(self, *, thorough: bool = True) -> Inventory:
+        found = await self._machine.inventory(thorough=thorough)
         marks = await asyncio.to_thread(self._journal.incomplete)
         await asyncio.to_thread(self._note_wiped, found, marks)
         return Inventory(disks=tuple(_marked(disk, marks) for disk in found.disks))
 
     async def after_a_job(self) -> Inventory:
-        """Empty when it fails: the report must go out, with or without the disks."""
+        """Empty when it fails: the report must go out, and says nothing of disks of which nothing is known."""
         try:
             return await self.inventory()
         except Exception:  # noqa: BLE001 - whatever it is

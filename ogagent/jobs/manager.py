@@ -74,7 +74,7 @@ class JobManager:
     async def plan(self, order: Order) -> Work:
         """What ``start`` would do. Raises Refusal."""
         self._refuse_when_stopping()
-        inventory = await self.inventory() if order.looks else Inventory()
+        inventory = await self._disks.inventory(thorough=False) if order.looks else Inventory()
         # Meanwhile another call may have come; from here to the claim in ``start`` nothing waits.
         self._refuse_when_stopping()
         refuse_claimed(order.claims(inventory), self._held())

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.model.disk import UNREADABLE, Disk, Inventory, Partition
 from ogagent.model.job import Job, State
 from ogagent.model.kind import Kind
 from ogagent.model.units import KIB
@@ -36,10 +36,11 @@ def final_report(job: Job, kind: Kind, inventory: Inventory, own: Mapping[str, s
     """The one report that ends a job. The sender adds ``seq``, ``ip`` and ``mac``. ``own`` is what only the work knows.
 
     ``event_id`` follows from the job, so that even an agent that could not write down what it sent repeats itself.
+    There is no ``cfg`` when no disk could be read: an empty one is, to ogCore, a PC without disks.
     """
     echoed = {name: job.request.get(name, "") for name in ("ids", *kind.echoed)}
-    disks = {"cfg": configuration(inventory)} if kind.disks else {}
     succeeded = job.state is State.SUCCEEDED
+    rows = configuration(inventory) if kind.disks else []
     return {
         **own,
         "job_id": job.job_id,
@@ -47,16 +48,20 @@ def final_report(job: Job, kind: Kind, inventory: Inventory, own: Mapping[str, s
         **echoed,
         "res": SUCCESS if succeeded else FAILURE,
         "der": "" if succeeded or job.error is None else job.error.der,
-        **disks,
+        **({"cfg": rows} if rows else {}),
         "progress": job.progress,
         "event_id": str(uuid.uuid5(_EVENTS, f"{job.job_id} {job.created}")),
     }
 
 
 def configuration(inventory: Inventory) -> list[dict[str, str]]:
-    """The inventory as ``cfg`` rows: strings, ``tam`` in KiB, row ``par`` ``"0"`` for the disk itself."""
+    """The inventory as ``cfg`` rows: strings, ``tam`` in KiB, row ``par`` ``"0"`` for the disk itself; none of a disk
+    that could not be read.
+    """
     rows = []
     for disk in inventory.disks:
+        if disk.problem.startswith(UNREADABLE):
+            continue
         rows.append(_disk_row(disk))
         rows.extend(_partition_row(disk, partition) for partition in disk.partitions)
     return rows

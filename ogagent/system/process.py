@@ -23,6 +23,9 @@ _KILL_WAIT_S: Final = 1.0
 _COMPLAINT_LIMIT: Final = 8192
 _STDOUT: Final = 1
 
+_undying: Final = dict[tuple[str, ...], int]()
+"""Processes that SIGKILL did not end in time, by their commands: while one is there it is not started once more."""
+
 # Ordinary users, and some boot environments, do not have the sbin directories in their PATH.
 _STANDARD_PATH: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
@@ -63,15 +66,17 @@ async def run(
     longer than ``timeout_s`` or prints more than ``max_output`` bytes. Where it shall end early it is asked to, and
     killed when it has not ended ``grace_s`` later.
     """
-    child = await _start(argv, stdin, max_output)
     name = PurePath(argv[0]).name
+    if _is_there(_undying.get(tuple(argv))):
+        raise ToolFailed(f"an earlier {name} does not end", hint="look at the kernel log (dmesg)")
+    child = await _start(argv, stdin, max_output)
     try:
         async with asyncio.timeout(timeout_s):
             await child.ended.wait()
     except TimeoutError:
         raise ToolFailed(f"{name} did not end within {timeout_s:g} s") from None
     finally:
-        await _end(child, grace_s)
+        await _end(child, grace_s, tuple(argv))
     if child.overflowed:
         raise ToolFailed(f"{name} printed more than {max_output} bytes")
     status = child.transport.get_returncode()
@@ -96,7 +101,7 @@ async def follow(argv: Sequence[str], *, most: int) -> Followed:
     try:
         await child.ended.wait()
     finally:
-        await _end(child, _GRACE_S)
+        await _end(child, _GRACE_S, tuple(argv))
     status = child.transport.get_returncode()
     return Followed(-signal.SIGKILL if status is None else status, bytes(child.output))
 
@@ -180,7 +185,7 @@ def _missing(program: str) -> ToolMissing:
     return ToolMissing(f"{name} is not installed", hint=f"apt install {package}" if package else "")
 
 
-async def _end(child: _Child, grace_s: float) -> None:
+async def _end(child: _Child, grace_s: float, command: tuple[str, ...]) -> None:
     """SIGKILL is sent even when the wait after SIGTERM is cancelled once more."""
     try:
         if not child.exited.is_set():
@@ -190,8 +195,17 @@ async def _end(child: _Child, grace_s: float) -> None:
         if not child.exited.is_set():
             child.signal(signal.SIGKILL)
     if not await _within(_KILL_WAIT_S, child.exited):
+        _undying[command] = child.transport.get_pid()
         _log.error("process %d does not die", child.transport.get_pid())
     child.transport.close()
+
+
+def _is_there(pid: int | None) -> bool:
+    """Whether the child runs. Nothing is taken from whoever reaps it."""
+    try:
+        return pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

@@ -42,7 +42,7 @@ _CACHE: Final = Target(
 class OneDevice:
     """Implements ``ogagent.disk.machine.Machine``."""
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         return Inventory()
 
     @contextmanager

@@ -41,7 +41,7 @@ class NullDevice:
 class NullMachine:
     """Implements ``ogagent.disk.machine.Machine``."""
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         return Inventory()
 
     @contextmanager

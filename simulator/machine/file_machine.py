@@ -7,15 +7,17 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from ogagent.disk import blkid, content
-from ogagent.disk.codes import mark_cache, partition_code
+from ogagent.disk.codes import partition_code
 from ogagent.disk.device import BlockDevice
 from ogagent.disk.layout import Layout, Span, is_extended, own_spans, span_of
 from ogagent.disk.machine import Device
 from ogagent.disk.operating_system import operating_system
+from ogagent.disk.readings import Limit, Reading, Readings, Unread, ten_seconds
 from ogagent.disk.text import printable
 from ogagent.disk.whole import whole_disk_problem
 from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps
@@ -38,16 +40,20 @@ class FileMachine:
     """
 
     def __init__(
-        self, disks: Sequence[Path], faults: Faults = no_faults, profile: MachineProfile | None = None
+        self,
+        disks: Sequence[Path],
+        faults: Faults = no_faults,
+        profile: MachineProfile | None = None,
+        limit: Limit = ten_seconds,
     ) -> None:
         self._disks = [path.resolve() for path in disks]
         self._faults = faults
         self._models = [disk.model for disk in profile.disks] if profile else []
         self._mounts = _mounts(profile)
+        self._readings = Readings(self._unread, limit)
 
-    async def inventory(self) -> Inventory:
-        disks = [await self._read_disk(number, path) for number, path in enumerate(self._disks, start=1)]
-        return Inventory(disks=mark_cache(disks))
+    async def inventory(self, *, thorough: bool = True) -> Inventory:
+        return await self._readings.inventory(thorough=thorough)
 
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:
@@ -71,17 +77,29 @@ class FileMachine:
         finally:
             device.close()
 
-    async def _read_disk(self, number: int, path: Path) -> Disk:
+    def _unread(self) -> list[Unread]:
+        numbered = enumerate(self._disks, start=1)
+        return [Unread(self._row(n, path, _nothing(path)), partial(self._read_disk, n, path)) for n, path in numbered]
+
+    async def _read_disk(self, number: int, path: Path, reading: Reading) -> Disk:
         try:
-            table, problem = await asyncio.to_thread(_read_table, path)
+            table, problem = await asyncio.get_running_loop().run_in_executor(reading.executor, _read_table, path)
         except OSError as error:
-            table, problem = DiskTable(kind=None, size=0), f"{UNREADABLE}: {error.strerror}"
+            table, problem = _nothing(path), f"{UNREADABLE}: {error.strerror}"
         layout = _layout(table)
         partitions = (
-            [await _read_partition(path, layout, row, self._mounts.get((number, row.number))) for row in table.rows]
+            [
+                await _read_partition(path, layout, row, self._mounts.get((number, row.number)), reading)
+                for row in table.rows
+            ]
             if layout
             else []
         )
+        return self._row(number, path, table, partitions, problem)
+
+    def _row(
+        self, number: int, path: Path, table: DiskTable, partitions: Sequence[Partition] = (), problem: str = ""
+    ) -> Disk:
         return Disk(
             disk=number,
             device=str(path),
@@ -101,8 +119,13 @@ def _mounts(profile: MachineProfile | None) -> dict[tuple[int, int], str]:
     return {(number, part.number): part.mounted for number, disk in disks for part in disk.partitions if part.mounted}
 
 
-async def _read_partition(path: Path, layout: Layout, row: Row, mounted: str | None) -> Partition:
-    inside = await asyncio.to_thread(_probe, path, layout, row)
+def _nothing(path: Path) -> DiskTable:
+    """All that is known of a disk that cannot be read."""
+    return DiskTable(kind=None, size=path.stat().st_size if path.exists() else 0)
+
+
+async def _read_partition(path: Path, layout: Layout, row: Row, mounted: str | None, reading: Reading) -> Partition:
+    inside = await asyncio.get_running_loop().run_in_executor(reading.executor, _probe, path, layout, row, reading)
     return Partition(
         partition=row.number,
         device=f"{path}#{row.number}",
@@ -112,7 +135,7 @@ async def _read_partition(path: Path, layout: Layout, row: Row, mounted: str | N
         filesystem=inside.filesystem,
         label=inside.label,
         name=printable(row.name),
-        os=await operating_system(str(path), row.start, inside.filesystem),
+        os=await operating_system(str(path), row.start, inside.filesystem) if reading.thorough else "",
         used=inside.used,
         mounted=mounted,
         problem=layout.problem_of(row),
@@ -138,11 +161,11 @@ def _layout(table: DiskTable) -> Layout | None:
     return Layout(kind=table.kind, size=table.size, entries=table.rows, own=own, chain=table.broken)
 
 
-def _probe(path: Path, layout: Layout, row: Row) -> content.Content:
+def _probe(path: Path, layout: Layout, row: Row, reading: Reading) -> content.Content:
     if is_extended(layout.kind, row.type) or not Span(0, layout.size).holds(span_of(row)):
         return content.Content()
     with path.open("rb") as file:
-        return content.probe(file.fileno(), row.start, row.size)
+        return content.probe(file.fileno(), row.start, row.size, used=reading.thorough)
 
 
 def _identity(path: Path, size: int) -> str:

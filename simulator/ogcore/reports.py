@@ -51,7 +51,8 @@ class FinalReport(Struct, frozen=True, kw_only=True, tag_field="nfn", tag="RESPU
     ifs: Text
     res: Literal["1", "2"]
     der: Text
-    cfg: list[Row]
+    cfg: list[Row] | None = None
+    """Left out when no disk could be read: what was known of them is still known."""
     progress: Percent
     seq: Count
     event_id: Name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from ogagent.disk.codes import mark_cache, no_place_for_an_image, partition_code
 from ogagent.disk.layout import is_extended
@@ -92,6 +93,12 @@ def test_gpt_name_comes_second() -> None:
 
 def test_msdos_type_comes_last() -> None:
     assert caches(disk(1, "msdos", part(1, "83"), part(4, "ca"))) == [(1, 4, "ca")]
+
+
+def test_a_disk_with_a_problem_has_no_cache_that_is_used() -> None:
+    half = structs.replace(disk(1, "gpt", part(3, label="CACHE")), problem="it is a member of a RAID")
+    assert caches(half) == []
+    assert caches(half, disk(2, "msdos", part(1, "ca"))) == [(2, 1, "ca")]
 
 
 def test_several_by_the_same_rule_are_one() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ogagent.disk.inventory import read_disk
 from ogagent.disk.kernel import KernelDisk, KernelPartition
+from ogagent.disk.readings import Reading
 from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk
 
 MIB = 1 << 20
@@ -50,6 +52,17 @@ async def test_partitions_that_the_kernel_does_not_know(disk: Path, tool: Callab
     assert (system.filesystem, system.label, system.name, system.os) == ("ext4", "ROOT", "system", "Ubuntu 24.04")
     assert system.used == 0
     assert (rest.partition, rest.device, rest.used, rest.mounted) == (5, f"{disk}5", None, None)
+
+
+async def test_what_takes_longest_is_left_out(disk: Path, tool: Callable[..., str], tmp_path: Path) -> None:
+    """A plan wants neither."""
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/os-release").write_text('NAME="Ubuntu"\nVERSION_ID="24.04"\n')
+    tool("mke2fs", "-q", "-t", "ext4", "-L", "ROOT", "-d", root, "-E", f"offset={17 * MIB}", disk, "32M")
+    thorough, brief = [await read_disk(1, kernel(disk, 64 * MIB), Reading(thorough=each)) for each in (True, False)]
+    left_out = [replace(part, os="", used=None) for part in thorough.partitions]
+    assert list(brief.partitions) == left_out != list(thorough.partitions)
 
 
 async def test_disk_without_a_table(sparse: Callable[[int], Path]) -> None:

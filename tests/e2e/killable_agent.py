@@ -53,9 +53,9 @@ class DeadlyMachine(FileMachine):
         super().__init__([disk])
         self._deadline = deadline
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:
         self._deadline.passing()
-        found = await super().inventory()
+        found = await super().inventory(thorough=thorough)
         self._deadline.passed()
         return found
 

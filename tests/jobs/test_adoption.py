@@ -191,7 +191,7 @@ async def test_without_ogcore_nothing_waits_to_be_sent(lost: Lost, journal: Jour
 
 async def test_a_machine_that_cannot_be_read_stops_nobody(journal: Journal, shelf: MemoryShelf) -> None:
     class Broken(FileMachine):
-        async def inventory(self) -> Inventory:
+        async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
             raise OSError("input/output error")
 
     machine = Broken([])

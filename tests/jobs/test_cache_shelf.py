@@ -107,8 +107,8 @@ async def test_without_a_cache_nothing_is_kept(tmp_path: Path) -> None:
 
 async def test_disks_that_cannot_be_read_are_told_as_a_cache_that_cannot_be_used(tmp_path: Path) -> None:
     class Broken(FileMachine):
-        async def inventory(self) -> Inventory:
-            raise ToolFailed("sfdisk failed")
+        async def inventory(self, *, thorough: bool = True) -> Inventory:
+            raise ToolFailed(f"sfdisk failed, {thorough}")
 
     machine(tmp_path)
     shelf = CacheShelf(Broken([tmp_path / "disk"]), FileCache())

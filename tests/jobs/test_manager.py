@@ -59,7 +59,7 @@ class TwoDisks:
     def __init__(self) -> None:
         self.broken = False
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         await asyncio.sleep(0)
         if self.broken:
             raise ToolFailed("sfdisk failed")
@@ -334,7 +334,8 @@ async def test_the_report_goes_out_without_the_disks(
     restores.end("/dev/sda1")
     assert (await ended(jobs, job)).state is State.SUCCEEDED
     (report,) = told.finals[job.job_id]
-    assert (report["res"], report["cfg"]) == ("1", [])
+    assert report["res"] == "1"
+    assert "cfg" not in report
     assert not jobs.busy
 
 

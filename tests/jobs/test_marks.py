@@ -29,7 +29,7 @@ class Shown:
     def __init__(self) -> None:
         self.partition = AS_IT_WAS
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         disk = Disk(
             disk=1, device="/dev/sda", identity=IDENTITY, model="M", size=1 << 31, sector_size=512, table="gpt",
             partitions=(self.partition,),

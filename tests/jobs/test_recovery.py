@@ -67,7 +67,7 @@ class OnePartition:
         self.refuses: Exception | None = None
         self.breaks = False
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         part = Partition(partition=2, device="/dev/sda2", start=MIB, size=self.size, code="8300", filesystem="ext4")
         disk = Disk(
             disk=1, device="/dev/sda", identity="serial:1", model="M", size=1 << 31, sector_size=512, table="gpt",

@@ -43,7 +43,7 @@ class TwoDisks:
     def __init__(self) -> None:
         self.of = dict.fromkeys(DISKS, OLD)
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         return Inventory(disks=tuple(_disk(number) for number in DISKS))
 
     @contextmanager

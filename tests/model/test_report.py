@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from ogagent.functions.restore import KIND
-from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.model.disk import UNREADABLE, Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, Phase, State
 from ogagent.model.report import configuration, final_report, progress_report
 
@@ -110,7 +110,7 @@ def test_a_job_ends_in_one_event_whoever_reports_it() -> None:
 )
 def test_every_other_end_is_a_failure(state: State, error: JobError, der: str) -> None:
     report = final_report(replace(JOB, state=state, error=error), KIND, Inventory(), {})
-    assert (report["res"], report["der"], report["cfg"], report["progress"]) == ("2", der, [], 41)
+    assert (report["res"], report["der"], report["progress"]) == ("2", der, 41)
 
 
 @pytest.mark.parametrize(("table", "code"), [("msdos", "1"), ("gpt", "2")])
@@ -135,6 +135,15 @@ def test_names_of_file_systems(changes: dict[str, Any], name: str) -> None:
 
 def test_what_is_used_of_a_partition_may_be_unknown() -> None:
     assert rows_of(replace(LINUX, used=None))[1]["uso"] == "0"
+
+
+def test_a_disk_that_cannot_be_read_has_no_rows() -> None:
+    sick = replace(DISK, disk=2, table=None, partitions=(), problem=f"{UNREADABLE}: it does not answer")
+    other = replace(DISK, disk=3, table=None, partitions=(), problem="it holds a file system (xfs) on the whole disk")
+    rows = configuration(Inventory(disks=(DISK, sick, other)))
+    assert [(row["disk"], row["par"]) for row in rows] == [("1", "0"), ("1", "2"), ("3", "0")]
+    for nothing in (Inventory(), Inventory(disks=(sick,))):
+        assert "cfg" not in final_report(JOB, KIND, nothing, {})
 
 
 def test_rows_follow_the_order_of_disks_and_partitions() -> None:

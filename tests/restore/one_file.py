@@ -25,7 +25,7 @@ _POLICY: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, s
 class OneFile:
     """Implements ``ogagent.disk.machine.Machine``."""
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         return Inventory()
 
     @contextmanager

@@ -149,7 +149,7 @@ class OneDevice:
     def __init__(self, device: RecordingDevice) -> None:
         self.device = device
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         return Inventory()
 
     @contextmanager

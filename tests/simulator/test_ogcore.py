@@ -406,6 +406,13 @@ async def test_a_trace_from_order_to_success(room: Room) -> None:
     assert await room.violations() == []
 
 
+async def test_a_report_that_says_nothing_of_the_disks(room: Room) -> None:
+    await room.start()
+    await room.deploy()
+    status, _ = await room.report({name: value for name, value in FINAL.items() if name != "cfg"})
+    assert (status, (await room.trace())["state"]) == (200, "success")
+
+
 @pytest.mark.parametrize(("der", "state"), [("033-The image is corrupt", "failed"), ("000-Cancelled", "cancelled")])
 async def test_a_trace_that_ends_badly(room: Room, der: str, state: str) -> None:
     await room.start()
