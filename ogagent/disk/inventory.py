@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ogagent.disk.codes import mark_cache, partition_code
 from ogagent.disk.content import Content, probe
+from ogagent.disk.excluded import Exclusions
 from ogagent.disk.kernel import KernelDisk, find_disks
 from ogagent.disk.layout import Span, is_extended, span_of
 from ogagent.disk.operating_system import operating_system
@@ -20,15 +21,15 @@ from ogagent.disk.tables import Table, TableEntry, read_table
 from ogagent.disk.text import printable
 from ogagent.disk.usage import used_percent_of_mount
 from ogagent.errors import AgentError, ToolMissing
-from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition, TableKind
+from ogagent.model.disk import OLDER_TABLE, PROTECTED, UNREADABLE, Disk, Inventory, Partition, TableKind
 
 _log: Final = logging.getLogger(__name__)
 
 
-async def read_inventory(include: Sequence[str], exclude: Sequence[str]) -> Inventory:
-    """``include`` and ``exclude`` as in ``[disks]`` of the configuration. Raises ToolMissing."""
-    found = await asyncio.to_thread(find_disks, include, exclude)
-    return Inventory(disks=mark_cache([await read_disk(number, disk) for number, disk in enumerate(found, start=1)]))
+async def read_inventory(include: Sequence[str], exclusions: Exclusions) -> Inventory:
+    """``include`` as in ``[disks]`` of the configuration. Raises ToolMissing."""
+    found = await asyncio.to_thread(lambda: find_disks(include, exclusions.now()))
+    return Inventory(disks=mark_cache([await read_disk(number, disk) for number, disk in found.items()]))
 
 
 async def read_disk(number: int, disk: KernelDisk) -> Disk:
@@ -58,8 +59,20 @@ async def _table(disk: KernelDisk) -> Table:
         return Table(kind=None, problem=_unreadable(f"the partition table of {disk.device}", error))
 
 
-async def _partitions(disk: KernelDisk, table: TableKind, entries: Iterable[TableEntry]) -> tuple[Partition, ...]:
-    return tuple([await _partition(disk, table, entry) for entry in entries])
+async def _partitions(disk: KernelDisk, table: TableKind, entries: Sequence[TableEntry]) -> tuple[Partition, ...]:
+    protected = _protected(disk, table, entries)
+    found = [(span_of(entry), await _partition(disk, table, entry)) for entry in entries]
+    return tuple(
+        replace(part, problem=PROTECTED) if any(each.meets(span) for each in protected) else part
+        for span, part in found
+    )
+
+
+def _protected(disk: KernelDisk, table: TableKind, entries: Sequence[TableEntry]) -> tuple[Span, ...]:
+    """Who names an extended partition means what is in it, and the kernel's node for it is two sectors long."""
+    starts = {span.start for span in disk.protected}
+    extended = (span_of(entry) for entry in entries if is_extended(table, entry.type) and entry.start in starts)
+    return (*disk.protected, *extended)
 
 
 async def _partition(disk: KernelDisk, table: TableKind, entry: TableEntry) -> Partition:

@@ -44,7 +44,7 @@ class Machine(Protocol):
         """Opens the partition exclusively. Blocking.
 
         Raises DiskChanged when what is there now is not what ``target`` was bound to, DeviceBusy when it is held,
-        PartitionOverlaps when its bytes are not its own or not all on the disk.
+        PartitionOverlaps when its bytes are not its own or not all on the disk, TargetIsSystem when it is protected.
         """
 
 

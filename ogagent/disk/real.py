@@ -14,12 +14,14 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from ogagent.disk.device import BlockDevice
+from ogagent.disk.excluded import Exclusions
 from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, size_of, sysfs_directory
 from ogagent.disk.inventory import read_inventory
+from ogagent.disk.layout import Span
 from ogagent.disk.machine import Device
 from ogagent.disk.tables import read_table
-from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps, ToolFailed
-from ogagent.model.disk import Inventory
+from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps, TargetIsSystem, ToolFailed
+from ogagent.model.disk import PROTECTED, Inventory
 from ogagent.model.plan import Target
 
 _BLKGETSIZE64: Final = 0x80081272  # linux/fs.h
@@ -32,17 +34,19 @@ class RealMachine:
     """``include`` and ``exclude`` as in ``[disks]`` of the configuration."""
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        """Blocking. Raises SettingsError for a path in ``exclude`` that is no block device."""
         self._include = include
-        self._exclude = exclude
+        self._exclusions = Exclusions(exclude)
 
     async def inventory(self) -> Inventory:
-        return await read_inventory(self._include, self._exclude)
+        return await read_inventory(self._include, self._exclusions)
 
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:
         fd, base = _open_exclusively(target)
         try:
             compare(fd, base, target)
+            self._refuse_protected(target)
         except BaseException:
             os.close(fd)
             raise
@@ -51,6 +55,11 @@ class RealMachine:
             yield device
         finally:
             device.close()
+
+    def _refuse_protected(self, target: Target) -> None:
+        """Also what a job of an earlier agent was bound to, before somebody protected it."""
+        if self._exclusions.now().protects(target.identity, Span(target.start, target.start + target.size)):
+            raise TargetIsSystem(f"{target.device}: {PROTECTED}", hint="see the agent's configuration")
 
 
 def _open_exclusively(target: Target) -> tuple[int, int]:

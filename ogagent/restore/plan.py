@@ -23,7 +23,7 @@ from ogagent.errors import (
     TargetIsSystem,
     TooFewPartitions,
 )
-from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition
+from ogagent.model.disk import OLDER_TABLE, PROTECTED, UNREADABLE, Disk, Inventory, Partition
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.model.repository import Networks, image_url, is_within
 from ogagent.model.request import RestoreRequest
@@ -215,6 +215,8 @@ def refuse_precious(disk: Disk, partition: Partition, where: str = "", *, force:
     """
     where = where or f"partition {partition.partition} of disk {disk.disk} ({partition.device})"
     told = f"{where}: {partition.problem}"
+    if partition.problem == PROTECTED:
+        raise TargetIsSystem(told, field="par", hint="choose another partition, or see the agent's configuration")
     older, unreadable = partition.problem == OLDER_TABLE, partition.problem.startswith(UNREADABLE)
     if partition.problem and not older and not unreadable:
         raise PartitionOverlaps(told, field="par", hint="mend the partition table, or choose another partition")

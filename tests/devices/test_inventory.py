@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ogagent.disk.excluded import Exclusions
 from ogagent.disk.identity import disk_of_partition
 from ogagent.disk.inventory import read_inventory
 from ogagent.disk.occupancy import block_device_number
@@ -35,8 +36,9 @@ def of(inventory: Inventory, device: str) -> Disk:
 
 async def read(*include: str, exclude: tuple[str, ...] = ()) -> list[Disk]:
     """The disks that are included, in order; those that the machine has itself come before."""
-    inventory = await read_inventory(include, exclude)
-    assert [disk.disk for disk in inventory.disks] == list(range(1, len(inventory.disks) + 1))
+    inventory = await read_inventory(include, Exclusions(exclude))
+    numbers = [disk.disk for disk in inventory.disks]
+    assert exclude or numbers == list(range(1, len(numbers) + 1))
     return [disk for disk in inventory.disks if disk.device.startswith("/dev/loop")]
 
 
@@ -164,7 +166,7 @@ async def test_partition_under_another_loop_device(loop_disk: LoopDisk, tool: To
     device = loop_disk(64 * MIB, "label: gpt\n1: size=32M, type=linux\n")
     upper = tool("losetup", "--find", "--show", f"{device}p1").strip()
     try:
-        disk = of(await read_inventory([device], []), device)
+        disk = of(await read_inventory([device], Exclusions([])), device)
     finally:
         tool("losetup", "--detach", upper)
     assert disk.partitions[0].mounted == f"[{Path(upper).name}]"
@@ -236,7 +238,7 @@ async def test_one_cache_on_the_whole_machine(loop_disk: LoopDisk, tool: Tool) -
     by_name = loop_disk(64 * MIB, "label: gpt\n1: size=32M, type=linux, name=CACHE\n")
     by_label = loop_disk(64 * MIB, "label: gpt\n1: size=16M, type=linux\n2: size=16M, type=linux\n")
     tool("mke2fs", "-q", "-t", "ext4", "-L", "CACHE", f"{by_label}p2")
-    inventory = await read_inventory([by_name, by_label], [])
+    inventory = await read_inventory([by_name, by_label], Exclusions([]))
     assert inventory.cache is not None
     assert inventory.cache.device == f"{by_label}p2"
     assert of(inventory, by_name).partitions[0].code == "8300"
