@@ -33,6 +33,7 @@ from ogagent.jobs.copies import Copies, NoReportShelf
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager, Restore
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.recovery import settle_unended
 from ogagent.model.job import Job
 from ogagent.model.plan import RestorePlan
@@ -110,14 +111,16 @@ async def run(settings: Settings, machine: Machine, store: CacheStore, shelf: Re
         policy = await asyncio.to_thread(source_policy, settings)
         journal = await asyncio.to_thread(Journal.open, Path(settings.state.dir))
         stack.callback(journal.close)
-        copies = Copies(journal, machine, shelf or NoReportShelf())
+        shelf = shelf or NoReportShelf()
+        copies, numbers = Copies(journal, machine, shelf), ToldNumbers(journal, shelf)
         await _settle(settings, machine, journal, copies)
-        finals, known = FinalsInJournal(journal, copies), asyncio.Event()
+        await numbers.recall()
+        finals, known = FinalsInJournal(journal, copies, numbers), asyncio.Event()
         ogcore = _ogcore(settings, secret, identity.fingerprint, finals, known)
         reporter, registration = await stack.enter_async_context(ogcore)
         metrics = Metrics()
         engine = _engine(machine, policy, Caching(store, settings.cache.on_full), copies)
-        jobs = await _job_manager(settings, machine, engine, reporter, journal, metrics)
+        jobs = await _job_manager(settings, machine, engine, reporter, journal, metrics, numbers)
         metrics.watch(lambda: len(jobs.running), reporter.backlog)
         app = make_app(jobs, Previewer(policy), make_access(settings.access, secret), metrics)
         door = await stack.enter_async_context(_listening(app, settings, identity))
@@ -134,6 +137,7 @@ async def run(settings: Settings, machine: Machine, store: CacheStore, shelf: Re
             await jobs.aclose()
             await reporter.aclose(_REPORT_GRACE_S)
             await copies.aclose()
+            await numbers.aclose()
             await registration.stop()
 
 
@@ -204,6 +208,7 @@ async def _job_manager(
     reporter: Reporter,
     journal: Journal,
     metrics: Metrics,
+    numbers: ToldNumbers,
 ) -> JobManager:
     return JobManager(
         machine=machine,
@@ -212,6 +217,7 @@ async def _job_manager(
         reporter=reporter,
         journal=journal,
         metrics=metrics,
+        numbers=numbers,
         history=await asyncio.to_thread(journal.history),
         read_back=settings.restore.read_back,
     )

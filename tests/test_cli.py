@@ -89,7 +89,7 @@ def test_a_label_is_nothing_but_text(capsys: pytest.CaptureFixture[str]) -> None
         (json.dumps({key: CALL[key] for key in CALL if key != "nci"}), "nci is missing"),
         (json.dumps(CALL | {"method": "pigeon"}), "method 'pigeon' is not supported"),
         (json.dumps(CALL | {"ipr": "192.0.2.1"}), "192.0.2.1 is outside"),
-        (json.dumps(CALL), "there is no disk 1: this machine has 0 disks"),
+        (json.dumps(CALL), "there is no disk 1: this machine has none"),
     ],
 )
 def test_a_plan_that_is_refused(no_disks: Path, request_body: str, told: str) -> None:

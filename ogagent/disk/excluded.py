@@ -8,6 +8,7 @@ comes back with another number, and its old one goes to whoever is plugged in ne
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
 from msgspec import Struct
 
 from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, sysfs_directory

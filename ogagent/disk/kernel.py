@@ -62,7 +62,7 @@ def find_disks(include: Sequence[str], excluded: Excluded) -> dict[int, KernelDi
 
 
 def numbered(sysfs: Iterable[Path], occupants: Mapping[int, str], excluded: Excluded) -> dict[int, KernelDisk]:
-    """A disk that is left out keeps its number all the same: the others do not depend on what the configuration says."""
+    """A disk that is left out keeps its number: those of the others do not depend on what the configuration says."""
     known = (known_disk(directory, occupants) for directory in sysfs)
     there = [disk for disk in known if disk is not None and (disk.size > 0 or disk.problem)]
     return {

@@ -49,7 +49,10 @@ class Machine(Protocol):
 
 
 class ReportShelf(Protocol):
-    """Small files that outlive the power, known by their names. What cannot be done raises CacheError."""
+    """Small files that outlive the power, known by their names. Several may use it at once.
+
+    What cannot be done raises CacheError.
+    """
 
     async def put(self, name: str, content: bytes) -> None:
         """All of it is there afterwards, or what was there before."""

@@ -109,6 +109,13 @@ class DiskBusy(InTheWay):
     number = 4
 
 
+class DiskRenumbered(InTheWay):
+    """The number stands for another disk than ogCore was last told."""
+
+    code = "disk-renumbered"
+    number = 92
+
+
 class PartitionInUse(InTheWay):
     code = "partition-in-use"
     number = 3

@@ -70,8 +70,8 @@ _BODY: Final[Refusals] = (
 )
 _PLAN: Final[Refusals] = (
     *_BODY,
-    *(errors.DiskNotFound, errors.PartitionNotFound, errors.DiskBusy, errors.PartitionInUse),
-    *(errors.PartitionOverlaps, errors.TargetIsCache, errors.TargetIsSystem),
+    *(errors.DiskNotFound, errors.PartitionNotFound, errors.DiskBusy, errors.DiskRenumbered),
+    *(errors.PartitionInUse, errors.PartitionOverlaps, errors.TargetIsCache, errors.TargetIsSystem),
     *(errors.DiskNotPartitioned, errors.TooFewPartitions),
     *(errors.CacheMissing, errors.MethodNotSupported, errors.RepositoryNotAllowed, errors.Stopping),
 )

@@ -30,6 +30,8 @@ _log: Final = logging.getLogger(__name__)
 
 MOST_COPIES: Final = 100
 LARGEST_COPY: Final = 64 << 10
+NUMBERS: Final = "numbers.json"
+"""Lies on the shelf as well; see ``ogagent.jobs.numbers``."""
 _PATIENCE_S: Final = 5.0
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,6 +89,7 @@ class Copies:
         found = {}
         async with self._shelf_is_free:
             files = await self._shelf.list(MOST_COPIES, LARGEST_COPY)
+        files.pop(NUMBERS, None)
         for name, content in files.items():
             ended = _copy(content)
             if ended is not None and name == _file_name(ended.job.job_id):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,8 @@ OLDEST: Final = timedelta(days=90)
 
 Place = tuple[str, int]
 """Identity of a disk and number of a partition."""
+Told = tuple[int, str]
+"""Number and identity of a disk."""
 
 
 class Mark(Struct, frozen=True):
@@ -224,6 +226,16 @@ class Journal:
         """The report is kept for whoever wants to know, and not sent again."""
         with self._transaction() as do:
             do.execute("UPDATE jobs SET refusal = ? WHERE job_id = ?", (reason, job_id))
+
+    # --- numbers of disks -----------------------------------------------------------------------------------------
+
+    def told(self) -> frozenset[Told]:
+        return frozenset(self._rows("SELECT number, identity FROM told"))
+
+    def keep_told(self, numbers: Iterable[Told]) -> None:
+        with self._transaction() as do:
+            do.execute("DELETE FROM told")
+            do.executemany("INSERT INTO told (number, identity) VALUES (?, ?)", numbers)
 
     # --- inside a transaction -------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from ogagent.disk.machine import Machine
@@ -17,6 +17,7 @@ from ogagent.errors import DiskBusy, JobFinished, Stopping
 from ogagent.jobs.board import Board
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.running import JournalBooks, Now, Running, ended_job, journal_failure, new_job, now
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, State
@@ -50,6 +51,7 @@ class JobManager:
         reporter: Reporter,
         journal: Journal,
         metrics: Metrics,
+        numbers: ToldNumbers,
         history: Iterable[Job] = (),
         read_back: bool = True,
         now: Now = now,
@@ -60,6 +62,7 @@ class JobManager:
         self._reporter = reporter
         self._journal = journal
         self._metrics = metrics
+        self._numbers = numbers
         self._read_back = read_back
         self._now = now
         self._board = Board(history)
@@ -77,12 +80,16 @@ class JobManager:
     async def inventory(self) -> Inventory:
         return await self._disks.inventory()
 
+    async def telling(self, inventory: Inventory) -> Callable[[], Awaitable[None]]:
+        return await self._numbers.telling(inventory)
+
     async def plan(self, request: RestoreRequest) -> RestorePlan:
         """What ``start`` would do. Raises Refusal."""
         self._refuse_when_stopping()
         inventory = await self.inventory()
         # Meanwhile another call may have come; from here to the claim in ``start`` nothing waits.
         self._refuse_when_stopping()
+        self._numbers.refuse_renumbered(request, inventory)
         self._refuse_claimed(inventory, request.dsk)
         return plan_restore(request, inventory, self._rules)
 

@@ -51,6 +51,16 @@ _MIGRATIONS: Final = (
         "ALTER TABLE incomplete ADD COLUMN size INTEGER",
         "ALTER TABLE incomplete ADD COLUMN wiped INTEGER NOT NULL DEFAULT 1",
     ),
+    (
+        # Which disk ogCore may take for the one with this number: more than one, while it is not known what arrived.
+        """
+        CREATE TABLE told (
+            number INTEGER NOT NULL,
+            identity TEXT NOT NULL,
+            PRIMARY KEY (number, identity)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 
 

@@ -53,7 +53,7 @@ def final_report(job: Job, inventory: Inventory) -> dict[str, Any]:
 
 
 def configuration(inventory: Inventory) -> list[dict[str, str]]:
-    """The inventory as ``cfg`` rows: strings, ``tam`` in KiB, row ``par`` ``"0"`` for the disk itself."""
+    """The inventory as ``cfg`` rows: strings, ``tam`` in KiB, ``par`` ``"0"`` for the disk itself, with its identity."""
     rows = []
     for disk in inventory.disks:
         rows.append(_disk_row(disk))
@@ -62,7 +62,7 @@ def configuration(inventory: Inventory) -> list[dict[str, str]]:
 
 
 def _disk_row(disk: Disk) -> dict[str, str]:
-    return _row(disk.disk, 0, _TABLE_CODES[disk.table], "", "", disk.size, 0)
+    return {**_row(disk.disk, 0, _TABLE_CODES[disk.table], "", "", disk.size, 0), "identity": disk.identity}
 
 
 def _partition_row(disk: Disk, part: Partition) -> dict[str, str]:

@@ -153,10 +153,8 @@ def check_size(needed: int, target: Target) -> None:
 def _disk(number: int, inventory: Inventory) -> Disk:
     disk = next((disk for disk in inventory.disks if disk.disk == number), None)
     if disk is None:
-        count = len(inventory.disks)
-        raise DiskNotFound(
-            f"there is no disk {number}: this machine has {count} disk{'' if count == 1 else 's'}", field="dsk"
-        )
+        known = ", ".join(str(disk.disk) for disk in inventory.disks) or "none"
+        raise DiskNotFound(f"there is no disk {number}: this machine has {known}", field="dsk")
     return disk
 
 

@@ -26,6 +26,7 @@ from aiohttp import ClientSession, web
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import MOST_JOBS, Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.running import ended_job, new_job
 from ogagent.model.job import Job, State
 from ogagent.model.plan import RestorePlan, Target
@@ -111,8 +112,9 @@ async def agent(folder: Path, hook: str) -> AsyncIterator[JobManager]:
     async def run(plan: RestorePlan, progress: Progress) -> None:
         await restore(plan, machine, policy, progress)
 
+    numbers = ToldNumbers(journal)
     async with ClientSession() as session:
-        outbox = Outbox(Webhook(session, hook, "secret"), here, FinalsInJournal(journal), known)
+        outbox = Outbox(Webhook(session, hook, "secret"), here, FinalsInJournal(journal, numbers=numbers), known)
         rules = Rules(repository_url=f"file://{folder}/{{nci}}.img", repository_networks=(), cache_required=False)
         jobs = JobManager(
             machine=machine,
@@ -121,6 +123,7 @@ async def agent(folder: Path, hook: str) -> AsyncIterator[JobManager]:
             reporter=outbox,
             journal=journal,
             metrics=Metrics(),
+            numbers=numbers,
             history=journal.history(),
         )
         yield jobs

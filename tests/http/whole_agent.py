@@ -21,6 +21,7 @@ from ogagent.http.access import SecretAccess
 from ogagent.http.app import make_app
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.model.job import Job
 from ogagent.model.plan import RestorePlan
 from ogagent.ogcore.outbox import NoOutbox
@@ -110,13 +111,15 @@ async def _agent(settings: Settings, disk: Path) -> AsyncIterator[Agent]:
     async def engine(plan: RestorePlan, progress: Progress) -> None:
         await restore(plan, machine, policy, progress, caching)
 
+    journal = Journal.in_memory()
     jobs = JobManager(
         machine=machine,
         rules=plan_rules(settings),
         restore=engine,
         reporter=NoOutbox(),
-        journal=Journal.in_memory(),
+        journal=journal,
         metrics=Metrics(),
+        numbers=ToldNumbers(journal),
     )
     app = make_app(jobs, Previewer(policy), SecretAccess(SECRET), Metrics())
     async with TestClient(TestServer(app, host="127.0.0.1"), headers={"Authorization": SECRET}) as client:

@@ -205,7 +205,7 @@ def test_a_journal_of_the_first_version_is_migrated(tmp_path: Path) -> None:
     for _ in range(2):
         journal = Journal.open(tmp_path)
         assert set(journal.incomplete()) == {PLACE}
-        assert journal._rows("PRAGMA user_version") == [(3,)]
+        assert journal._rows("PRAGMA user_version") == [(4,)]
         journal.close()
     assert not (tmp_path / "journal.damaged").exists()
 

@@ -27,6 +27,7 @@ from ogagent.errors import (
 )
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager, Restore
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.running import now
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import Job, Phase, State
@@ -152,8 +153,9 @@ def manager(
     machine: TwoDisks, restore: Restore, told: Recorder, journal: Journal, now: Callable[[], datetime] = now
 ) -> JobManager:
     return JobManager(
-        machine=machine, rules=RULES, restore=restore, reporter=told, journal=journal, metrics=Metrics(), now=now
-    )
+        machine=machine, rules=RULES, restore=restore, reporter=told, journal=journal, metrics=Metrics(),
+        numbers=ToldNumbers(journal), now=now,
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from ogagent.disk.machine import Device
 from ogagent.errors import DiskBusy, ImageCorrupt, JobFinished
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.recovery import settle_unended
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.plan import RestorePlan, Target
@@ -152,7 +153,7 @@ class Jobs(RuleBasedStateMachine):
     def manager(self, reporter: OgCore) -> JobManager:
         return JobManager(
             machine=self.edges, rules=RULES, restore=self.restores, reporter=reporter, journal=self.journal,
-            metrics=Metrics(), history=self.journal.history(),
+            metrics=Metrics(), numbers=ToldNumbers(self.journal), history=self.journal.history(),
         )  # fmt: skip
 
     def holder(self, disk: int) -> str | None:
