@@ -53,7 +53,7 @@ def final_report(job: Job, inventory: Inventory) -> dict[str, Any]:
 
 
 def configuration(inventory: Inventory) -> list[dict[str, str]]:
-    """The inventory as ``cfg`` rows: strings, ``tam`` in KiB, ``par`` ``"0"`` for the disk itself, with its identity."""
+    """The inventory as ``cfg`` rows: strings, ``tam`` in KiB, ``par`` ``"0"`` and identity for the disk itself."""
     rows = []
     for disk in inventory.disks:
         rows.append(_disk_row(disk))
