@@ -30,6 +30,8 @@ CONFIGURATION: Final = 78  # EX_CONFIG of sysexits.h
 INTERRUPTED: Final = 130
 _UMASK: Final = 0o022
 """What the agent writes is read by others, images in the CACHE, say, and changed by nobody else."""
+USUAL_CONFIG: Final = Path("/etc/ogagent/ogagent.toml")
+"""That of the systemd unit."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +57,13 @@ def read_settings(path: Path) -> Settings:
     return load(path, os.environ, kernel.read_text("utf-8", errors="replace") if kernel.exists() else "")
 
 
+def settings_of_machine(path: Path | None, usual: Path = USUAL_CONFIG) -> Settings:
+    """For commands that need no configuration, and go by that of the agent where there is one. Raises SettingsError."""
+    if path is None and not usual.exists():
+        return Settings()
+    return read_settings(path or usual)
+
+
 def serve(settings: Settings, machine: Machine, store: CacheStore) -> None:
     os.umask(_UMASK)
     from ogagent import service
@@ -72,8 +81,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _disks(options: argparse.Namespace) -> None:
-    settings = read_settings(options.config) if options.config else Settings()
-    inventory = asyncio.run(_machine(settings).inventory())
+    inventory = asyncio.run(_machine(settings_of_machine(options.config)).inventory())
     if options.json:
         print_json(inventory)
     else:
@@ -100,9 +108,11 @@ async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
 
 def _restore(options: argparse.Namespace) -> None:
     from ogagent import standalone
+    from ogagent.disk.excluded import Exclusions
     from ogagent.source.source import SourcePolicy
     from ogagent.system.tls import client_context
 
+    excluded = Exclusions(settings_of_machine(options.config).disks.exclude).now()
     policy = SourcePolicy(
         tls=client_context(options.ca, "--ca"),
         networks=None,
@@ -112,7 +122,7 @@ def _restore(options: argparse.Namespace) -> None:
     )
     console = Console(stderr=options.json)  # what a program reads stands alone on standard output
     work = standalone.restore_to(
-        options.source, options.target, policy, console, read_back=options.read_back, confirmed=options.yes
+        options.source, options.target, policy, console, excluded, read_back=options.read_back, confirmed=options.yes
     )
     progress = asyncio.run(work)
     if options.json and progress is not None:
@@ -167,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     serve_command.set_defaults(command=_serve)
 
     disks_command = commands.add_parser("disks", help="show the disks as the agent sees them")
-    disks_command.add_argument("--config", type=Path, metavar="FILE", help="for disks.include and disks.exclude")
+    _add_config(disks_command, "for disks.include and disks.exclude")
     disks_command.add_argument("--json", action="store_true")
     disks_command.set_defaults(command=_disks)
 
@@ -179,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     restore_command = commands.add_parser("restore", help="restore one image to one block device or file")
     restore_command.add_argument("source", metavar="SOURCE", help="a file or a URL")
     restore_command.add_argument("target", metavar="TARGET", help="a block device or an existing file")
+    _add_config(restore_command, "for disks.exclude")
     restore_command.add_argument("--yes", action="store_true", help="do not ask before writing")
     restore_command.add_argument("--no-read-back", dest="read_back", action="store_false")
     restore_command.add_argument("--json", action="store_true", help="print what was done as JSON")
@@ -188,3 +199,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_image.add_max_window(restore_command)
     cli_image.add_commands(commands.add_parser("image", help="look into image files, and index them"))
     return parser
+
+
+def _add_config(command: argparse.ArgumentParser, what: str) -> None:
+    """For one that works without."""
+    command.add_argument("--config", type=Path, metavar="FILE", help=f"{what}; {USUAL_CONFIG} when it is there")

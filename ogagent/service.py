@@ -37,6 +37,7 @@ from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.recovery import settle_unended
 from ogagent.model.job import Job
 from ogagent.ogcore.address import LocalAddress, local_address
@@ -98,12 +99,14 @@ async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
         policy = await asyncio.to_thread(source_policy, settings)
         journal = await asyncio.to_thread(Journal.open, Path(settings.state.dir))
         stack.callback(journal.close)
-        copies = Copies(journal, machine, CacheShelf(machine, store), KINDS)
+        shelf = CacheShelf(machine, store)
+        copies, numbers = Copies(journal, machine, shelf, KINDS), ToldNumbers(journal, shelf)
         caching = Caching(store, settings.cache.on_full)
         functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, caching=caching))
         disks = MarkedDisks(machine, journal)
         await _settle(settings, disks, journal, copies, functions)
-        finals, known = FinalsInJournal(journal, copies), asyncio.Event()
+        await numbers.recall()
+        finals, known = FinalsInJournal(journal, copies, numbers), asyncio.Event()
         ogcore = _ogcore(settings, secret, identity.fingerprint, finals, known)
         reporter, registration = await stack.enter_async_context(ogcore)
         metrics = Metrics()
@@ -112,6 +115,7 @@ async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
             reporter=reporter,
             journal=journal,
             metrics=metrics,
+            numbers=numbers,
             copies=copies,
             history=await asyncio.to_thread(journal.history),
         )
@@ -131,6 +135,7 @@ async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
             await jobs.aclose()
             await reporter.aclose(_REPORT_GRACE_S)
             await copies.aclose()
+            await numbers.aclose()
             await registration.stop()
 
 

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
 from ogagent.disk.codes import mark_cache, may_be_a_cache
 from ogagent.disk.device import BlockDevice, sector_size
+from ogagent.disk.excluded import Excluded
 from ogagent.disk.identity import sysfs_directory
 from ogagent.disk.inventory import read_disk
 from ogagent.disk.kernel import KernelDisk, describe_disk
@@ -34,10 +36,18 @@ from ogagent.restore.progress import Progress
 from ogagent.source.source import SourcePolicy
 
 _POLL_S: Final = 0.1
+_SEE: Final = "choose another one, or see the agent's configuration"
 
 
 async def restore_to(
-    source: str, path: str, policy: SourcePolicy, console: Console, *, read_back: bool, confirmed: bool
+    source: str,
+    path: str,
+    policy: SourcePolicy,
+    console: Console,
+    excluded: Excluded,
+    *,
+    read_back: bool,
+    confirmed: bool,
 ) -> Progress | None:
     """Asks before it writes unless ``confirmed``; None when the answer was no.
 
@@ -46,7 +56,7 @@ async def restore_to(
     if _same(source, path):
         raise TargetIsSystem(f"{path} is the image itself")
     if (number := block_device_number(path)) is not None:
-        await _refuse_what_is_there(path, number)
+        await _refuse_what_is_there(path, number, excluded)
     plan = _plan(source, path)
     header = await read_header(plan, policy)
     summary = f"{plan.source}\n  {describe(header)}\n{path}\n  {format_bytes(plan.target.size)}"
@@ -96,11 +106,14 @@ def _open(path: str) -> int:
         raise DiskNotFound(f"{path} cannot be opened: {error.strerror}") from error
 
 
-async def _refuse_what_is_there(path: str, number: int) -> None:
+async def _refuse_what_is_there(path: str, number: int, excluded: Excluded) -> None:
     """Looks at the block device with this number and at the disk that it is, or is on; at no other."""
     directory = sysfs_directory(number)
     is_partition = (directory / "partition").exists()
     kernel = await asyncio.to_thread(_kernel_disk, path, directory.parent if is_partition else directory)
+    kernel = replace(kernel, protected=excluded.spans_on(kernel.identity))
+    if kernel.identity in excluded.disks:
+        raise TargetIsSystem(f"{path} is protected: disks.exclude names {kernel.device}", hint=_SEE)
     (disk,) = mark_cache([await read_disk(1, kernel)])
     if not is_partition:
         if disk.partitions or kernel.partitions:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from ogagent import __version__
-from ogagent.cli import _print_disks
+from ogagent.cli import _print_disks, settings_of_machine
+from ogagent.errors import SettingsError
 from ogagent.model.disk import Disk, Inventory, Partition
+from ogagent.settings import Settings
 
 CALL = {"dsk": "1", "par": "2", "idi": "1", "nci": "image-test", "ipr": "192.168.68.55"}
 
@@ -89,7 +91,7 @@ def test_a_label_is_nothing_but_text(capsys: pytest.CaptureFixture[str]) -> None
         (json.dumps({key: CALL[key] for key in CALL if key != "nci"}), "nci is missing"),
         (json.dumps(CALL | {"method": "pigeon"}), "method 'pigeon' is not supported"),
         (json.dumps(CALL | {"ipr": "192.0.2.1"}), "192.0.2.1 is outside"),
-        (json.dumps(CALL), "there is no disk 1: this machine has 0 disks"),
+        (json.dumps(CALL), "there is no disk 1: this machine has none"),
     ],
 )
 def test_a_plan_that_is_refused(no_disks: Path, request_body: str, told: str) -> None:
@@ -116,3 +118,17 @@ def test_a_configuration_that_cannot_be_used(tmp_path: Path, command: list[str],
     (line,) = done.stderr.splitlines()
     assert str(config) in line
     assert told in line
+
+
+def test_commands_without_a_configuration_go_by_that_of_the_agent(tmp_path: Path) -> None:
+    usual, other = tmp_path / "usual.toml", tmp_path / "other.toml"
+    assert settings_of_machine(None, usual) == Settings()
+    usual.write_text('[disks]\nexclude = ["/dev/sda"]\n')
+    other.write_text('[disks]\nexclude = ["/dev/sdb"]\n')
+    assert settings_of_machine(None, usual).disks.exclude == ("/dev/sda",)
+    assert settings_of_machine(other, usual).disks.exclude == ("/dev/sdb",)
+    usual.write_text("[disk]\n")
+    with pytest.raises(SettingsError):
+        settings_of_machine(None, usual)
+    with pytest.raises(SettingsError):
+        settings_of_machine(tmp_path / "missing.toml", usual)

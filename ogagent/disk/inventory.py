@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ogagent.disk.codes import partition_code
 from ogagent.disk.content import Content, probe
+from ogagent.disk.excluded import Exclusions
 from ogagent.disk.kernel import KernelDisk, find_disks
 from ogagent.disk.layout import Span, is_extended, span_of
 from ogagent.disk.operating_system import operating_system
@@ -22,14 +23,14 @@ from ogagent.disk.tables import Table, TableEntry, read_table
 from ogagent.disk.text import printable
 from ogagent.disk.usage import used_percent_of_mount
 from ogagent.errors import AgentError, ToolMissing
-from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Partition, TableKind
+from ogagent.model.disk import OLDER_TABLE, PROTECTED, UNREADABLE, Disk, Partition, TableKind
 
 _log: Final = logging.getLogger(__name__)
 
 
-def unread_disks(include: Sequence[str], exclude: Sequence[str]) -> list[Unread]:
-    """``include`` and ``exclude`` as in ``[disks]`` of the configuration. Blocking. Raises ToolMissing."""
-    found = enumerate(find_disks(include, exclude), start=1)
+def unread_disks(include: Sequence[str], exclusions: Exclusions) -> list[Unread]:
+    """``include`` as in ``[disks]`` of the configuration. Blocking. Raises ToolMissing."""
+    found = find_disks(include, exclusions.now()).items()
     return [Unread(_row(number, disk, Table(kind=None)), partial(read_disk, number, disk)) for number, disk in found]
 
 
@@ -66,9 +67,21 @@ async def _table(disk: KernelDisk, reading: Reading) -> Table:
 
 
 async def _partitions(
-    disk: KernelDisk, table: TableKind, entries: Iterable[TableEntry], reading: Reading
+    disk: KernelDisk, table: TableKind, entries: Sequence[TableEntry], reading: Reading
 ) -> tuple[Partition, ...]:
-    return tuple([await _partition(disk, table, entry, reading) for entry in entries])
+    protected = _protected(disk, table, entries)
+    found = [(span_of(entry), await _partition(disk, table, entry, reading)) for entry in entries]
+    return tuple(
+        replace(part, problem=PROTECTED) if any(each.meets(span) for each in protected) else part
+        for span, part in found
+    )
+
+
+def _protected(disk: KernelDisk, table: TableKind, entries: Sequence[TableEntry]) -> tuple[Span, ...]:
+    """Who names an extended partition means what is in it, and the kernel's node for it is two sectors long."""
+    starts = {span.start for span in disk.protected}
+    extended = (span_of(entry) for entry in entries if is_extended(table, entry.type) and entry.start in starts)
+    return (*disk.protected, *extended)
 
 
 async def _partition(disk: KernelDisk, table: TableKind, entry: TableEntry, reading: Reading) -> Partition:

@@ -11,8 +11,11 @@ from typing import Final
 
 import pyudev
 from msgspec import Struct, field
+from msgspec.structs import replace
 
+from ogagent.disk.excluded import Excluded
 from ogagent.disk.identity import SECTOR, device_node, disk_identity, read_line, read_number, size_of, sysfs_directory
+from ogagent.disk.layout import Span
 from ogagent.disk.occupancy import block_device_number, read_holder, read_occupants
 from ogagent.errors import ToolMissing
 from ogagent.model.disk import UNREADABLE
@@ -37,7 +40,8 @@ class KernelPartition(Struct, frozen=True, kw_only=True):
 class KernelDisk(Struct, frozen=True, kw_only=True):
     """A disk before its table is read. ``partitions`` are those that the kernel knows, by number; it may know none.
 
-    ``holder`` is what holds the disk as a whole; ``problem`` why nothing more can be known of it.
+    ``holder`` is what holds the disk as a whole; ``protected`` what of it must not be written to, as disks.exclude has
+    it; ``problem`` why nothing more can be known of it.
     """
 
     device: str
@@ -47,27 +51,41 @@ class KernelDisk(Struct, frozen=True, kw_only=True):
     sector_size: int
     holder: str | None = None
     partitions: Mapping[int, KernelPartition] = field(default_factory=dict)
+    protected: tuple[Span, ...] = ()
     problem: str = ""
 
 
-def find_disks(include: Sequence[str], exclude: Sequence[str]) -> list[KernelDisk]:
-    """In the order of their numbers. Blocking. Raises ToolMissing without libudev."""
-    excluded = {block_device_number(path) for path in exclude}
-    own = sorted(_own_disks(), key=lambda number: (os.major(number), os.minor(number)))
-    occupants = read_occupants()
-    chosen = dict.fromkeys([*own, *_included(include)])
-    known = [known_disk(sysfs_directory(number), occupants) for number in chosen if number not in excluded]
-    return [disk for disk in known if disk is not None and (disk.size > 0 or disk.problem)]
+def find_disks(include: Sequence[str], excluded: Excluded) -> dict[int, KernelDisk]:
+    """By their numbers. Blocking. Raises ToolMissing without libudev."""
+    chosen = dict.fromkeys([*in_order(_block_devices()), *_included(include)])
+    return numbered(chosen, read_occupants(), excluded)
 
 
-def _own_disks() -> Iterator[int]:
+def numbered(sysfs: Iterable[Path], occupants: Mapping[int, str], excluded: Excluded) -> dict[int, KernelDisk]:
+    """A disk that is left out keeps its number: those of the others do not depend on what the configuration says."""
+    known = (known_disk(directory, occupants) for directory in sysfs)
+    there = [disk for disk in known if disk is not None and (disk.size > 0 or disk.problem)]
+    return {
+        number: replace(disk, protected=excluded.spans_on(disk.identity))
+        for number, disk in enumerate(there, start=1)
+        if disk.identity not in excluded.disks
+    }
+
+
+def in_order(devices: Iterable[tuple[int, Path]]) -> list[Path]:
+    """Those that count, of all block devices that are no partitions: device number and sysfs directory."""
+    own = [(os.major(number), os.minor(number), sysfs) for number, sysfs in devices if is_disk(sysfs)]
+    return [sysfs for _, _, sysfs in sorted(own)]
+
+
+def _block_devices() -> Iterator[tuple[int, Path]]:
     try:
         context = pyudev.Context()
     except ImportError:
         raise ToolMissing("libudev.so.1 is not installed", hint="apt install libudev1") from None
     for device in context.list_devices(subsystem="block", DEVTYPE="disk"):
-        if device.device_node is not None and is_disk(Path(device.sys_path)):
-            yield device.device_number
+        if device.device_node is not None:
+            yield device.device_number, Path(device.sys_path)
 
 
 def is_disk(sysfs: Path) -> bool:
@@ -81,13 +99,13 @@ def is_disk(sysfs: Path) -> bool:
     return "1" not in flags and not guest and not sysfs.name.startswith(_NO_DISKS)
 
 
-def _included(paths: Iterable[str]) -> Iterator[int]:
+def _included(paths: Iterable[str]) -> Iterator[Path]:
     for path in paths:
         number = block_device_number(path)
         if number is None or (sysfs_directory(number) / "partition").exists():
             _log.warning("disks.include: %s is no disk", path)
         else:
-            yield number
+            yield sysfs_directory(number)
 
 
 def known_disk(sysfs: Path, occupants: Mapping[int, str]) -> KernelDisk | None:

@@ -47,12 +47,15 @@ class Machine(Protocol):
         """Opens the partition exclusively. Blocking.
 
         Raises DiskChanged when what is there now is not what ``target`` was bound to, DeviceBusy when it is held,
-        PartitionOverlaps when its bytes are not its own or not all on the disk.
+        PartitionOverlaps when its bytes are not its own or not all on the disk, TargetIsSystem when it is protected.
         """
 
 
 class ReportShelf(Protocol):
-    """Small files that outlive the power, known by their names. What cannot be done raises CacheError."""
+    """Small files that outlive the power, known by their names. Several may use it at once.
+
+    What cannot be done raises CacheError.
+    """
 
     async def put(self, name: str, content: bytes) -> None:
         """All of it is there afterwards, or what was there before."""

@@ -15,13 +15,15 @@ from functools import partial
 from typing import Final
 
 from ogagent.disk.device import BlockDevice
+from ogagent.disk.excluded import Exclusions
 from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, size_of, sysfs_directory
 from ogagent.disk.inventory import unread_disks
+from ogagent.disk.layout import Span
 from ogagent.disk.machine import Device
 from ogagent.disk.readings import Readings
 from ogagent.disk.tables import read_table
-from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps, ToolFailed
-from ogagent.model.disk import Inventory
+from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps, TargetIsSystem, ToolFailed
+from ogagent.model.disk import PROTECTED, Inventory
 from ogagent.model.plan import Target
 
 _BLKGETSIZE64: Final = 0x80081272  # linux/fs.h
@@ -34,7 +36,9 @@ class RealMachine:
     """``include`` and ``exclude`` as in ``[disks]`` of the configuration."""
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
-        self._readings = Readings(partial(unread_disks, include, exclude))
+        """Blocking. Raises SettingsError for a path in ``exclude`` that is no block device."""
+        self._exclusions = Exclusions(exclude)
+        self._readings = Readings(partial(unread_disks, include, self._exclusions))
 
     async def inventory(self, *, thorough: bool = True) -> Inventory:
         return await self._readings.inventory(thorough=thorough)
@@ -44,6 +48,7 @@ class RealMachine:
         fd, base = _open_exclusively(target)
         try:
             compare(fd, base, target)
+            self._refuse_protected(target)
         except BaseException:
             os.close(fd)
             raise
@@ -52,6 +57,11 @@ class RealMachine:
             yield device
         finally:
             device.close()
+
+    def _refuse_protected(self, target: Target) -> None:
+        """Also what a job of an earlier agent was bound to, before somebody protected it."""
+        if self._exclusions.now().protects(target.identity, Span(target.start, target.start + target.size)):
+            raise TargetIsSystem(f"{target.device}: {PROTECTED}", hint="see the agent's configuration")
 
 
 def _open_exclusively(target: Target) -> tuple[int, int]:

@@ -8,8 +8,8 @@
     │   ├── BadCall                    the call itself is wrong: MalformedHttp, MalformedJson, MissingField, …
     │   ├── AccessDenied               CredentialMissing, CredentialWrong, CallerNotAllowed, TooManyRequests
     │   ├── NotFound                   UnknownPath, DiskNotFound, PartitionNotFound, JobNotFound
-    │   ├── InTheWay                   DiskBusy, MachineBusy, PartitionInUse, PartitionOverlaps, TargetIsCache,
-    │   │                              TargetIsSystem, JobFinished
+    │   ├── InTheWay                   DiskBusy, MachineBusy, DiskRenumbered, PartitionInUse, PartitionOverlaps,
+    │   │                              TargetIsCache, TargetIsSystem, JobFinished
     │   ├── Impossible                 DiskNotPartitioned, TooFewPartitions, CacheMissing, …
     │   ├── TooManyConnections
     │   └── Stopping

@@ -114,6 +114,13 @@ class MachineBusy(InTheWay):
     number = 4
 
 
+class DiskRenumbered(InTheWay):
+    """The number stands for another disk than ogCore was last told."""
+
+    code = "disk-renumbered"
+    number = 92
+
+
 class PartitionInUse(InTheWay):
     code = "partition-in-use"
     number = 3

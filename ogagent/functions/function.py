@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
-from ogagent.jobs.journal import Unended
+from ogagent.jobs.entry import Unended
 from ogagent.jobs.work import Order
 from ogagent.model.kind import Kind
 from ogagent.restore.caching import Caching

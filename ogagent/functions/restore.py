@@ -10,7 +10,7 @@ from ogagent import errors
 from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.disk.machine import Machine
 from ogagent.functions.function import Equipment, Function, Refusals
-from ogagent.jobs.journal import Unended
+from ogagent.jobs.entry import Unended
 from ogagent.jobs.work import Claims
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, JobTarget
@@ -49,7 +49,8 @@ class RestaurarImagen(Function):
     summary: ClassVar[str] = "Restore an image onto a partition; the job goes on in the background"
     schema: ClassVar[Mapping[str, Any]] = RESTORE_SCHEMA
     refusals: ClassVar[Refusals] = (
-        *(errors.DiskNotFound, errors.PartitionNotFound, errors.DiskBusy, errors.MachineBusy, errors.PartitionInUse),
+        *(errors.DiskNotFound, errors.PartitionNotFound, errors.DiskBusy, errors.DiskRenumbered),
+        *(errors.MachineBusy, errors.PartitionInUse),
         *(errors.PartitionOverlaps, errors.TargetIsCache, errors.TargetIsSystem),
         *(errors.DiskNotPartitioned, errors.TooFewPartitions),
         *(errors.CacheMissing, errors.MethodNotSupported, errors.RepositoryNotAllowed, errors.Stopping),
@@ -123,8 +124,9 @@ class _Order:
         self._work = work
 
     def claims(self, inventory: Inventory) -> Claims:
-        number = self._request.dsk
-        return Claims(disks={disk.identity: number for disk in inventory.disks if disk.disk == number})
+        number, by_number = self._request.dsk, not self._request.identity
+        disks = {disk.identity: number for disk in inventory.disks if disk.disk == number}
+        return Claims(disks=disks, by_number=by_number)
 
     def plan(self, inventory: Inventory) -> _Work:
         return self._work(plan_restore(self._request, inventory, self._rules))

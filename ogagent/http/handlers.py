@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -13,6 +14,7 @@ from ogagent.functions.function import Function
 from ogagent.functions.table import Functions
 from ogagent.http.answers import Accepted, Ended, Health, JobList, Status
 from ogagent.http.body import json_object, text_member
+from ogagent.http.telling import Heard, Telling
 from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job
@@ -43,6 +45,9 @@ class Jobs(Protocol):
         """Returns when nothing of the job is left. Raises JobNotFound or JobFinished."""
 
     async def inventory(self) -> Inventory: ...
+
+    async def telling(self, inventory: Inventory) -> Heard:
+        """From now on ogCore may have heard which disk has which number; what this returns is called when it has."""
 
 
 INTERFACE: Final[web.AppKey[Mapping[str, Any]]] = web.AppKey("interface")
@@ -89,7 +94,11 @@ async def show_job(request: web.Request) -> web.Response:
 
 
 async def show_disks(request: web.Request) -> web.Response:
-    return _json(await request.app[JOBS].inventory())
+    jobs = request.app[JOBS]
+    inventory = await jobs.inventory()
+    if request.method == "HEAD":  # which is told nothing
+        return _json(inventory)
+    return Telling(_text(inventory), await jobs.telling(inventory))
 
 
 async def show_status(request: web.Request) -> web.Response:
@@ -105,4 +114,8 @@ async def show_interface(request: web.Request) -> web.Response:
 
 
 def _json(value: Any) -> web.Response:
-    return web.json_response(msgspec.to_builtins(value))
+    return web.json_response(text=_text(value))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(msgspec.to_builtins(value))

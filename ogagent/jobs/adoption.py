@@ -18,7 +18,8 @@ from ogagent.disk.record import RestoreRecord, disk_mark
 from ogagent.errors import CacheError
 from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
-from ogagent.jobs.journal import Ended, Journal
+from ogagent.jobs.entry import Ended
+from ogagent.jobs.journal import Journal
 from ogagent.jobs.recovery import interrupted_job
 from ogagent.jobs.running import Now, now
 from ogagent.model.disk import Inventory

@@ -20,7 +20,8 @@ from ogagent.disk.machine import Device, Machine, ReportShelf
 from ogagent.disk.memory import page_aligned
 from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, RestoreRecord, decode, encode
 from ogagent.errors import AgentError
-from ogagent.jobs.journal import Ended, Journal
+from ogagent.jobs.entry import Ended
+from ogagent.jobs.journal import Journal
 from ogagent.model.disk import Inventory
 from ogagent.model.job import State
 from ogagent.model.kind import Kinds
@@ -31,6 +32,8 @@ _log: Final = logging.getLogger(__name__)
 
 MOST_COPIES: Final = 100
 LARGEST_COPY: Final = 64 << 10
+NUMBERS: Final = "numbers.json"
+"""Lies on the shelf as well; see ``ogagent.jobs.numbers``."""
 _PATIENCE_S: Final = 5.0
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,6 +81,7 @@ class Copies:
         found = {}
         async with self._shelf_is_free:
             files = await self._shelf.list(MOST_COPIES, LARGEST_COPY)
+        files.pop(NUMBERS, None)
         for name, content in files.items():
             ended = _copy(content, self._kinds)
             if ended is not None and name == _file_name(ended.job.job_id):

@@ -11,7 +11,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from ogagent.disk.machine import Machine
-from ogagent.jobs.journal import Journal, Mark, Place
+from ogagent.jobs.entry import Mark, Place
+from ogagent.jobs.journal import Journal
 from ogagent.model.disk import Disk, Inventory, Partition
 
 _log: Final = logging.getLogger(__name__)

@@ -7,15 +7,15 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
-from msgspec import Struct
 
+from ogagent.jobs.entry import Ended, Mark, Place, Told, Unended
 from ogagent.jobs.salvage import readable, step_of, target_of, unreadable_job
 from ogagent.jobs.schema import prepare
 from ogagent.jobs.steps import IllegalStep, Step, may_follow
@@ -27,43 +27,6 @@ _log: Final = logging.getLogger(__name__)
 
 MOST_JOBS: Final = 1000
 OLDEST: Final = timedelta(days=90)
-
-Place = tuple[str, int]
-"""Identity of a disk and number of a partition."""
-
-
-class Mark(Struct, frozen=True):
-    """A partition whose restore has not finished, and where it was, in bytes; None where that was not noted.
-
-    ``wiped``: its edges are known to have been, so that a file system which is there now was made since.
-    """
-
-    start: int | None
-    size: int | None
-    wiped: bool
-
-
-class Ended(Struct, frozen=True, kw_only=True):
-    """A job that has ended, and its final report while ogCore shall still take it. ``target`` as in ``accept``."""
-
-    job: Job
-    target: Target | None
-    report: dict[str, Any] | None
-
-
-class Unended(Struct, frozen=True, kw_only=True):
-    """A job that somebody who is no more has left running.
-
-    ``target`` is None also when it cannot be read; ``note`` is what the work left for this moment when it began to
-    commit, None before and after; ``seq`` and ``progress`` are those of the newest report that may have gone out.
-    """
-
-    job: Job
-    target: Target | None
-    step: Step
-    note: bytes | None
-    seq: int
-    progress: int
 
 
 class Journal:
@@ -222,6 +185,16 @@ class Journal:
         """The report is kept for whoever wants to know, and not sent again."""
         with self._transaction() as do:
             do.execute("UPDATE jobs SET refusal = ? WHERE job_id = ?", (reason, job_id))
+
+    # --- numbers of disks -----------------------------------------------------------------------------------------
+
+    def told(self) -> frozenset[Told]:
+        return frozenset(self._rows("SELECT number, identity FROM told"))
+
+    def keep_told(self, numbers: Iterable[Told]) -> None:
+        with self._transaction() as do:
+            do.execute("DELETE FROM told")
+            do.executemany("INSERT INTO told (number, identity) VALUES (?, ?)", numbers)
 
     # --- inside a transaction -------------------------------------------------------------------------------------
 

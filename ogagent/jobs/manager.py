@@ -19,6 +19,7 @@ from ogagent.jobs.claims import refuse_claimed
 from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.running import JournalBooks, Now, Running, ended_job, journal_failure, new_job, now
 from ogagent.jobs.work import Claims, Order, Work
 from ogagent.model.disk import Inventory
@@ -45,6 +46,7 @@ class JobManager:
         reporter: Reporter,
         journal: Journal,
         metrics: Metrics,
+        numbers: ToldNumbers,
         copies: Copies | None = None,
         history: Iterable[Job] = (),
         now: Now = now,
@@ -54,6 +56,7 @@ class JobManager:
         self._journal = journal
         self._metrics = metrics
         self._copies = copies
+        self._numbers = numbers
         self._now = now
         self._board = Board(history)
         self._running: dict[str, Running] = {}
@@ -71,13 +74,18 @@ class JobManager:
     async def inventory(self) -> Inventory:
         return await self._disks.inventory()
 
+    async def telling(self, inventory: Inventory) -> Callable[[], Awaitable[None]]:
+        return await self._numbers.telling(inventory)
+
     async def plan(self, order: Order) -> Work:
         """What ``start`` would do. Raises Refusal."""
         self._refuse_when_stopping()
         inventory = await self._disks.inventory(thorough=False) if order.looks else Inventory()
         # Meanwhile another call may have come; from here to the claim in ``start`` nothing waits.
         self._refuse_when_stopping()
-        refuse_claimed(order.claims(inventory), self._held())
+        claims = order.claims(inventory)
+        self._numbers.refuse_renumbered(claims, inventory)
+        refuse_claimed(claims, self._held())
         return order.plan(inventory)
 
     async def start(self, order: Order) -> Job:

@@ -20,7 +20,8 @@ from msgspec.structs import replace
 
 from ogagent.errors import AgentError, Interrupted
 from ogagent.jobs.disks import MarkedDisks
-from ogagent.jobs.journal import Journal, Unended
+from ogagent.jobs.entry import Unended
+from ogagent.jobs.journal import Journal
 from ogagent.jobs.running import Now, as_value, ended_job, now
 from ogagent.jobs.steps import Step
 from ogagent.model.disk import Inventory

@@ -55,6 +55,16 @@ _MIGRATIONS: Final = (
         # What a job of any kind leaves for who comes after it when it begins to commit; a restore leaves its edges.
         "ALTER TABLE jobs RENAME COLUMN edges TO note",
     ),
+    (
+        # Which disk ogCore may take for the one with this number: more than one, while it is not known what arrived.
+        """
+        CREATE TABLE told (
+            number INTEGER NOT NULL,
+            identity TEXT NOT NULL,
+            PRIMARY KEY (number, identity)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 
 

@@ -15,9 +15,13 @@ from ogagent.model.progress import JobProgress
 
 
 class Claims(Struct, frozen=True, kw_only=True):
-    """What a job holds as long as it runs: disks, the number of each by its identity, or the whole machine."""
+    """What a job holds as long as it runs: disks, the number of each by its identity, or the whole machine.
+
+    ``by_number``: so ogCore names them, and not by their identities.
+    """
 
     disks: Mapping[str, int] = field(default_factory=dict)
+    by_number: bool = True
     machine: bool = False
 
 

@@ -11,6 +11,8 @@ TableKind = Literal["gpt", "msdos"]
 OLDER_TABLE: Final = "the kernel still goes by an older table of this disk"
 UNREADABLE: Final = "it cannot be read"
 """The problem, or how it begins, of a partition that the kernel has elsewhere, and of what could not be read."""
+PROTECTED: Final = "it is protected: it, or something in it, is named in disks.exclude"
+"""The problem of a partition that must never be written to, whatever else is wrong with it."""
 
 
 class Partition(Struct, frozen=True, kw_only=True):

@@ -55,8 +55,9 @@ def final_report(job: Job, kind: Kind, inventory: Inventory, own: Mapping[str, s
 
 
 def configuration(inventory: Inventory) -> list[dict[str, str]]:
-    """The inventory as ``cfg`` rows: strings, ``tam`` in KiB, row ``par`` ``"0"`` for the disk itself; none of a disk
-    that could not be read.
+    """The inventory as ``cfg`` rows: strings, ``tam`` in KiB, ``par`` ``"0"`` and identity for the disk itself.
+
+    None of a disk that could not be read.
     """
     rows = []
     for disk in inventory.disks:
@@ -68,7 +69,7 @@ def configuration(inventory: Inventory) -> list[dict[str, str]]:
 
 
 def _disk_row(disk: Disk) -> dict[str, str]:
-    return _row(disk.disk, 0, _TABLE_CODES[disk.table], "", "", disk.size, 0)
+    return {**_row(disk.disk, 0, _TABLE_CODES[disk.table], "", "", disk.size, 0), "identity": disk.identity}
 
 
 def _partition_row(disk: Disk, part: Partition) -> dict[str, str]:

@@ -16,6 +16,9 @@ class FinalStore(Protocol):
     async def sending(self, job_id: str, seq: int, progress: int) -> None:
         """A progress report is about to go out: if it was the last, the final one must not contradict it."""
 
+    async def telling(self, report: Report) -> None:
+        """A final one is about to go out: whatever comes back, ogCore may have it."""
+
     async def waiting(self, job_id: str) -> None:
         """The final one was not taken at this attempt, and will be sent again."""
 

@@ -221,6 +221,7 @@ class Outbox:
                 await self._store.sending(job_id, report["seq"], report["progress"])
                 return await self._webhook.post(report["event_id"], report)
             whole = {**report, **msgspec.structs.asdict(await self._address())}
+            await self._store.telling(report)
             return await self._webhook.post(report["event_id"], whole)
         except OSError as error:
             return Again(f"there is no way to ogCore: {error}")

@@ -23,7 +23,7 @@ from ogagent.errors import (
     TargetIsSystem,
     TooFewPartitions,
 )
-from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition
+from ogagent.model.disk import OLDER_TABLE, PROTECTED, UNREADABLE, Disk, Inventory, Partition
 from ogagent.model.plan import ImageHeader, RestorePlan, Target, bound, cache_place
 from ogagent.model.repository import Networks, image_url, is_within
 from ogagent.model.request import RestoreRequest
@@ -133,10 +133,8 @@ def check_size(needed: int, target: Target) -> None:
 def _disk(number: int, inventory: Inventory) -> Disk:
     disk = next((disk for disk in inventory.disks if disk.disk == number), None)
     if disk is None:
-        count = len(inventory.disks)
-        raise DiskNotFound(
-            f"there is no disk {number}: this machine has {count} disk{'' if count == 1 else 's'}", field="dsk"
-        )
+        known = ", ".join(str(disk.disk) for disk in inventory.disks) or "none"
+        raise DiskNotFound(f"there is no disk {number}: this machine has {known}", field="dsk")
     return disk
 
 
@@ -195,6 +193,8 @@ def refuse_precious(disk: Disk, partition: Partition, where: str = "", *, force:
     """
     where = where or f"partition {partition.partition} of disk {disk.disk} ({partition.device})"
     told = f"{where}: {partition.problem}"
+    if partition.problem == PROTECTED:
+        raise TargetIsSystem(told, field="par", hint="choose another partition, or see the agent's configuration")
     older, unreadable = partition.problem == OLDER_TABLE, partition.problem.startswith(UNREADABLE)
     if partition.problem and not older and not unreadable:
         raise PartitionOverlaps(told, field="par", hint="mend the partition table, or choose another partition")

@@ -31,7 +31,7 @@ class ProgressReport(Struct, frozen=True, kw_only=True, tag_field="nfn", tag="Re
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One line of ``cfg``: a disk, or a partition."""
+    """One line of ``cfg``: a disk, or a partition. Only the former has an ``identity``, and not from every agent."""
 
     disk: Text
     par: Text
@@ -40,6 +40,7 @@ class Row(Struct, frozen=True, kw_only=True):
     soi: Text
     tam: Text
     uso: Text
+    identity: Text = ""
 
 
 class FinalReport(Struct, frozen=True, kw_only=True, tag_field="nfn", tag="RESPUESTA_RestaurarImagen"):

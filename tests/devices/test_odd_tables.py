@@ -25,6 +25,7 @@ from ogagent.model.request import restore_request
 from ogagent.restore.plan import Rules, plan_restore
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from simulator.machine.mbr import MbrEntry, write_mbr
+from tests.included import first_included
 
 MIB = 1 << 20
 SIZE = 64 * MIB
@@ -48,8 +49,10 @@ async def read(device: str) -> Disk:
 
 
 async def planned(device: str, partition: int, **members: str) -> Target:
-    call = {"dsk": "1", "par": str(partition), "idi": "1", "nci": "x", "ipr": "127.0.0.1", **members}
-    return plan_restore(restore_request(call), await machine(device).inventory(), RULES).target
+    inventory = await machine(device).inventory()
+    (disk,) = inventory.disks
+    call = {"dsk": disk.disk, "par": str(partition), "idi": "1", "nci": "x", "ipr": "127.0.0.1", **members}
+    return plan_restore(restore_request(call), inventory, RULES).target
 
 
 def parts(disk: Disk) -> dict[int, Partition]:
@@ -272,4 +275,6 @@ def test_problems_are_shown_to_people(loop_disk: LoopDisk, tool: Tool, tmp_path:
     assert "partition 1: it shares bytes with partition 4, the CACHE\n" in shown
     assert "partition 4: it shares bytes with partition 1\n" in shown
     tool("mke2fs", "-q", "-F", device)
-    assert "disk 1: it holds a file system (ext2) on the whole disk" in ogagent_disks(tmp_path, device)
+    assert f"disk {first_included()}: it holds a file system (ext2) on the whole disk" in ogagent_disks(
+        tmp_path, device
+    )

@@ -21,6 +21,8 @@ from typing import Any, Final, Protocol
 import aiohttp
 import pytest
 
+from tests.included import first_included
+
 _TOOLS: Final = ("unshare", "setpriv", "losetup", "partx", "sfdisk", "mkfs.ext4", "e2fsck", "debugfs", "partclone.ext4")
 _MISSING: Final = [tool for tool in _TOOLS if shutil.which(tool) is None]
 
@@ -131,7 +133,7 @@ def device(loop_disk: LoopDisk, tool: Callable[..., str], tmp_path: Path) -> str
     return device
 
 
-CALL: Final = {"dsk": 1, "par": 1, "idi": "1", "nci": "image-test", "ipr": "127.0.0.1", "cpt": "83"}
+CALL: Final = {"dsk": first_included(), "par": 1, "idi": "1", "nci": "image-test", "ipr": "127.0.0.1", "cpt": "83"}
 
 
 async def test_a_restore_through_the_cache_needs_one_capability_and_writes_nowhere_else(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ogagent.disk.excluded import Excluded, Exclusions
 from ogagent.disk.kernel import describe_disk, find_disks, is_disk, known_disk
 from ogagent.model.disk import UNREADABLE
 
@@ -96,29 +97,32 @@ def test_name_with_a_slash(tmp_path: Path) -> None:
 
 
 def test_disks_of_this_machine_are_in_the_order_of_their_numbers() -> None:
-    numbers = [Path(disk.device).stat().st_rdev for disk in find_disks([], [])]
+    found = find_disks([], Excluded())
+    numbers = [Path(disk.device).stat().st_rdev for disk in found.values()]
+    assert list(found) == list(range(1, len(found) + 1))
     assert [(os.major(each), os.minor(each)) for each in numbers] == sorted(
         (os.major(each), os.minor(each)) for each in numbers
     )
 
 
 def test_disk_is_left_out_by_name_and_by_link(tmp_path: Path) -> None:
-    disks = find_disks([], [])
+    disks = find_disks([], Excluded())
     link = tmp_path / "link"
-    for disk in disks:
+    for number, disk in disks.items():
         link.unlink(missing_ok=True)
         link.symlink_to(disk.device)
-        assert find_disks([], [str(link)]) == [other for other in disks if other is not disk]
-    assert find_disks([], [disk.device for disk in disks]) == []
+        others = {each: other for each, other in disks.items() if each != number}
+        assert find_disks([], Exclusions([str(link)]).now()) == others
+    assert find_disks([], Exclusions([disk.device for disk in disks.values()]).now()) == {}
 
 
 def test_disk_that_counts_anyway_is_not_counted_twice() -> None:
-    disks = find_disks([], [])
-    assert find_disks([disk.device for disk in disks], []) == disks
+    disks = find_disks([], Excluded())
+    assert find_disks([disk.device for disk in disks.values()], Excluded()) == disks
 
 
 def test_what_is_no_disk_is_not_included(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert find_disks([str(tmp_path), "/no/such"], []) == find_disks([], [])
+    assert find_disks([str(tmp_path), "/no/such"], Excluded()) == find_disks([], Excluded())
     assert "/no/such is no disk" in caplog.text
 
 

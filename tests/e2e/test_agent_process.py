@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
+from tests.included import first_included
 from tests.records import without_record
 
 pytestmark = pytest.mark.xdist_group("agent")
@@ -55,9 +56,11 @@ WEBHOOK: Final = "/opengnsys/rest/clients/status/webhook"
 LAYOUT: Final = {1: (2048, 8192), 2: (10240, 65536), 3: (75776, 65536 - 8), 4: (141312, 16384)}
 TYPES: Final = {"gpt": ("uefi", "linux", "linux", "linux"), "dos": ("ef", "83", "83", "83")}
 
-# The documentation's call, to the letter; only the host is replaced.
+DISK: Final = first_included()
+# The documentation's call, to the letter; only host and disk are replaced.
 CALL: Final = (
-    '{"dsk":"1", "par":"2", "cpt":"83", "ifs": "1", "idi":"01936caf-facb-72ad-9446-97e7dbf2b96a", '
+    f'{{"dsk":"{DISK}", '
+    '"par":"2", "cpt":"83", "ifs": "1", "idi":"01936caf-facb-72ad-9446-97e7dbf2b96a", '
     '"nci":"image-test", "ipr":"192.168.68.55", "nfn":"RestaurarImagen", "method": "unicast", "ids":"0"}'
 )
 
@@ -352,7 +355,7 @@ async def test_the_documented_call(disk: LoopDisk, image: Image, tmp_path: Path)
         report = await here.ogcore.final()
         assert (report["res"], report["der"], report["progress"]) == ("1", "", 100)
         assert (report["job_id"], report["nfn"]) == (answer["job_id"], "RESPUESTA_RestaurarImagen")
-        assert (report["dsk"], report["par"], report["ifs"], report["ids"]) == ("1", "2", "1", "0")
+        assert (report["dsk"], report["par"], report["ifs"], report["ids"]) == (str(DISK), "2", "1", "0")
         assert report["idi"] == "01936caf-facb-72ad-9446-97e7dbf2b96a"
         assert report["ip"] == here.address
         rows = {row["par"]: row for row in report["cfg"]}
@@ -414,7 +417,7 @@ async def test_a_partition_one_block_too_small(disk: LoopDisk, image: Image) -> 
         assert (await here.deploy(CALL.replace('"par":"2"', '"par":"3"')))[0] == 200
         report = await here.ogcore.final()
         assert report["res"] == "2"
-        assert report["der"] == f"030-The image needs {FILESYSTEM_SIZE} bytes, partition 3 of disk 1 has {size}"
+        assert report["der"] == f"030-The image needs {FILESYSTEM_SIZE} bytes, partition 3 of disk {DISK} has {size}"
         assert (await here.partition(3))["incomplete"] is False
     assert disk.content() == before
 

@@ -28,6 +28,7 @@ from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import MOST_JOBS, Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.running import ended_job, moment
 from ogagent.model.job import ByteCounts, Job, State
 from ogagent.model.plan import RestorePlan, Target
@@ -120,11 +121,14 @@ async def agent(folder: Path, hook: str) -> AsyncIterator[tuple[JobManager, Rest
     async def run(plan: RestorePlan, progress: Progress) -> None:
         await restore(plan, machine, policy, progress)
 
+    numbers = ToldNumbers(journal)
     async with ClientSession() as session:
-        outbox = Outbox(Webhook(session, hook, "secret"), here, FinalsInJournal(journal), known)
+        outbox = Outbox(Webhook(session, hook, "secret"), here, FinalsInJournal(journal, numbers=numbers), known)
         rules = Rules(repository_url=f"file://{folder}/{{nci}}.img", repository_networks=(), cache_required=False)
         disks, history = MarkedDisks(machine, journal), journal.history()
-        jobs = JobManager(disks=disks, reporter=outbox, journal=journal, metrics=Metrics(), history=history)
+        jobs = JobManager(
+            disks=disks, reporter=outbox, journal=journal, metrics=Metrics(), numbers=numbers, history=history
+        )
         yield jobs, restoring(machine, rules, run)
         await jobs.aclose()
         await outbox.aclose(10)

@@ -19,6 +19,7 @@ from ogagent.http.app import make_app
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.model.job import Job, State
 from ogagent.settings import CacheSettings, RepositorySettings, Settings
 from ogagent.system.metrics import Metrics
@@ -96,7 +97,7 @@ async def running(bench: Bench, second: Path) -> AsyncIterator[Agent]:
         functions = Functions(Equipment(settings=settings, machine=machine, policy=bench.policy))
         told, journal = Recorder(), Journal.in_memory()
         disks = MarkedDisks(machine, journal)
-        jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics())
+        jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=ToldNumbers(journal))
         app = make_app(jobs, functions, SecretAccess(SECRET), Metrics())
         async with TestClient(TestServer(app, host="127.0.0.1"), headers={"Authorization": SECRET}) as client:
             yield Agent(client, jobs, told)

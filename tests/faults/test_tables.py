@@ -100,7 +100,15 @@ def _explain(inventory: Inventory, odd: OddDisk) -> None:
 
 async def _try(machine: Machine, inventory: Inventory, path: Path, number: int) -> Refusal | None:
     """None when the image was restored."""
-    call = {"dsk": "1", "par": str(number), "idi": "1", "nci": "x", "ipr": "127.0.0.1", "method": "unicast-direct"}
+    (disk,) = inventory.disks
+    call = {
+        "dsk": disk.disk,
+        "par": str(number),
+        "idi": "1",
+        "nci": "x",
+        "ipr": "127.0.0.1",
+        "method": "unicast-direct",
+    }
     rules = Rules(repository_url=path.as_uri(), repository_networks=[ip_network("127.0.0.0/8")], cache_required=False)
     try:
         plan = plan_restore(restore_request(call), inventory, rules)

@@ -12,6 +12,7 @@ from ogagent.functions.table import Functions
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.model.job import Job
 from ogagent.service import source_policy
 from ogagent.settings import Settings, StateSettings
@@ -59,7 +60,8 @@ async def running(
     settings = settings or settings_in(folder)
     machine, journal, told = FileMachine([disk]), Journal.in_memory(), Recorder()
     functions = Functions(equip(Equipment(settings=settings, machine=machine, policy=source_policy(settings))))
-    jobs = JobManager(disks=MarkedDisks(machine, journal), reporter=told, journal=journal, metrics=Metrics())
+    disks, numbers = MarkedDisks(machine, journal), ToldNumbers(journal)
+    jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers)
     try:
         yield Agent(functions, jobs, told)
     finally:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from ogagent.errors import JobNotFound
 from ogagent.http.access import SecretAccess
 from ogagent.http.app import make_app
 from ogagent.http.events import EVENTS, READERS, JobEvents
+from ogagent.http.telling import Heard
 from ogagent.jobs.board import Board
 from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Inventory
@@ -61,6 +63,9 @@ class ShownJobs:
 
     async def inventory(self) -> Inventory:
         return Inventory()
+
+    async def telling(self, _: Inventory) -> Heard:
+        return partial(asyncio.sleep, 0)
 
     def show(self, progress: int, state: State = State.RUNNING, **more: Any) -> None:
         self.board.show(replace(JOB, progress=progress, state=state, **more))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from ogagent.errors import DiskBusy, ImageTooLarge, JobFinished, JobNotFound
 from ogagent.http.access import AddressAccess, SecretAccess
 from ogagent.http.app import make_app
 from ogagent.http.calls import CALLS
+from ogagent.http.telling import Heard
 from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobTarget, Phase, State
@@ -112,6 +114,9 @@ class FakeJobs:
 
     async def inventory(self) -> Inventory:
         return Inventory(disks=(DISK,))
+
+    async def telling(self, _: Inventory) -> Heard:
+        return partial(asyncio.sleep, 0)
 
 
 @pytest.fixture

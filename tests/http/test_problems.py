@@ -23,7 +23,15 @@ CONTRACT = {
     413: {"body-too-large"},
     415: {"not-json"},
     409: {
-        *("disk-busy", "machine-busy", "partition-in-use", "partition-overlaps", "target-is-cache", "target-is-system"),
+        *(
+            "disk-busy",
+            "machine-busy",
+            "disk-renumbered",
+            "partition-in-use",
+            "partition-overlaps",
+            "target-is-cache",
+            "target-is-system",
+        ),
         "job-finished",
     },
     422: {

@@ -24,6 +24,7 @@ from ogagent.http.app import make_app
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.model.job import Job
 from ogagent.ogcore.outbox import NoOutbox
 from ogagent.restore.caching import Caching
@@ -108,7 +109,8 @@ async def _agent(settings: Settings, disk: Path) -> AsyncIterator[Agent]:
     functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, caching=caching))
     journal = Journal.in_memory()
     disks = MarkedDisks(machine, journal)
-    jobs = JobManager(disks=disks, reporter=NoOutbox(), journal=journal, metrics=Metrics())
+    numbers = ToldNumbers(journal)
+    jobs = JobManager(disks=disks, reporter=NoOutbox(), journal=journal, metrics=Metrics(), numbers=numbers)
     app = make_app(jobs, functions, SecretAccess(SECRET), Metrics())
     async with TestClient(TestServer(app, host="127.0.0.1"), headers={"Authorization": SECRET}) as client:
         yield Agent(client, jobs, disk)

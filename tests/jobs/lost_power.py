@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from ogagent.disk.record import LENGTH, PLACE, RestoreRecord, decode, disk_mark, encode
 from ogagent.errors import CacheError
 from ogagent.functions.restore import KIND
-from ogagent.jobs.journal import Ended, Journal
+from ogagent.jobs.entry import Ended
+from ogagent.jobs.journal import Journal
 from ogagent.jobs.running import as_value, ended_job, now
 from ogagent.jobs.steps import Step
 from ogagent.model.disk import Inventory

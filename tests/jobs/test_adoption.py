@@ -18,8 +18,9 @@ from ogagent.functions.table import KINDS
 from ogagent.jobs.adoption import LAST_SEQ, adopt_unknown
 from ogagent.jobs.copies import MOST_COPIES, Copies
 from ogagent.jobs.disks import MarkedDisks
+from ogagent.jobs.entry import Ended
 from ogagent.jobs.finals import FinalsInJournal
-from ogagent.jobs.journal import Ended, Journal
+from ogagent.jobs.journal import Journal
 from ogagent.jobs.recovery import settle_unended
 from ogagent.jobs.steps import Step
 from ogagent.model.disk import Inventory

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from ogagent.errors import ImageCorrupt
 from ogagent.functions.table import KINDS
 from ogagent.jobs.copies import LARGEST_COPY, MOST_COPIES, Copies
+from ogagent.jobs.entry import Ended
 from ogagent.jobs.finals import FinalsInJournal
-from ogagent.jobs.journal import Ended, Journal
+from ogagent.jobs.journal import Journal
 from ogagent.jobs.steps import Step
 from tests.jobs.lost_power import FIRST, JOB_ID, MIB, SECOND, Lost, MemoryShelf
 

@@ -205,7 +205,7 @@ def test_a_journal_of_the_first_version_is_migrated(tmp_path: Path) -> None:
     for _ in range(2):
         journal = Journal.open(tmp_path)
         assert set(journal.incomplete()) == {PLACE}
-        assert journal._rows("PRAGMA user_version") == [(4,)]
+        assert journal._rows("PRAGMA user_version") == [(5,)]
         journal.close()
     assert not (tmp_path / "journal.damaged").exists()
 
@@ -217,6 +217,7 @@ def test_what_a_restore_of_an_older_agent_has_left_is_found(tmp_path: Path) -> N
     journal.close()
     old = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
     old.execute("ALTER TABLE jobs RENAME COLUMN note TO edges")
+    old.execute("DROP TABLE told")
     old.execute("PRAGMA user_version = 3")
     old.close()
     journal = Journal.open(tmp_path)

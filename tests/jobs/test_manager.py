@@ -29,6 +29,7 @@ from ogagent.functions.restore import Engine, RestaurarImagen
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.running import now
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import Job, Phase, State
@@ -168,7 +169,8 @@ def manager(
     machine: TwoDisks, engine: Engine, told: Recorder, journal: Journal, now: Callable[[], datetime] = now
 ) -> Jobs:
     disks = MarkedDisks(machine, journal)
-    jobs = Jobs(disks=disks, reporter=told, journal=journal, metrics=Metrics(), now=now)
+    numbers = ToldNumbers(journal)
+    jobs = Jobs(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers, now=now)
     jobs.function = restoring(machine, RULES, engine)
     return jobs
 

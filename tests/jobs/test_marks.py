@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from ogagent.disk.machine import Device
 from ogagent.jobs.disks import MarkedDisks
-from ogagent.jobs.journal import Journal, Mark
+from ogagent.jobs.entry import Mark
+from ogagent.jobs.journal import Journal
 from ogagent.jobs.steps import Step
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.plan import Target

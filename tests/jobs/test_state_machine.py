@@ -21,6 +21,7 @@ from ogagent.functions.table import KINDS
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
+from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.recovery import settle_unended
 from ogagent.jobs.work import Order
 from ogagent.model.disk import Disk, Inventory, Partition
@@ -158,7 +159,7 @@ class Jobs(RuleBasedStateMachine):
     def manager(self, reporter: OgCore) -> JobManager:
         return JobManager(
             disks=MarkedDisks(self.edges, self.journal), reporter=reporter, journal=self.journal,
-            metrics=Metrics(), history=self.journal.history(),
+            metrics=Metrics(), numbers=ToldNumbers(self.journal), history=self.journal.history(),
         )  # fmt: skip
 
     def order(self, disk: int) -> Order:

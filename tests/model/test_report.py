@@ -75,7 +75,16 @@ def test_the_final_report_of_a_success() -> None:
         "res": "1",
         "der": "",
         "cfg": [
-            {"disk": "1", "par": "0", "cpt": "2", "fsi": "", "soi": "", "tam": "104857600", "uso": "0"},
+            {
+                "disk": "1",
+                "par": "0",
+                "cpt": "2",
+                "fsi": "",
+                "soi": "",
+                "tam": "104857600",
+                "uso": "0",
+                "identity": DISK.identity,
+            },
             {"disk": "1", "par": "2", "cpt": "8300", "fsi": "EXT4", "soi": "Ubuntu", "tam": "52428800", "uso": "41"},
         ],
         "progress": 100,
@@ -154,4 +163,6 @@ def test_rows_follow_the_order_of_disks_and_partitions() -> None:
     rows = configuration(Inventory(disks=disks))
     assert [(row["disk"], row["par"]) for row in rows] == [(disk, par) for disk in "12" for par in "015"]
     assert all(isinstance(value, str) for row in rows for value in row.values())
-    assert {tuple(row) for row in rows} == {("disk", "par", "tam", "uso", "cpt", "fsi", "soi")}
+    for row in rows:
+        own = ("identity",) if row["par"] == "0" else ()
+        assert tuple(row) == ("disk", "par", "tam", "uso", "cpt", "fsi", "soi", *own)

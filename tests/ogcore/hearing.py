@@ -81,6 +81,7 @@ class Store:
 
     def __init__(self) -> None:
         self.left: list[tuple[str, Report]] = []
+        self.told: list[Report] = []
         self.sent: list[tuple[str, int, int]] = []
         self.waited: list[str] = []
         self.taken: list[str] = []
@@ -94,6 +95,9 @@ class Store:
 
     async def waiting(self, job_id: str) -> None:
         self.waited.append(job_id)
+
+    async def telling(self, report: Report) -> None:
+        self.told.append(report)
 
     async def delivered(self, job_id: str) -> None:
         self.taken.append(job_id)

@@ -100,6 +100,25 @@ async def test_a_final_one_is_tried_until_it_is_taken(
     assert outbox.backlog() == Backlog(delivered=1)
 
 
+async def test_the_store_hears_of_a_final_one_before_each_attempt(
+    outbox: Outbox, ogcore: OgCore, clock: StoppedClock, store: Store
+) -> None:
+    """Whatever comes back, ogCore may have it. Progress is none of this."""
+    outbox.progress(JOB, report(1))
+    await clock.rest()
+    assert not store.told
+    ogcore.open.clear()
+    ogcore.arrived.clear()
+    ogcore.answers = [web.Response(status=503)]
+    end(outbox, report(100))
+    await asyncio.wait_for(ogcore.arrived.wait(), 300)
+    assert [told["progress"] for told in store.told] == [100]
+    ogcore.open.set()
+    await clock.next_attempt()
+    assert [told["progress"] for told in store.told] == [100, 100]
+    assert store.taken == [JOB]
+
+
 async def test_retry_after_is_honoured(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
     ogcore.answers = [web.Response(status=503, headers={"Retry-After": "100"})]
     end(outbox, report(100))

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ogagent.errors import DiskBusy, DiskNotFound, JobFinished, JobNotFound
 from ogagent.http.access import Access
 from ogagent.http.app import make_app
 from ogagent.http.listener import Door, Limits, listening
+from ogagent.http.telling import Heard
 from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
@@ -92,6 +94,9 @@ class SomeJobs:
 
     async def inventory(self) -> Inventory:
         return Inventory(disks=(DISK,))
+
+    async def telling(self, _: Inventory) -> Heard:
+        return partial(asyncio.sleep, 0)
 
 
 class Face:
