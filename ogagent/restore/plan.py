@@ -24,6 +24,7 @@ from ogagent.errors import (
     TooFewPartitions,
 )
 from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition
+from ogagent.model.filesystem import family_of_code, is_member, of_image
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.model.repository import Networks, image_url, is_within
 from ogagent.model.request import RestoreRequest
@@ -31,30 +32,12 @@ from ogagent.model.request import RestoreRequest
 THROUGH_CACHE: Final = "unicast"
 METHODS: Final = (THROUGH_CACHE, "unicast-direct")
 
-_MEMBER: Final = "_member"
-"""So end libblkid's names for parts of LVM, md, firmware RAIDs and ZFS. An ogLive has none of these active."""
 _WAYS_OUT: Final = (
     ("[SWAP]", "switch it off first: swapoff"),
     ("[dm-", "close what is built on it first: vgchange -an, cryptsetup close, dmsetup remove"),
     ("[md", "stop the array first: mdadm --stop"),
     ("[loop", "take the loop device off it first: losetup --detach"),
 )
-
-# field of use by partition code (leading zeros dropped) and by partclone's name of the file system
-_FAMILY_OF_CODE: Final = {
-    "83": "Linux",
-    "8300": "Linux",
-    "af": "Apple",
-    "af00": "Apple",
-    "a5": "BSD",
-    "a500": "BSD",
-} | dict.fromkeys(("1", "4", "6", "7", "b", "c", "e", "700", "2700"), "Windows")
-_FAMILY_OF_FILESYSTEM: Final = {
-    **dict.fromkeys(("EXTFS", "EXT2", "EXT3", "EXT4", "XFS", "BTRFS", "F2FS", "JFS", "NILFS", "REISERFS"), "Linux"),
-    **dict.fromkeys(("NTFS", "FAT", "FAT12", "FAT16", "FAT32", "EXFAT"), "Windows"),
-    **dict.fromkeys(("HFS PLUS", "APFS"), "Apple"),
-    "UFS": "BSD",
-}
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -128,11 +111,10 @@ def check_image(plan: RestorePlan, header: ImageHeader) -> None:
     """Raises ImageTooLarge or FilesystemMismatch when the image does not suit the partition."""
     target = plan.target
     check_size(header.device_size, target)
-    wanted = _FAMILY_OF_CODE.get(plan.request.cpt.lower().lstrip("0"))
-    found = _FAMILY_OF_FILESYSTEM.get(header.filesystem.upper())
-    if wanted and found and wanted != found:
+    wanted, found = family_of_code(plan.request.cpt), of_image(header.filesystem)
+    if wanted and found and found.family not in (None, wanted):
         raise FilesystemMismatch(
-            f"the image holds {header.filesystem} ({found}), partition code {plan.request.cpt} is for {wanted}",
+            f"the image holds {header.filesystem} ({found.family}), partition code {plan.request.cpt} is for {wanted}",
             hint="check the image and the partition code (cpt) of the request",
         )
     if header.format != "raw" and header.block_size % target.sector_size:
@@ -221,7 +203,7 @@ def refuse_precious(disk: Disk, partition: Partition, where: str = "", *, force:
     if partition.mounted:
         hint = _how_to_free(partition.mounted)
         raise PartitionInUse(f"{where} is in use: {partition.mounted}", field="par", hint=hint)
-    if partition.filesystem.endswith(_MEMBER) and not force:
+    if is_member(partition.filesystem) and not force:
         raise PartitionInUse(
             f"{where} is a member of a volume ({partition.filesystem}), and what lies on the others would go with it",
             field="par",
