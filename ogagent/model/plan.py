@@ -26,7 +26,8 @@ class ImageHeader(Struct, frozen=True, kw_only=True):
     """What an image says of itself before its first block. Sizes in bytes.
 
     ``device_size`` is what the partition must have at least; ``used_bytes`` what will be written (None until it is
-    known, as for a compressed raw image). ``checksum`` is ``none``, ``crc32``, ``xxh64`` or ``xxh128``.
+    known, as for a compressed raw image). ``checksum`` is ``none``, ``crc32``, ``xxh64`` or ``xxh128``. ``sector_size``
+    is what the file system says of it, 0 when the header does not.
     """
 
     container: str
@@ -37,6 +38,7 @@ class ImageHeader(Struct, frozen=True, kw_only=True):
     used_bytes: int | None
     checksum: str = "none"
     blocks_per_checksum: int = 0
+    sector_size: int = 0
 
 
 class RestorePlan(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from yarl import URL
 from ogagent.disk.machine import Device, Machine
 from ogagent.disk.text import printable
 from ogagent.errors import ImageError, InternalError
+from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.job import Phase
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.restore.boot_copy import add_boot_copy
@@ -24,7 +25,7 @@ from ogagent.restore.counted import CountedSource
 from ogagent.restore.delivery import Delivery
 from ogagent.restore.indexed import RegionDelivery
 from ogagent.restore.patience import in_thread, share_out, wait_out
-from ogagent.restore.plan import check_identity, check_image, check_size
+from ogagent.restore.plan import check_identity, check_image, check_sectors, check_size
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
 from ogagent.restore.record import record_of
@@ -66,7 +67,7 @@ async def _attempt(plan: RestorePlan, machine: Machine, policy: SourcePolicy, ca
         check_size(progress.total or 0, plan.target)
         target = machine.open_target(plan.target)
         async with _opened_device(target, executor) as device:
-            await _lay_down(image, device, _record(plan, progress), cache, executor, progress)
+            await _lay_down(image, device, plan, cache, executor, progress)
         with suppress(asyncio.CancelledError):  # as while committing: the disk holds the image, and this is what counts
             await cache.finish()
 
@@ -83,16 +84,17 @@ def _record(plan: RestorePlan, progress: Progress) -> bytes:
 
 
 async def _lay_down(
-    image: Delivery, device: Device, record: bytes, cache: Cache, executor: Executor, progress: Progress
+    image: Delivery, device: Device, plan: RestorePlan, cache: Cache, executor: Executor, progress: Progress
 ) -> None:
     """The order of these lines is what the promises about interrupted partitions stand on."""
     await cache.begin()
-    writer = PartitionWriter(device, progress, record)
+    writer = PartitionWriter(device, progress, _record(plan, progress))
     await in_thread(executor, image.stop, image.look, device, writer)
     progress.enter(Phase.FETCHING)
     await in_thread(executor, writer.stop, writer.begin)
     await image.run(writer, executor)
     _expect_all(progress)
+    _expect_mountable(image.header, writer, plan.target)
     await in_thread(executor, writer.stop, add_boot_copy, image, writer)
     if progress.bottleneck == "network" and progress.from_cache > progress.received:
         progress.bottleneck = "disk"
@@ -109,6 +111,13 @@ def _expect_all(progress: Progress) -> None:
     """What was lost on the way is not read back either: only counting shows it."""
     if progress.total is not None and progress.laid != progress.total:
         raise InternalError(f"{progress.laid} bytes of the image were laid down, it has {progress.total}")
+
+
+def _expect_mountable(header: ImageHeader, writer: PartitionWriter, target: Target) -> None:
+    """Headers of partclone do not tell what the superblock does, which is known when it has come."""
+    superblock = recognize(bytes(writer.laid(0, PROBE_SIZE)), header.filesystem)
+    if superblock is not None:
+        check_sectors(superblock.filesystem, superblock.sector_size, target)
 
 
 async def _read_back(image: Delivery, writer: PartitionWriter, executor: Executor) -> None:

@@ -32,6 +32,7 @@ from ogagent.model.request import RestoreRequest
 THROUGH_CACHE: Final = "unicast"
 METHODS: Final = (THROUGH_CACHE, "unicast-direct")
 
+_SAME_SECTORS: Final = "make the image on a disk with the same sector size"
 _WAYS_OUT: Final = (
     ("[SWAP]", "switch it off first: swapoff"),
     ("[dm-", "close what is built on it first: vgchange -an, cryptsetup close, dmsetup remove"),
@@ -120,7 +121,25 @@ def check_image(plan: RestorePlan, header: ImageHeader) -> None:
     if header.format != "raw" and header.block_size % target.sector_size:
         raise FilesystemMismatch(
             f"the image has blocks of {header.block_size} bytes, the disk has sectors of {target.sector_size}",
-            hint="make the image on a disk with the same sector size",
+            hint=_SAME_SECTORS,
+        )
+    check_sectors(header.filesystem, header.sector_size, target)
+
+
+def check_sectors(filesystem: str, sector_size: int, target: Target) -> None:
+    """Raises FilesystemMismatch for a file system that would not mount on this disk; 0: it does not say.
+
+    Linux mounts what has sectors, or blocks, no smaller than the disk's: set_blocksize in block/bdev.c, by which XFS,
+    btrfs, ext and F2FS go. Windows wants the disk's own: FatMountVolume in fastfat's fsctrl.c, of Microsoft's driver
+    samples. That ntfs3 and ntfs-3g are content with others helps no Windows.
+    """
+    known = of_image(filesystem)
+    windows = known is not None and known.family == "Windows"
+    if sector_size and (sector_size != target.sector_size if windows else sector_size % target.sector_size):
+        raise FilesystemMismatch(
+            f"the image's {filesystem} has sectors of {sector_size} bytes, the disk has sectors of "
+            f"{target.sector_size}: it would not mount",
+            hint=_SAME_SECTORS,
         )
 
 
