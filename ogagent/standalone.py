@@ -137,7 +137,7 @@ def _plan(source: str, path: str) -> RestorePlan:
         os.close(fd)
     url = source if "://" in source else Path(source).resolve().as_uri()
     target = Target(
-        disk=1, partition=1, device=path, disk_device=path, identity=path, start=0, size=size, sector_size=sector
+        disk=0, partition=0, device=path, disk_device=path, identity=path, start=0, size=size, sector_size=sector
     )
     request = RestoreRequest(dsk=1, par=1, idi="", nci="", ipr="")
     return RestorePlan(request=request, target=target, source=url)

@@ -8,7 +8,10 @@ from ogagent.model.request import RestoreRequest
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """A partition, bound to its place on a disk with a known identity. ``start`` and ``size`` in bytes."""
+    """A partition, bound to its place on a disk with a known identity. ``start`` and ``size`` in bytes.
+
+    Disk and partition are 0 for what an operator names by its path.
+    """
 
     disk: int
     partition: int
@@ -20,6 +23,11 @@ class Target(Struct, frozen=True, kw_only=True):
     sector_size: int
     problem: str = ""
     """Why it must not be written to; a target has none."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"partition {self.partition} of disk {self.disk}" if self.disk else self.device
 
 
 class ImageHeader(Struct, frozen=True, kw_only=True):

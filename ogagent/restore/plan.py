@@ -146,7 +146,7 @@ def check_sectors(filesystem: str, sector_size: int, target: Target) -> None:
 def check_size(needed: int, target: Target) -> None:
     if needed > target.size:
         raise ImageTooLarge(
-            f"The image needs {needed} bytes, partition {target.partition} of disk {target.disk} has {target.size}",
+            f"The image needs {needed} bytes, {target.name} has {target.size}",
             hint="make the partition larger, or choose another one",
         )
 
