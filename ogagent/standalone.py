@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as ProgressBar
 
 from ogagent.disk.codes import mark_cache, may_be_a_cache
+from ogagent.disk.content import Content, probe
 from ogagent.disk.device import BlockDevice, sector_size
 from ogagent.disk.identity import sysfs_directory
 from ogagent.disk.inventory import read_disk
@@ -29,7 +30,7 @@ from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import RestoreRequest
 from ogagent.model.units import format_bytes
 from ogagent.restore.job import read_header, restore
-from ogagent.restore.plan import refuse_precious
+from ogagent.restore.plan import member_of_a_volume, refuse_precious
 from ogagent.restore.progress import Progress
 from ogagent.source.source import SourcePolicy
 
@@ -105,6 +106,9 @@ async def _refuse_what_is_there(path: str, number: int) -> None:
     if not is_partition:
         if disk.partitions or kernel.partitions:
             raise TargetIsSystem(f"{path} is a whole disk with partitions", hint="name one of its partitions")
+        held = await asyncio.to_thread(_content, path, kernel.size)
+        if held.member:
+            raise member_of_a_volume(path, held.filesystem)
         return
     partition = next((each for each in disk.partitions if block_device_number(each.device) == number), None)
     if disk.problem:
@@ -118,6 +122,14 @@ async def _refuse_what_is_there(path: str, number: int) -> None:
     if partition.cache or may_be_a_cache(disk, partition):
         raise TargetIsCache(f"{path} is the CACHE")
     refuse_precious(disk, partition, path)
+
+
+def _content(path: str, size: int) -> Content:
+    try:
+        with Path(path).open("rb") as device:
+            return probe(device.fileno(), 0, size)
+    except OSError as error:
+        raise DiskNotFound(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _kernel_disk(path: str, directory: Path) -> KernelDisk:

@@ -24,13 +24,14 @@ class Filesystem(Struct, frozen=True):
 
 EXTFS: Final = "EXTFS"
 """ext2 to ext4 are one and the same for partclone."""
+BTRFS: Final = Filesystem("BTRFS", "btrfs", "BTRFS", "Linux")
 NTFS: Final = Filesystem("NTFS", "ntfs", "NTFS", "Windows")
 FILESYSTEMS: Final = (
     Filesystem("EXT4", "ext4", EXTFS, "Linux"),
     Filesystem("EXT3", "ext3", EXTFS, "Linux"),
     Filesystem("EXT2", "ext2", EXTFS, "Linux"),
     Filesystem("XFS", "xfs", "XFS", "Linux"),
-    Filesystem("BTRFS", "btrfs", "BTRFS", "Linux"),
+    BTRFS,
     Filesystem("F2FS", "f2fs", "F2FS", "Linux"),
     Filesystem("JFS", "jfs", "JFS", "Linux"),
     Filesystem("NILFS2", "nilfs2", "NILFS", "Linux"),
@@ -49,7 +50,10 @@ FILESYSTEMS: Final = (
 """The first of several with the same name of others is the one that it is taken for."""
 
 _MEMBER: Final = "_member"
-"""So end libblkid's names for parts of LVM, md, firmware RAIDs and ZFS. An ogLive has none of these active."""
+_MEMBERS: Final = ("bcache", "drbd", "stratis", "DM_snapshot_cow")
+"""How libblkid's names for parts of LVM, md, firmware RAIDs, VMFS and ZFS end, and those for others. An ogLive has none
+of these active.
+"""
 
 _FAMILIES: Final[dict[str, Family]] = {
     **dict.fromkeys(("83", "8300"), "Linux"),
@@ -69,9 +73,9 @@ def of_image(name: str) -> Filesystem | None:
     return next((each for each in FILESYSTEMS if name.upper() in (each.partclone, each.name)), None)
 
 
-def is_member(blkid: str) -> bool:
-    """Whether that is a part of a volume, on which more hangs than this partition."""
-    return blkid.endswith(_MEMBER)
+def is_member_by_name(blkid: str) -> bool:
+    """Whether that is always a part of a volume."""
+    return blkid.endswith(_MEMBER) or blkid in _MEMBERS
 
 
 def family_of_code(code: str) -> Family | None:

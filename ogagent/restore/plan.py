@@ -24,7 +24,7 @@ from ogagent.errors import (
     TooFewPartitions,
 )
 from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition
-from ogagent.model.filesystem import family_of_code, is_member, of_image
+from ogagent.model.filesystem import family_of_code, of_image
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.model.repository import Networks, image_url, is_within
 from ogagent.model.request import RestoreRequest
@@ -222,12 +222,8 @@ def refuse_precious(disk: Disk, partition: Partition, where: str = "", *, force:
     if partition.mounted:
         hint = _how_to_free(partition.mounted)
         raise PartitionInUse(f"{where} is in use: {partition.mounted}", field="par", hint=hint)
-    if is_member(partition.filesystem) and not force:
-        raise PartitionInUse(
-            f"{where} is a member of a volume ({partition.filesystem}), and what lies on the others would go with it",
-            field="par",
-            hint='take it out of the volume first; or, when nobody needs that any more, ask with "force": "1"',
-        )
+    if partition.member and not force:
+        raise member_of_a_volume(where, partition.filesystem)
     if what := no_place_for_an_image(partition.code):
         raise TargetIsSystem(f"{where} is {what}", field="par")
     if unreadable:  # so it may be anything
@@ -236,3 +232,11 @@ def refuse_precious(disk: Disk, partition: Partition, where: str = "", *, force:
         )
     if older:
         raise PartitionOverlaps(told, field="par", hint=f"have it read again (partx -u {disk.device}), or restart")
+
+
+def member_of_a_volume(where: str, filesystem: str) -> PartitionInUse:
+    return PartitionInUse(
+        f"{where} is a member of a volume ({filesystem}), and what lies on the others would go with it",
+        field="par",
+        hint='take it out of the volume first; or, when nobody needs that any more, ask with "force": "1"',
+    )

@@ -116,6 +116,7 @@ async def _read_partition(path: Path, layout: Layout, row: Row, mounted: str | N
         used=inside.used,
         mounted=mounted,
         problem=layout.problem_of(row),
+        member=inside.member,
         incomplete=inside.incomplete,
     )
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from ogagent.disk.cache import MountedCache
 from ogagent.disk.real import RealMachine
-from ogagent.errors import CacheError, DiskNotPartitioned, PartitionOverlaps, Refusal
+from ogagent.errors import CacheError, DiskNotPartitioned, PartitionInUse, PartitionOverlaps, Refusal
 from ogagent.model.disk import OLDER_TABLE, Disk, Partition
 from ogagent.model.plan import Target
 from ogagent.model.request import restore_request
@@ -121,6 +121,27 @@ async def test_a_table_for_other_sectors(loop_disk: LoopDisk, tmp_path: Path) ->
     write_gpt(device, entry(1, 1, 9))
     disk = await read(device)
     assert (disk.table, disk.problem) == (None, "it has a GPT for sectors of 512 bytes, and the disk's are of 4096")
+
+
+# --- members of volumes -------------------------------------------------------------------------------------------
+
+
+async def test_a_btrfs_on_two_disks(loop_disk: LoopDisk, tool: Tool) -> None:
+    """One of its halves, of which the other disk knows nothing when it is looked at."""
+    one, other = (loop_disk(144 * MIB, "label: gpt\nstart=1MiB, size=140MiB, type=linux\n") for _ in range(2))
+    tool("mkfs.btrfs", "-q", f"{one}p1", f"{other}p1")
+    for device in (one, other):
+        part = parts(await read(device))[1]
+        assert (part.filesystem, part.member, part.mounted) == ("btrfs", True, None)
+        with pytest.raises(PartitionInUse, match=r"is a member of a volume \(btrfs\)"):
+            await planned(device, 1)
+        assert (await planned(device, 1, force="1")).device == f"{device}p1"
+
+
+async def test_a_btrfs_on_one_disk(loop_disk: LoopDisk, tool: Tool) -> None:
+    device = loop_disk(144 * MIB, "label: gpt\nstart=1MiB, size=140MiB, type=linux\n")
+    tool("mkfs.btrfs", "-q", f"{device}p1")
+    assert (await planned(device, 1)).partition == 1
 
 
 # --- partitions that are not their own ----------------------------------------------------------------------------

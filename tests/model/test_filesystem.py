@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ogagent.model.filesystem import FILESYSTEMS, by_blkid, family_of_code, is_member, of_image
+from ogagent.model.filesystem import FILESYSTEMS, by_blkid, family_of_code, of_image
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,3 @@ def test_what_nobody_knows(name: str) -> None:
 
 def test_opengnsys_has_a_name_of_its_own_for_each() -> None:
     assert len({each.name for each in FILESYSTEMS}) == len(FILESYSTEMS)
-
-
-def test_members_of_volumes() -> None:
-    assert is_member("zfs_member")
-    assert not is_member("ext4")

@@ -280,9 +280,9 @@ def test_a_second_cache_is_no_target_either(second: dict[str, str], table: Table
     assert plan(with_partitions(part(2, **second), part(3), CACHE, table=table), par="3").target.partition == 3
 
 
-@pytest.mark.parametrize("member", ["LVM2_member", "linux_raid_member", "isw_raid_member", "zfs_member"])
+@pytest.mark.parametrize("member", ["LVM2_member", "linux_raid_member", "zfs_member", "bcache", "btrfs"])
 def test_a_member_of_a_volume_goes_only_when_the_request_says_so(member: str) -> None:
-    disk = with_partitions(part(2, filesystem=member), CACHE)
+    disk = with_partitions(part(2, filesystem=member, member=True), CACHE)
     for refused in (plan, partial(plan, force="0")):
         with pytest.raises(PartitionInUse, match=member) as refusal:
             refused(disk)
