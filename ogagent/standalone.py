@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
@@ -29,8 +30,9 @@ from ogagent.model.disk import Inventory
 from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import RestoreRequest
 from ogagent.model.units import format_bytes
+from ogagent.restore.hibernation import warnings_of
 from ogagent.restore.job import read_header, restore
-from ogagent.restore.plan import member_of_a_volume, refuse_precious
+from ogagent.restore.plan import hibernated_beside, member_of_a_volume, refuse_precious
 from ogagent.restore.progress import Progress
 from ogagent.source.source import SourcePolicy
 
@@ -46,12 +48,13 @@ async def restore_to(
     """
     if _same(source, path):
         raise TargetIsSystem(f"{path} is the image itself")
-    if (number := block_device_number(path)) is not None:
-        await _refuse_what_is_there(path, number)
-    plan = _plan(source, path)
+    number = block_device_number(path)
+    suspended, sleeping = ((), ()) if number is None else await _look_around(path, number)
+    plan = replace(_plan(source, path), suspended=suspended, sleeping=sleeping)
     header = await read_header(plan, policy)
     summary = f"{plan.source}\n  {describe(header)}\n{path}\n  {format_bytes(plan.target.size)}"
-    console.print(summary, highlight=False, markup=False, emoji=False)
+    foreseen = warnings_of(plan)
+    console.print("\n".join((summary, *foreseen)), highlight=False, markup=False, emoji=False)
     if not confirmed and console.input("Everything on it will be overwritten. Go on? \\[yes/no] ").strip() != "yes":
         console.print("Nothing was written.")
         return None
@@ -59,7 +62,8 @@ async def restore_to(
     work = asyncio.create_task(restore(plan, _OneTarget(), policy, progress))
     await _show(work, progress, console)
     await work
-    console.print(_result(progress))
+    unforeseen = [warning for warning in progress.warnings if warning not in foreseen]
+    console.print("\n".join((*unforeseen, _result(progress))), markup=False, emoji=False)
     return progress
 
 
@@ -97,19 +101,21 @@ def _open(path: str) -> int:
         raise DiskNotFound(f"{path} cannot be opened: {error.strerror}") from error
 
 
-async def _refuse_what_is_there(path: str, number: int) -> None:
-    """Looks at the block device with this number and at the disk that it is, or is on; at no other."""
+async def _look_around(path: str, number: int) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
+    """Where a Linux sleeps beside it, and where a Windows does. Looks at the block device with this number and at the
+    disk that it is, or is on; at no other. Raises the Refusal that fits when it must not be written.
+    """
     directory = sysfs_directory(number)
     is_partition = (directory / "partition").exists()
     kernel = await asyncio.to_thread(_kernel_disk, path, directory.parent if is_partition else directory)
-    (disk,) = mark_cache([await read_disk(1, kernel)])
+    (disk,) = mark_cache([await read_disk(0, kernel)])
     if not is_partition:
         if disk.partitions or kernel.partitions:
             raise TargetIsSystem(f"{path} is a whole disk with partitions", hint="name one of its partitions")
         held = await asyncio.to_thread(_content, path, kernel.size)
         if held.member:
             raise member_of_a_volume(path, held.filesystem)
-        return
+        return (), ()
     partition = next((each for each in disk.partitions if block_device_number(each.device) == number), None)
     if disk.problem:
         hint = f"look at it (lsblk -f {disk.device}) before anything is done to it"
@@ -122,6 +128,7 @@ async def _refuse_what_is_there(path: str, number: int) -> None:
     if partition.cache or may_be_a_cache(disk, partition):
         raise TargetIsCache(f"{path} is the CACHE")
     refuse_precious(disk, partition, path)
+    return hibernated_beside(partition, Inventory(disks=(disk,)))
 
 
 def _content(path: str, size: int) -> Content:

@@ -82,6 +82,7 @@ async def _partition(disk: KernelDisk, table: TableKind, entry: TableEntry) -> P
         mounted=_holder(disk, entry),
         problem=entry.problem or (OLDER_TABLE if _is_elsewhere(disk, entry, extended=extended) else unread),
         member=content.member,
+        hibernated=content.hibernated,
         incomplete=content.incomplete,
     )
 

@@ -26,6 +26,8 @@ EXTFS: Final = "EXTFS"
 """ext2 to ext4 are one and the same for partclone."""
 BTRFS: Final = Filesystem("BTRFS", "btrfs", "BTRFS", "Linux")
 NTFS: Final = Filesystem("NTFS", "ntfs", "NTFS", "Windows")
+SUSPENDED: Final = Filesystem("LINUX-SWAP", "swsuspend")
+"""Swap space in which a Linux sleeps."""
 FILESYSTEMS: Final = (
     Filesystem("EXT4", "ext4", EXTFS, "Linux"),
     Filesystem("EXT3", "ext3", EXTFS, "Linux"),
@@ -45,6 +47,7 @@ FILESYSTEMS: Final = (
     Filesystem("APFS", "apfs", "APFS", "Apple"),
     Filesystem("UFS", "ufs", "UFS", "BSD"),
     Filesystem("LINUX-SWAP", "swap"),
+    SUSPENDED,
     Filesystem("LINUX-LVM", "LVM2_member"),
 )
 """The first of several with the same name of others is the one that it is taken for."""

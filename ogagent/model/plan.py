@@ -56,6 +56,10 @@ class RestorePlan(Struct, frozen=True, kw_only=True):
     """URL of the image."""
     cache: Target | None = None
     """The CACHE, when the image goes through it."""
+    suspended: tuple[Target, ...] = ()
+    """Swap space in which a Linux sleeps that must not wake again."""
+    sleeping: tuple[Target, ...] = ()
+    """Where a Windows sleeps of which people must be told."""
 
 
 class Preview(Struct, frozen=True, kw_only=True):
@@ -64,3 +68,5 @@ class Preview(Struct, frozen=True, kw_only=True):
     target: Target
     source: str
     image: ImageHeader
+    warnings: tuple[str, ...] = ()
+    """As the job would have them, ``NNN-text``."""

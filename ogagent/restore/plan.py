@@ -24,7 +24,7 @@ from ogagent.errors import (
     TooFewPartitions,
 )
 from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Disk, Inventory, Partition
-from ogagent.model.filesystem import family_of_code, of_image
+from ogagent.model.filesystem import SUSPENDED, family_of_code, of_image
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.model.repository import Networks, image_url, is_within
 from ogagent.model.request import RestoreRequest
@@ -61,7 +61,26 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
     refuse_precious(disk, partition, force=request.force)
     source = image_url(rules.repository_url, request.ipr, request.nci)
     cache = _cache(inventory) if request.method == THROUGH_CACHE else None
-    return RestorePlan(request=request, target=bound(disk, partition), source=source, cache=cache)
+    suspended, sleeping = hibernated_beside(partition, inventory)
+    return RestorePlan(
+        request=request,
+        target=bound(disk, partition),
+        source=source,
+        cache=cache,
+        suspended=suspended,
+        sleeping=sleeping,
+    )
+
+
+def hibernated_beside(target: Partition, inventory: Inventory) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
+    """Where a Linux sleeps, and where a Windows does, on this machine. What sleeps on ``target`` goes with it."""
+    others = [
+        (bound(disk, part), part.filesystem == SUSPENDED.blkid)
+        for disk in inventory.disks
+        for part in disk.partitions
+        if part.hibernated and part is not target and not part.cache and not may_be_a_cache(disk, part)
+    ]
+    return tuple(place for place, linux in others if linux), tuple(place for place, linux in others if not linux)
 
 
 def _cache(inventory: Inventory) -> Target | None:

@@ -9,7 +9,14 @@ from ogagent.model.filesystem import FILESYSTEMS, by_blkid, family_of_code, of_i
 
 @pytest.mark.parametrize(
     ("blkid", "name"),
-    [("ext4", "EXT4"), ("vfat", "FAT32"), ("swap", "LINUX-SWAP"), ("LVM2_member", "LINUX-LVM"), ("nilfs2", "NILFS2")],
+    [
+        ("ext4", "EXT4"),
+        ("vfat", "FAT32"),
+        ("swap", "LINUX-SWAP"),
+        ("swsuspend", "LINUX-SWAP"),
+        ("LVM2_member", "LINUX-LVM"),
+        ("nilfs2", "NILFS2"),
+    ],
 )
 def test_what_libblkid_finds(blkid: str, name: str) -> None:
     found = by_blkid(blkid)
@@ -45,5 +52,5 @@ def test_what_nobody_knows(name: str) -> None:
     assert (by_blkid(name), of_image(name), family_of_code(name)) == (None, None, None)
 
 
-def test_opengnsys_has_a_name_of_its_own_for_each() -> None:
-    assert len({each.name for each in FILESYSTEMS}) == len(FILESYSTEMS)
+def test_each_is_there_once() -> None:
+    assert len({(each.name, each.blkid) for each in FILESYSTEMS}) == len(FILESYSTEMS)

@@ -76,7 +76,7 @@ async def lay_down(laid: int) -> tuple[Disk, Progress]:
     progress.total = delivery.prepare()
     with ThreadPoolExecutor() as executor:
         try:
-            await _lay_down(delivery, disk, plan(), Cache(), executor, progress)
+            await _lay_down(delivery, disk, plan(), lambda: None, Cache(), executor, progress)
         finally:
             assert progress.touched
     return disk, progress
