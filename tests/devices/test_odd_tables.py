@@ -64,6 +64,12 @@ def entry(number: int, first: int, end: int, name: str = "") -> Entry:
     return Entry(number=number, start=first * MIB, size=(end - first) * MIB, type=LINUX_FILESYSTEM, name=name)
 
 
+def write(device: str, place: int, data: bytes) -> None:
+    with Path(device).open("r+b") as file:
+        file.seek(place)
+        file.write(data)
+
+
 def write_msdos(device: str, *rows: MbrEntry) -> None:
     with Path(device).open("r+b") as file:
         write_mbr(file, rows)
@@ -136,6 +142,16 @@ async def test_a_btrfs_on_two_disks(loop_disk: LoopDisk, tool: Tool) -> None:
         with pytest.raises(PartitionInUse, match=r"is a member of a volume \(btrfs\)"):
             await planned(device, 1)
         assert (await planned(device, 1, force="1")).device == f"{device}p1"
+
+
+@pytest.mark.parametrize("force", ["0", "1"])
+async def test_half_of_a_mirror_of_the_firmware(force: str, loop_disk: LoopDisk) -> None:
+    """Its table shows on both disks, and what the firmware keeps stands at the end of each."""
+    device = loop_disk(SIZE)
+    write_msdos(device, row(1, 1, 9))
+    write(device, SIZE - 2 * 512, b"Intel Raid ISM Cfg Sig. 1.3.00")
+    with pytest.raises(DiskNotPartitioned, match="isw_raid_member"):
+        await planned(device, 1, force=force)
 
 
 async def test_a_btrfs_on_one_disk(loop_disk: LoopDisk, tool: Tool) -> None:
