@@ -12,6 +12,7 @@ BTRFS: Final = 64 << 10
 """Where it keeps its superblock."""
 PROBE_SIZE: Final = BTRFS + (4 << 10)
 _NTFS: Final = b"NTFS    "
+_SECTOR_SIZES: Final = (256, 512, 1024, 2048, 4096, 16384, 32768, 65536)
 
 
 LUKS: Final = (0, b"LUKS\xba\xbe")
@@ -65,6 +66,11 @@ def ntfs_copy(head: bytes) -> Copy | None:
     return Copy(sector * sectors, head[:sector])
 
 
+def _told(sector_size: int) -> int:
+    """What no file system has says nothing."""
+    return sector_size if sector_size in _SECTOR_SIZES else 0
+
+
 def _ext(head: bytes) -> Superblock:  # linux/fs/ext4/ext4.h, struct ext4_super_block at 1024
     blocks, log_size = struct.unpack_from("<4x I 16x I", head, 1024)
     compat, incompat = struct.unpack_from("<II", head, 1024 + 92)
@@ -77,7 +83,7 @@ def _ext(head: bytes) -> Superblock:  # linux/fs/ext4/ext4.h, struct ext4_super_
 
 def _ntfs(head: bytes) -> Superblock:
     sector, sectors = _ntfs_size(head)
-    return Superblock("NTFS", sector * (sectors + 1), sector)  # the last one is the copy
+    return Superblock("NTFS", sector * (sectors + 1), _told(sector))  # the last one is the copy
 
 
 def _ntfs_size(head: bytes) -> tuple[int, int]:  # BIOS parameter block: bytes per sector at 11, sectors at 40
@@ -95,17 +101,17 @@ def _fat(head: bytes) -> Superblock:  # FAT specification: bytes per sector at 1
         *struct.unpack_from("<H", head, 19),
         *struct.unpack_from("<I", head, 32),
     )
-    return Superblock("FAT", sector * (small or large), sector)
+    return Superblock("FAT", sector * (small or large), _told(sector))
 
 
 def _xfs(head: bytes) -> Superblock:  # xfs_format.h, struct xfs_dsb, big-endian: sb_sectsize at 102
-    size, blocks = struct.unpack_from(">IQ", head, 4)
-    return Superblock("XFS", size * blocks, *struct.unpack_from(">H", head, 102))
+    (size, blocks), (sector,) = struct.unpack_from(">IQ", head, 4), struct.unpack_from(">H", head, 102)
+    return Superblock("XFS", size * blocks, _told(sector))
 
 
 def _btrfs(head: bytes) -> Superblock:  # btrfs_tree.h, struct btrfs_super_block: total_bytes at 112, sectorsize at 144
     (size,), (sector,) = struct.unpack_from("<Q", head, BTRFS + 112), struct.unpack_from("<I", head, BTRFS + 144)
-    return Superblock("BTRFS", size, sector)
+    return Superblock("BTRFS", size, _told(sector))
 
 
 def _f2fs(head: bytes) -> Superblock:  # f2fs_fs.h, struct f2fs_super_block at 1024: log block size at 16, blocks at 36

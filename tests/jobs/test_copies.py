@@ -16,7 +16,7 @@ from ogagent.jobs.copies import LARGEST_COPY, MOST_COPIES, Copies, NoReportShelf
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Ended, Journal
 from ogagent.jobs.steps import Step
-from tests.jobs.lost_power import FIRST, JOB_ID, MIB, SECOND, Lost, MemoryShelf
+from tests.jobs.lost_power import FIRST, JOB_ID, MIB, Lost, MemoryShelf
 
 FAILED = ImageCorrupt("byte 7 is wrong")
 
@@ -107,7 +107,7 @@ async def test_a_partition_that_is_taken_keeps_its_record(
 ) -> None:
     lost.write()
     lost.in_journal(journal, FAILED)
-    with lost.machine.open_target(lost.target(SECOND)):
+    with lost.machine.open_target(lost.target()):
         copies.told(JOB_ID)
         await copies.aclose()
     assert lost.read() == lost.record
