@@ -149,8 +149,8 @@ def _print_disks(inventory: Inventory) -> None:
         table.title_justify = "left"
         for part in disk.partitions:
             used = "" if part.used is None else f"{part.used} %"
-            words = ("CACHE" if part.cache else "", "INCOMPLETE" if part.incomplete else "", part.mounted or "")
-            notes = " ".join(filter(None, words))
+            marks = {"CACHE": part.cache, "INCOMPLETE": part.incomplete, "hibernated": part.hibernated}
+            notes = " ".join(filter(None, (*(mark for mark, there in marks.items() if there), part.mounted or "")))
             cells = (str(part.partition), part.device, format_bytes(part.size), part.code, part.filesystem, part.label)
             # As text: in a string a label like [/] would be markup.
             table.add_row(*map(Text, (*cells, part.os, used, notes)))

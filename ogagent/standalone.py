@@ -17,6 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as ProgressBar
 
 from ogagent.disk.codes import mark_cache, may_be_a_cache
+from ogagent.disk.content import Content, probe
 from ogagent.disk.device import BlockDevice, sector_size
 from ogagent.disk.excluded import Excluded
 from ogagent.disk.identity import sysfs_directory
@@ -30,8 +31,9 @@ from ogagent.model.disk import Inventory
 from ogagent.model.plan import RestorePlan, Target
 from ogagent.model.request import RestoreRequest
 from ogagent.model.units import format_bytes
+from ogagent.restore.hibernation import warnings_of
 from ogagent.restore.job import read_header, restore
-from ogagent.restore.plan import refuse_precious
+from ogagent.restore.plan import hibernated_beside, member_of_a_volume, refuse_precious
 from ogagent.restore.progress import Progress
 from ogagent.source.source import SourcePolicy
 
@@ -55,12 +57,13 @@ async def restore_to(
     """
     if _same(source, path):
         raise TargetIsSystem(f"{path} is the image itself")
-    if (number := block_device_number(path)) is not None:
-        await _refuse_what_is_there(path, number, excluded)
-    plan = _plan(source, path)
+    number = block_device_number(path)
+    suspended, sleeping = ((), ()) if number is None else await _look_around(path, number, excluded)
+    plan = replace(_plan(source, path), suspended=suspended, sleeping=sleeping)
     header = await read_header(plan, policy)
     summary = f"{plan.source}\n  {describe(header)}\n{path}\n  {format_bytes(plan.target.size)}"
-    console.print(summary, highlight=False, markup=False, emoji=False)
+    foreseen = warnings_of(plan)
+    console.print("\n".join((summary, *foreseen)), highlight=False, markup=False, emoji=False)
     if not confirmed and console.input("Everything on it will be overwritten. Go on? \\[yes/no] ").strip() != "yes":
         console.print("Nothing was written.")
         return None
@@ -68,7 +71,8 @@ async def restore_to(
     work = asyncio.create_task(restore(plan, _OneTarget(), policy, progress))
     await _show(work, progress, console)
     await work
-    console.print(_result(progress))
+    unforeseen = [warning for warning in progress.warnings if warning not in foreseen]
+    console.print("\n".join((*unforeseen, _result(progress))), markup=False, emoji=False)
     return progress
 
 
@@ -106,19 +110,24 @@ def _open(path: str) -> int:
         raise DiskNotFound(f"{path} cannot be opened: {error.strerror}") from error
 
 
-async def _refuse_what_is_there(path: str, number: int, excluded: Excluded) -> None:
-    """Looks at the block device with this number and at the disk that it is, or is on; at no other."""
+async def _look_around(path: str, number: int, excluded: Excluded) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
+    """Where a Linux sleeps beside it, and where a Windows does. Looks at the block device with this number and at the
+    disk that it is, or is on; at no other. Raises the Refusal that fits when it must not be written.
+    """
     directory = sysfs_directory(number)
     is_partition = (directory / "partition").exists()
     kernel = await asyncio.to_thread(_kernel_disk, path, directory.parent if is_partition else directory)
     kernel = replace(kernel, protected=excluded.spans_on(kernel.identity))
     if kernel.identity in excluded.disks:
         raise TargetIsSystem(f"{path} is protected: disks.exclude names {kernel.device}", hint=_SEE)
-    (disk,) = mark_cache([await read_disk(1, kernel)])
+    (disk,) = mark_cache([await read_disk(0, kernel)])
     if not is_partition:
         if disk.partitions or kernel.partitions:
             raise TargetIsSystem(f"{path} is a whole disk with partitions", hint="name one of its partitions")
-        return
+        held = await asyncio.to_thread(_content, path, kernel.size)
+        if held.member:
+            raise member_of_a_volume(path, held.filesystem)
+        return (), ()
     partition = next((each for each in disk.partitions if block_device_number(each.device) == number), None)
     if disk.problem:
         hint = f"look at it (lsblk -f {disk.device}) before anything is done to it"
@@ -131,6 +140,15 @@ async def _refuse_what_is_there(path: str, number: int, excluded: Excluded) -> N
     if partition.cache or may_be_a_cache(disk, partition):
         raise TargetIsCache(f"{path} is the CACHE")
     refuse_precious(disk, partition, path)
+    return hibernated_beside(partition, Inventory(disks=(disk,)))
+
+
+def _content(path: str, size: int) -> Content:
+    try:
+        with Path(path).open("rb") as device:
+            return probe(device.fileno(), 0, size)
+    except OSError as error:
+        raise DiskNotFound(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _kernel_disk(path: str, directory: Path) -> KernelDisk:
@@ -150,7 +168,7 @@ def _plan(source: str, path: str) -> RestorePlan:
         os.close(fd)
     url = source if "://" in source else Path(source).resolve().as_uri()
     target = Target(
-        disk=1, partition=1, device=path, disk_device=path, identity=path, start=0, size=size, sector_size=sector
+        disk=0, partition=0, device=path, disk_device=path, identity=path, start=0, size=size, sector_size=sector
     )
     request = RestoreRequest(dsk=1, par=1, idi="", nci="", ipr="")
     return RestorePlan(request=request, target=target, source=url)

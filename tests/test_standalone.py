@@ -71,7 +71,7 @@ def test_a_target_that_is_too_small(image: Path, tmp_path: Path) -> None:
     target = blank(tmp_path / "target.raw", 16 * MIB - 4096)
     refused = ogagent("restore", image, target, "--yes")
     assert refused.returncode == 1
-    assert "The image needs 16777216 bytes" in refused.stderr
+    assert f"The image needs 16777216 bytes, {target} has 16773120" in refused.stderr
     assert target.read_bytes() == b"\xaa" * (16 * MIB - 4096)
 
 

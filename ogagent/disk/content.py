@@ -5,6 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ogagent.disk import blkid, record
+from ogagent.disk.hibernation import is_hibernated
+from ogagent.disk.members import is_member
 from ogagent.disk.text import printable
 from ogagent.disk.usage import used_percent
 from ogagent.disk.volume import Volume
@@ -13,13 +15,16 @@ from ogagent.disk.volume import Volume
 class Content(Struct, frozen=True):
     """``filesystem`` is libblkid's name, empty for nothing it knows or for signatures that contradict each other.
 
-    ``used`` is a percentage, None where it cannot be known. ``incomplete``: it says itself that a restore of it has not
-    finished. What has a file system was made since, whatever is left of the record.
+    ``used`` is a percentage, None where it cannot be known. ``member``: of a volume that has other parts, too.
+    ``hibernated``: a system sleeps in it. ``incomplete``: it says itself that a restore of it has not finished. What
+    has a file system was made since, whatever is left of the record.
     """
 
     filesystem: str = ""
     label: str = ""
     used: int | None = None
+    member: bool = False
+    hibernated: bool = False
     incomplete: bool = False
 
 
@@ -37,5 +42,7 @@ def probe(fd: int, offset: int, size: int, *, used: bool = True) -> Content:
         filesystem=filesystem,
         label=printable(found.get("LABEL", "")),
         used=used_percent(volume, filesystem) if used else None,
+        member=is_member(volume, filesystem),
+        hibernated=is_hibernated(volume, filesystem),
         incomplete=not filesystem and record.read(volume) is not None,
     )

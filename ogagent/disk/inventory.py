@@ -106,6 +106,8 @@ async def _partition(disk: KernelDisk, table: TableKind, entry: TableEntry, read
         used=content.used,
         mounted=_holder(disk, entry),
         problem=entry.problem or (OLDER_TABLE if _is_elsewhere(disk, entry, extended=extended) else unread),
+        member=content.member,
+        hibernated=content.hibernated,
         incomplete=content.incomplete,
     )
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from ogagent.disk.text import printable
 from ogagent.errors import AgentError
+from ogagent.model.filesystem import EXTFS, by_blkid
 from ogagent.model.units import KIB
 from ogagent.system import process
 
@@ -20,7 +21,8 @@ _MOST_OUTPUT: Final = 64 * KIB
 
 async def operating_system(device: str, offset: int, filesystem: str) -> str:
     """``Ubuntu 24.04``, or empty when that cannot be told. ``offset`` in bytes, for a partition inside a file."""
-    if filesystem not in ("ext2", "ext3", "ext4"):
+    known = by_blkid(filesystem)
+    if known is None or known.partclone != EXTFS:
         return ""
     place = f"{device}?offset={offset}" if offset else device
     for file in _FILES:

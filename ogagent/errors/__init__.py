@@ -18,6 +18,7 @@
     │   ├── ImageError                 UnknownImage, ImageCorrupt, ImageTooLarge, FilesystemMismatch,
     │   │                              SignatureRefused
     │   ├── CacheError                 CacheFull
+    │   ├── SystemHibernated
     │   └── DeviceError                WriteFailed, ReadBackDiffers, DiskChanged, DeviceBusy
     ├── Interrupted                    the agent died while the job ran
     ├── ToolMissing                    a program is not installed

@@ -63,6 +63,13 @@ class FilesystemMismatch(ImageError):
     number = 20
 
 
+class SystemHibernated(RestoreError):
+    """A warning: a system sleeps elsewhere on the machine."""
+
+    code = "system-hibernated"
+    number = 32
+
+
 class SignatureRefused(ImageError):
     code = "signature-refused"
     number = 90

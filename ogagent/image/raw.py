@@ -30,6 +30,7 @@ class RawImage:
             block_size=512,
             device_size=superblock.size,
             used_bytes=None,
+            sector_size=superblock.sector_size,
         )
 
     def prepare(self) -> None:

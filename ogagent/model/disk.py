@@ -22,6 +22,8 @@ class Partition(Struct, frozen=True, kw_only=True):
     ``83``, ``ca``), for GPT four digits (``8300``; ``CA00`` for a Linux partition that is the CACHE; ``0000`` for a
     type that has no code). ``used`` is a percentage, None where it cannot be known. ``mounted`` says what holds the
     partition: a mount point, ``[SWAP]``, or ``[dm-0]``/``[md0]`` for a volume built on it; None when nothing does.
+    ``member``: it is part of a volume of several devices (LVM, RAID, ZFS, btrfs), whether that is active or not.
+    ``hibernated``: a system sleeps in it, Linux in swap space, Windows on its own partition.
     ``problem`` says, for people, why nothing may be written to it; empty when all is well.
     """
 
@@ -37,6 +39,8 @@ class Partition(Struct, frozen=True, kw_only=True):
     used: int | None = None
     cache: bool = False
     mounted: str | None = None
+    member: bool = False
+    hibernated: bool = False
     incomplete: bool = False
     problem: str = ""
 

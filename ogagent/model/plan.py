@@ -10,7 +10,10 @@ from ogagent.model.request import RestoreRequest
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """A partition, bound to its place on a disk with a known identity. ``start`` and ``size`` in bytes."""
+    """A partition, bound to its place on a disk with a known identity. ``start`` and ``size`` in bytes.
+
+    Disk and partition are 0 for what an operator names by its path.
+    """
 
     disk: int
     partition: int
@@ -27,6 +30,11 @@ class Target(Struct, frozen=True, kw_only=True):
     def named(self) -> JobTarget:
         """As a job shows it."""
         return JobTarget(disk=self.disk, partition=self.partition, device=self.device, identity=self.identity)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"partition {self.partition} of disk {self.disk}" if self.disk else self.device
 
 
 def bound(disk: Disk, partition: Partition) -> Target:
@@ -53,7 +61,8 @@ class ImageHeader(Struct, frozen=True, kw_only=True):
     """What an image says of itself before its first block. Sizes in bytes.
 
     ``device_size`` is what the partition must have at least; ``used_bytes`` what will be written (None until it is
-    known, as for a compressed raw image). ``checksum`` is ``none``, ``crc32``, ``xxh64`` or ``xxh128``.
+    known, as for a compressed raw image). ``checksum`` is ``none``, ``crc32``, ``xxh64`` or ``xxh128``. ``sector_size``
+    is what the file system says of it, 0 when the header does not.
     """
 
     container: str
@@ -64,6 +73,7 @@ class ImageHeader(Struct, frozen=True, kw_only=True):
     used_bytes: int | None
     checksum: str = "none"
     blocks_per_checksum: int = 0
+    sector_size: int = 0
 
 
 class RestorePlan(Struct, frozen=True, kw_only=True):
@@ -73,6 +83,10 @@ class RestorePlan(Struct, frozen=True, kw_only=True):
     """URL of the image."""
     cache: Target | None = None
     """The CACHE, when the image goes through it."""
+    suspended: tuple[Target, ...] = ()
+    """Swap space in which a Linux sleeps that must not wake again."""
+    sleeping: tuple[Target, ...] = ()
+    """Where a Windows sleeps of which people must be told."""
 
 
 class Preview(Struct, frozen=True, kw_only=True):
@@ -81,3 +95,5 @@ class Preview(Struct, frozen=True, kw_only=True):
     target: Target
     source: str
     image: ImageHeader
+    warnings: tuple[str, ...] = ()
+    """As the job would have them, ``NNN-text``."""

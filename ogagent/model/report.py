@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from ogagent.model.disk import UNREADABLE, Disk, Inventory, Partition
+from ogagent.model.filesystem import by_blkid
 from ogagent.model.job import Job, State
 from ogagent.model.kind import Kind
 from ogagent.model.units import KIB
@@ -86,8 +87,5 @@ def _filesystem(part: Partition) -> str:
         return "INCOMPLETE"
     if part.cache:
         return "CACHE"
-    return _FILESYSTEM_NAMES.get(part.filesystem, part.filesystem.upper()) or "EMPTY"
-
-
-# libblkid's name for a file system, where OpenGnsys has another one
-_FILESYSTEM_NAMES: Final = {"vfat": "FAT32", "swap": "LINUX-SWAP", "LVM2_member": "LINUX-LVM"}
+    known = by_blkid(part.filesystem)
+    return known.name if known else part.filesystem.upper() or "EMPTY"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from ogagent.image.filesystem import ntfs_copy
+from ogagent.model.filesystem import NTFS, of_image
 from ogagent.restore.delivery import Delivery
 from ogagent.restore.writer import PartitionWriter
 
@@ -17,7 +18,7 @@ _LARGEST_SECTOR: Final = 4096
 
 def add_boot_copy(image: Delivery, writer: PartitionWriter) -> None:
     """After ``image.run``. Nothing is written where a block of the image lies, or beyond the partition. Blocking."""
-    if image.header.filesystem.upper() != "NTFS":
+    if of_image(image.header.filesystem) != NTFS:
         return
     copy = ntfs_copy(bytes(writer.laid(0, _LARGEST_SECTOR)))
     if copy is None:

@@ -16,15 +16,17 @@ from yarl import URL
 from ogagent.disk.machine import Device, Machine
 from ogagent.disk.text import printable
 from ogagent.errors import ImageError, InternalError
+from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.job import Phase
 from ogagent.model.plan import ImageHeader, RestorePlan, Target
 from ogagent.restore.boot_copy import add_boot_copy
 from ogagent.restore.caching import Cache, Caching, opened_cache
 from ogagent.restore.counted import CountedSource
 from ogagent.restore.delivery import Delivery
+from ogagent.restore.hibernation import discard_images, warn_of_windows
 from ogagent.restore.indexed import RegionDelivery
 from ogagent.restore.patience import in_thread, share_out, wait_out
-from ogagent.restore.plan import check_identity, check_image, check_size
+from ogagent.restore.plan import check_identity, check_image, check_sectors, check_size
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
 from ogagent.restore.record import record_of
@@ -47,6 +49,7 @@ async def restore(
     """
     try:
         check_identity(plan)
+        warn_of_windows(plan, progress)
         async with opened_cache(plan, caching, progress) as cache:
             try:
                 await _attempt(plan, machine, policy, cache, progress)
@@ -66,7 +69,8 @@ async def _attempt(plan: RestorePlan, machine: Machine, policy: SourcePolicy, ca
         check_size(progress.total or 0, plan.target)
         target = machine.open_target(plan.target)
         async with _opened_device(target, executor) as device:
-            await _lay_down(image, device, _record(plan, progress), cache, executor, progress)
+            discard = partial(discard_images, plan, machine, progress)
+            await _lay_down(image, device, plan, discard, cache, executor, progress)
         with suppress(asyncio.CancelledError):  # as while committing: the disk holds the image, and this is what counts
             await cache.finish()
 
@@ -83,16 +87,23 @@ def _record(plan: RestorePlan, progress: Progress) -> bytes:
 
 
 async def _lay_down(
-    image: Delivery, device: Device, record: bytes, cache: Cache, executor: Executor, progress: Progress
+    image: Delivery,
+    device: Device,
+    plan: RestorePlan,
+    discard: Callable[[], None],
+    cache: Cache,
+    executor: Executor,
+    progress: Progress,
 ) -> None:
     """The order of these lines is what the promises about interrupted partitions stand on."""
     await cache.begin()
-    writer = PartitionWriter(device, progress, record)
+    writer = PartitionWriter(device, progress, _record(plan, progress))
     await in_thread(executor, image.stop, image.look, device, writer)
     progress.enter(Phase.FETCHING)
-    await in_thread(executor, writer.stop, writer.begin)
+    await in_thread(executor, writer.stop, _begin, discard, writer)
     await image.run(writer, executor)
     _expect_all(progress)
+    _expect_mountable(image.header, writer, plan.target)
     await in_thread(executor, writer.stop, add_boot_copy, image, writer)
     if progress.bottleneck == "network" and progress.from_cache > progress.received:
         progress.bottleneck = "disk"
@@ -105,10 +116,23 @@ async def _lay_down(
     await _uninterrupted(executor, partial(writer.commit, read_back=progress.read_back_wanted))
 
 
+def _begin(discard: Callable[[], None], writer: PartitionWriter) -> None:
+    """Not to be parted: whoever sleeps loses nothing unless the partition changes."""
+    discard()
+    writer.begin()
+
+
 def _expect_all(progress: Progress) -> None:
     """What was lost on the way is not read back either: only counting shows it."""
     if progress.total is not None and progress.laid != progress.total:
         raise InternalError(f"{progress.laid} bytes of the image were laid down, it has {progress.total}")
+
+
+def _expect_mountable(header: ImageHeader, writer: PartitionWriter, target: Target) -> None:
+    """Headers of partclone do not tell what the superblock does, which is known when it has come."""
+    superblock = recognize(bytes(writer.laid(0, PROBE_SIZE)), header.filesystem)
+    if superblock is not None:
+        check_sectors(superblock.filesystem, superblock.sector_size, target)
 
 
 async def _read_back(image: Delivery, writer: PartitionWriter, executor: Executor) -> None:

@@ -24,6 +24,7 @@ from ogagent.errors import (
     TooFewPartitions,
 )
 from ogagent.model.disk import OLDER_TABLE, PROTECTED, UNREADABLE, Disk, Inventory, Partition
+from ogagent.model.filesystem import SUSPENDED, family_of_code, of_image
 from ogagent.model.plan import ImageHeader, RestorePlan, Target, bound, cache_place
 from ogagent.model.repository import Networks, image_url, is_within
 from ogagent.model.request import RestoreRequest
@@ -31,30 +32,13 @@ from ogagent.model.request import RestoreRequest
 THROUGH_CACHE: Final = "unicast"
 METHODS: Final = (THROUGH_CACHE, "unicast-direct")
 
-_MEMBER: Final = "_member"
-"""So end libblkid's names for parts of LVM, md, firmware RAIDs and ZFS. An ogLive has none of these active."""
+_SAME_SECTORS: Final = "make the image on a disk with the same sector size"
 _WAYS_OUT: Final = (
     ("[SWAP]", "switch it off first: swapoff"),
     ("[dm-", "close what is built on it first: vgchange -an, cryptsetup close, dmsetup remove"),
     ("[md", "stop the array first: mdadm --stop"),
     ("[loop", "take the loop device off it first: losetup --detach"),
 )
-
-# field of use by partition code (leading zeros dropped) and by partclone's name of the file system
-_FAMILY_OF_CODE: Final = {
-    "83": "Linux",
-    "8300": "Linux",
-    "af": "Apple",
-    "af00": "Apple",
-    "a5": "BSD",
-    "a500": "BSD",
-} | dict.fromkeys(("1", "4", "6", "7", "b", "c", "e", "700", "2700"), "Windows")
-_FAMILY_OF_FILESYSTEM: Final = {
-    **dict.fromkeys(("EXTFS", "EXT2", "EXT3", "EXT4", "XFS", "BTRFS", "F2FS", "JFS", "NILFS", "REISERFS"), "Linux"),
-    **dict.fromkeys(("NTFS", "FAT", "FAT12", "FAT16", "FAT32", "EXFAT"), "Windows"),
-    **dict.fromkeys(("HFS PLUS", "APFS"), "Apple"),
-    "UFS": "BSD",
-}
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -77,7 +61,26 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
     refuse_precious(disk, partition, force=request.force)
     source = image_url(rules.repository_url, request.ipr, request.nci)
     cache = cache_place(inventory) if request.method == THROUGH_CACHE else None
-    return RestorePlan(request=request, target=bound(disk, partition), source=source, cache=cache)
+    suspended, sleeping = hibernated_beside(partition, inventory)
+    return RestorePlan(
+        request=request,
+        target=bound(disk, partition),
+        source=source,
+        cache=cache,
+        suspended=suspended,
+        sleeping=sleeping,
+    )
+
+
+def hibernated_beside(target: Partition, inventory: Inventory) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
+    """Where a Linux sleeps, and where a Windows does, on this machine. What sleeps on ``target`` goes with it."""
+    others = [
+        (bound(disk, part), part.filesystem == SUSPENDED.blkid)
+        for disk in inventory.disks
+        for part in disk.partitions
+        if part.hibernated and part is not target and not part.cache and not may_be_a_cache(disk, part)
+    ]
+    return tuple(place for place, linux in others if linux), tuple(place for place, linux in others if not linux)
 
 
 def check_repository(host: str, rules: Rules) -> None:
@@ -108,24 +111,41 @@ def check_image(plan: RestorePlan, header: ImageHeader) -> None:
     """Raises ImageTooLarge or FilesystemMismatch when the image does not suit the partition."""
     target = plan.target
     check_size(header.device_size, target)
-    wanted = _FAMILY_OF_CODE.get(plan.request.cpt.lower().lstrip("0"))
-    found = _FAMILY_OF_FILESYSTEM.get(header.filesystem.upper())
-    if wanted and found and wanted != found:
+    wanted, found = family_of_code(plan.request.cpt), of_image(header.filesystem)
+    if wanted and found and found.family not in (None, wanted):
         raise FilesystemMismatch(
-            f"the image holds {header.filesystem} ({found}), partition code {plan.request.cpt} is for {wanted}",
+            f"the image holds {header.filesystem} ({found.family}), partition code {plan.request.cpt} is for {wanted}",
             hint="check the image and the partition code (cpt) of the request",
         )
     if header.format != "raw" and header.block_size % target.sector_size:
         raise FilesystemMismatch(
             f"the image has blocks of {header.block_size} bytes, the disk has sectors of {target.sector_size}",
-            hint="make the image on a disk with the same sector size",
+            hint=_SAME_SECTORS,
+        )
+    check_sectors(header.filesystem, header.sector_size, target)
+
+
+def check_sectors(filesystem: str, sector_size: int, target: Target) -> None:
+    """Raises FilesystemMismatch for a file system that would not mount on this disk; 0: it does not say.
+
+    Linux mounts what has sectors, or blocks, no smaller than the disk's: set_blocksize in block/bdev.c, by which XFS,
+    btrfs, ext and F2FS go. Windows wants the disk's own: FatMountVolume in fastfat's fsctrl.c, of Microsoft's driver
+    samples. That ntfs3 and ntfs-3g are content with others helps no Windows.
+    """
+    known = of_image(filesystem)
+    windows = known is not None and known.family == "Windows"
+    if sector_size and (sector_size != target.sector_size if windows else sector_size % target.sector_size):
+        raise FilesystemMismatch(
+            f"the image's {filesystem} has sectors of {sector_size} bytes, the disk has sectors of "
+            f"{target.sector_size}: it would not mount",
+            hint=_SAME_SECTORS,
         )
 
 
 def check_size(needed: int, target: Target) -> None:
     if needed > target.size:
         raise ImageTooLarge(
-            f"The image needs {needed} bytes, partition {target.partition} of disk {target.disk} has {target.size}",
+            f"The image needs {needed} bytes, {target.name} has {target.size}",
             hint="make the partition larger, or choose another one",
         )
 
@@ -201,12 +221,8 @@ def refuse_precious(disk: Disk, partition: Partition, where: str = "", *, force:
     if partition.mounted:
         hint = _how_to_free(partition.mounted)
         raise PartitionInUse(f"{where} is in use: {partition.mounted}", field="par", hint=hint)
-    if partition.filesystem.endswith(_MEMBER) and not force:
-        raise PartitionInUse(
-            f"{where} is a member of a volume ({partition.filesystem}), and what lies on the others would go with it",
-            field="par",
-            hint='take it out of the volume first; or, when nobody needs that any more, ask with "force": "1"',
-        )
+    if partition.member and not force:
+        raise member_of_a_volume(where, partition.filesystem)
     if what := no_place_for_an_image(partition.code):
         raise TargetIsSystem(f"{where} is {what}", field="par")
     if unreadable:  # so it may be anything
@@ -215,3 +231,11 @@ def refuse_precious(disk: Disk, partition: Partition, where: str = "", *, force:
         )
     if older:
         raise PartitionOverlaps(told, field="par", hint=f"have it read again (partx -u {disk.device}), or restart")
+
+
+def member_of_a_volume(where: str, filesystem: str) -> PartitionInUse:
+    return PartitionInUse(
+        f"{where} is a member of a volume ({filesystem}), and what lies on the others would go with it",
+        field="par",
+        hint='take it out of the volume first; or, when nobody needs that any more, ask with "force": "1"',
+    )

@@ -7,6 +7,7 @@ from typing import Final
 
 from ogagent.errors import RepositoryUnreachable
 from ogagent.model.plan import Preview, RestorePlan
+from ogagent.restore.hibernation import warnings_of
 from ogagent.restore.job import read_header
 from ogagent.restore.plan import check_identity
 from ogagent.source.source import SourcePolicy
@@ -33,4 +34,4 @@ class Previewer:
                 f"{plan.source} did not show its header within {self._timeout_s:g} s",
                 hint="check that the repository runs and that this machine reaches it",
             ) from error
-        return Preview(target=plan.target, source=plan.source, image=image)
+        return Preview(target=plan.target, source=plan.source, image=image, warnings=warnings_of(plan))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -28,6 +29,7 @@ from simulator.machine.faulty_device import FaultyDevice
 from simulator.machine.profile import MachineProfile
 from simulator.machine.table import DiskTable, Row, read_disk
 
+_FLOCK: Final = struct.Struct("hhqqi4x")  # fcntl(2), struct flock on 64 bits
 _MODEL: Final = "disk that is a file"
 _BLKID_NAMES: Final = {"gpt": "gpt", "msdos": "dos"}
 
@@ -57,7 +59,7 @@ class FileMachine:
 
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:
-        """The lock on the file stands for the exclusive opening of a block device."""
+        """A lock on its bytes of the file stands for the exclusive opening of a partition."""
         path = Path(target.disk_device)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -139,6 +141,8 @@ async def _read_partition(path: Path, layout: Layout, row: Row, mounted: str | N
         used=inside.used,
         mounted=mounted,
         problem=layout.problem_of(row),
+        member=inside.member,
+        hibernated=inside.hibernated,
         incomplete=inside.incomplete,
     )
 
@@ -174,9 +178,9 @@ def _identity(path: Path, size: int) -> str:
 
 def _lock(fd: int, target: Target) -> None:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, target.start, target.size, 0))
     except BlockingIOError:
-        raise DeviceBusy(f"{target.disk_device} is in use by somebody else") from None
+        raise DeviceBusy(f"{target.device} is in use by somebody else") from None
 
 
 def _compare(fd: int, path: Path, target: Target) -> None:

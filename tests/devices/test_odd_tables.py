@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from ogagent.disk.cache import MountedCache
 from ogagent.disk.real import RealMachine
-from ogagent.errors import CacheError, DiskNotPartitioned, PartitionOverlaps, Refusal
+from ogagent.errors import CacheError, DiskNotPartitioned, PartitionInUse, PartitionOverlaps, Refusal
 from ogagent.model.disk import OLDER_TABLE, Disk, Partition
 from ogagent.model.plan import Target, bound
 from ogagent.model.request import restore_request
@@ -65,6 +65,12 @@ def row(number: int, first: int, end: int, kind: int = 0x83) -> MbrEntry:
 
 def entry(number: int, first: int, end: int, name: str = "") -> Entry:
     return Entry(number=number, start=first * MIB, size=(end - first) * MIB, type=LINUX_FILESYSTEM, name=name)
+
+
+def write(device: str, place: int, data: bytes) -> None:
+    with Path(device).open("r+b") as file:
+        file.seek(place)
+        file.write(data)
 
 
 def write_msdos(device: str, *rows: MbrEntry) -> None:
@@ -124,6 +130,37 @@ async def test_a_table_for_other_sectors(loop_disk: LoopDisk, tmp_path: Path) ->
     write_gpt(device, entry(1, 1, 9))
     disk = await read(device)
     assert (disk.table, disk.problem) == (None, "it has a GPT for sectors of 512 bytes, and the disk's are of 4096")
+
+
+# --- members of volumes -------------------------------------------------------------------------------------------
+
+
+async def test_a_btrfs_on_two_disks(loop_disk: LoopDisk, tool: Tool) -> None:
+    """One of its halves, of which the other disk knows nothing when it is looked at."""
+    one, other = (loop_disk(144 * MIB, "label: gpt\nstart=1MiB, size=140MiB, type=linux\n") for _ in range(2))
+    tool("mkfs.btrfs", "-q", f"{one}p1", f"{other}p1")
+    for device in (one, other):
+        part = parts(await read(device))[1]
+        assert (part.filesystem, part.member, part.mounted) == ("btrfs", True, None)
+        with pytest.raises(PartitionInUse, match=r"is a member of a volume \(btrfs\)"):
+            await planned(device, 1)
+        assert (await planned(device, 1, force="1")).device == f"{device}p1"
+
+
+@pytest.mark.parametrize("force", ["0", "1"])
+async def test_half_of_a_mirror_of_the_firmware(force: str, loop_disk: LoopDisk) -> None:
+    """Its table shows on both disks, and what the firmware keeps stands at the end of each."""
+    device = loop_disk(SIZE)
+    write_msdos(device, row(1, 1, 9))
+    write(device, SIZE - 2 * 512, b"Intel Raid ISM Cfg Sig. 1.3.00")
+    with pytest.raises(DiskNotPartitioned, match="isw_raid_member"):
+        await planned(device, 1, force=force)
+
+
+async def test_a_btrfs_on_one_disk(loop_disk: LoopDisk, tool: Tool) -> None:
+    device = loop_disk(144 * MIB, "label: gpt\nstart=1MiB, size=140MiB, type=linux\n")
+    tool("mkfs.btrfs", "-q", f"{device}p1")
+    assert (await planned(device, 1)).partition == 1
 
 
 # --- partitions that are not their own ----------------------------------------------------------------------------

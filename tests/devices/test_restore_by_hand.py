@@ -77,6 +77,19 @@ def test_what_is_in_use(loop_disk: LoopDisk, mount: Mount, tool: Tool, tmp_path:
     assert (refused.returncode, refused.stderr) == (1, f"ogagent: {device} is in use: {mounted} (unmount it first)\n")
 
 
+@pytest.mark.parametrize("table", ["", "label: gpt\nstart=1MiB, size=140MiB, type=linux\n"])
+def test_a_member_of_a_volume(table: str, loop_disk: LoopDisk, tool: Tool, tmp_path: Path) -> None:
+    """A partition, or a whole disk."""
+    one, other = (loop_disk(144 * MIB, table) + ("p1" if table else "") for _ in range(2))
+    tool("mkfs.btrfs", "-q", one, other)
+    for device in (one, other):
+        refused = restore(tool, tmp_path, device)
+        assert refused.returncode == 1
+        assert f"{device} is a member of a volume (btrfs)" in refused.stderr
+    tool("mkfs.btrfs", "-q", "-f", one)
+    assert restore(tool, tmp_path, one).returncode == 0
+
+
 def test_a_partition_that_the_table_does_not_know(loop_disk: LoopDisk, tool: Tool, tmp_path: Path) -> None:
     disk = loop_disk(64 * MIB, TABLE)
     tool("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--delete", disk, "3")

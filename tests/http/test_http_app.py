@@ -165,7 +165,7 @@ async def test_a_plan_shows_target_source_and_image_and_starts_nothing(
     agent: TestClient[Any, Any], jobs: FakeJobs
 ) -> None:
     status, preview = await plan(agent)
-    assert (status, list(preview)) == (200, ["target", "source", "image"])
+    assert (status, list(preview)) == (200, ["target", "source", "image", "warnings"])
     assert (preview["target"]["device"], preview["image"]["device_size"]) == ("/dev/sda2", 1)
     assert preview["source"] == "https://repository/image-test.img"
     assert (jobs.asked, jobs.known) == ([], {})

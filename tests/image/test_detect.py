@@ -17,7 +17,9 @@ import pytest
 
 from ogagent.errors import ImageCorrupt, ImageError, UnknownImage
 from ogagent.image.detect import open_image
+from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.image.piece import Image
+from ogagent.model.filesystem import of_image
 
 MIB: Final = 1 << 20
 NOISE: Final = random.Random(2).randbytes(MIB)
@@ -47,6 +49,43 @@ def head_of(size_mib: int, command: tuple[str, ...], path: Path) -> bytes:
     subprocess.run([program, *command[1:], path], check=True, capture_output=True, timeout=300)
     with path.open("rb") as file:
         return file.read(MIB)
+
+
+@pytest.mark.parametrize(
+    ("sector", "size", "command"),
+    [
+        (1024, 8, ("mke2fs", "-q", "-b", "1024")),
+        (4096, 8, ("mke2fs", "-q", "-b", "4096")),
+        (512, 8, ("mkfs.ntfs", "-qFf")),
+        (4096, 8, ("mkfs.ntfs", "-qFf", "-s", "4096")),
+        (512, 40, ("mkfs.vfat", "-F", "32")),
+        (4096, 300, ("mkfs.vfat", "-F", "32", "-S", "4096")),
+        (512, 8, ("mkfs.exfat",)),
+        (512, 300, ("mkfs.xfs", "-q", "-f")),
+        (4096, 300, ("mkfs.xfs", "-q", "-f", "-s", "size=4096")),
+        (4096, 120, ("mkfs.btrfs", "-q", "--sectorsize", "4096")),
+        (16384, 120, ("mkfs.btrfs", "-q", "--sectorsize", "16384")),
+        (4096, 64, ("mkfs.f2fs", "-q")),
+    ],
+)
+def test_the_sectors_of_a_file_system(sector: int, size: int, command: tuple[str, ...], tmp_path: Path) -> None:
+    assert open_bytes(head_of(size, command, tmp_path / "raw")).header.sector_size == sector
+
+
+def test_what_an_older_file_system_has_left_before_the_one_that_is_meant(tmp_path: Path) -> None:
+    """mke2fs leaves the first KiB alone."""
+    old, new = head_of(8, ("mkfs.ntfs", "-qFf"), tmp_path / "old"), head_of(8, ("mke2fs", "-q"), tmp_path / "new")
+    head = (old[:1024] + new[1024:])[:PROBE_SIZE]
+    for name, found in (("EXTFS", "EXT2"), ("NTFS", "NTFS"), ("", "NTFS")):
+        superblock = recognize(head, name)
+        assert superblock is not None
+        assert superblock.filesystem == found
+    assert recognize(head, "XFS") is None
+
+
+def test_each_is_known_by_its_name_elsewhere() -> None:
+    for name in {name for name, _, _ in FILE_SYSTEMS} | {"EXFAT", "F2FS"}:
+        assert of_image(name) is not None
 
 
 @pytest.mark.parametrize(("filesystem", "size", "command"), FILE_SYSTEMS)

@@ -177,7 +177,7 @@ async def test_a_partition_that_somebody_holds(
     lost: Lost, journal: Journal, copies: Copies, caplog: pytest.LogCaptureFixture
 ) -> None:
     lost.write()
-    with lost.machine.open_target(lost.target(SECOND)):
+    with lost.machine.open_target(lost.target()):
         assert await adopted(lost, journal, copies) == []
     assert "cannot be asked whose restore it was" in caplog.text
 

@@ -18,7 +18,7 @@ from ogagent.jobs.entry import Ended
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.steps import Step
-from tests.jobs.lost_power import FIRST, JOB_ID, MIB, SECOND, Lost, MemoryShelf
+from tests.jobs.lost_power import FIRST, JOB_ID, MIB, Lost, MemoryShelf
 
 FAILED = ImageCorrupt("byte 7 is wrong")
 
@@ -109,7 +109,7 @@ async def test_a_partition_that_is_taken_keeps_its_record(
 ) -> None:
     lost.write()
     lost.in_journal(journal, FAILED)
-    with lost.machine.open_target(lost.target(SECOND)):
+    with lost.machine.open_target(lost.target()):
         copies.told(JOB_ID)
         await copies.aclose()
     assert lost.read() == lost.record

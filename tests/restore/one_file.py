@@ -23,7 +23,7 @@ _POLICY: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, s
 
 
 class OneFile:
-    """Implements ``ogagent.disk.machine.Machine``."""
+    """Implements ``ogagent.disk.machine.Machine``. Whatever sectors the target has for the plan, a file's are small."""
 
     async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
         return Inventory()
@@ -31,11 +31,11 @@ class OneFile:
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:
         fd = os.open(target.device, os.O_RDWR | os.O_CLOEXEC)
-        with BlockDevice(fd, base=0, size=target.size, sector_size=target.sector_size, name=target.device) as device:
+        with BlockDevice(fd, base=0, size=target.size, sector_size=512, name=target.device) as device:
             yield device
 
 
-def target_of(partition: Path) -> Target:
+def target_of(partition: Path, sector_size: int = 512) -> Target:
     return Target(
         disk=1,
         partition=1,
@@ -44,12 +44,18 @@ def target_of(partition: Path) -> Target:
         identity="a file",
         start=0,
         size=partition.stat().st_size,
-        sector_size=512,
+        sector_size=sector_size,
     )
 
 
-async def onto(partition: Path, image: Path, progress: Progress | None = None, machine: Machine | None = None) -> None:
+async def onto(
+    partition: Path,
+    image: Path,
+    progress: Progress | None = None,
+    machine: Machine | None = None,
+    sector_size: int = 512,
+) -> None:
     call = {"dsk": "1", "par": "1", "idi": "1", "nci": "x", "ipr": "127.0.0.1"}
-    plan = RestorePlan(request=restore_request(call), target=target_of(partition), source=image.as_uri())
+    plan = RestorePlan(request=restore_request(call), target=target_of(partition, sector_size), source=image.as_uri())
     async with asyncio.timeout(60):
         await restore(plan, machine or OneFile(), _POLICY, progress or Progress())

@@ -15,6 +15,7 @@ from ogagent.restore.caching import Cache
 from ogagent.restore.job import _lay_down
 from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter, Written
+from tests.restore.test_plan import plan
 
 MIB = 1 << 20
 SIZE = 8 * MIB
@@ -75,7 +76,7 @@ async def lay_down(laid: int) -> tuple[Disk, Progress]:
     progress.total = delivery.prepare()
     with ThreadPoolExecutor() as executor:
         try:
-            await _lay_down(delivery, disk, b"", Cache(), executor, progress)
+            await _lay_down(delivery, disk, plan(), lambda: None, Cache(), executor, progress)
         finally:
             assert progress.touched
     return disk, progress

@@ -74,10 +74,10 @@ async def test_ntfs(tmp_path: Path, sector: int, way: str, size: str) -> None:
     target = partition(tmp_path, SIZES[size])
     if way != "stream":
         with_index(image)
-    await onto(target, image)
+    await onto(target, image, sector_size=sector)
     if way == "index, nothing new":
         progress = Progress()
-        await onto(target, image, progress)
+        await onto(target, image, progress, sector_size=sector)
         assert (progress.written, progress.reused) == (0, progress.total)
     content, original = target.read_bytes(), volume.read_bytes()
     (sectors,) = struct.unpack_from("<Q", original, 40)
@@ -120,7 +120,7 @@ async def test_boot_regions_among_the_blocks_are_brought(tmp_path: Path, kind: s
     if way == "index":
         with_index(image)
     target = partition(tmp_path, VOLUME)
-    await onto(target, image)
+    await onto(target, image, sector_size=4096 if "4096" in kind else 512)
     original = volume.read_bytes()[copies.start : copies.stop]
     assert any(original)
     assert target.read_bytes()[copies.start : copies.stop] == original

@@ -52,7 +52,8 @@ async def restore(folder: Path, boot: bytes, filesystem: str = "NTFS") -> bytes:
     blocks = UsedBlocks(block_size=BLOCK, block_count=BLOCKS, ranges=(USED,))
     image.write_bytes(b"".join(partclone_image(io.BytesIO(volume), blocks, filesystem)))
     target.write_bytes(BEFORE)
-    await onto(target, image)
+    (sector,) = struct.unpack_from("<H", boot, 11)
+    await onto(target, image, sector_size=sector if sector in (256, 1024, 2048, 4096) else 512)
     return target.read_bytes()
 
 

@@ -246,6 +246,27 @@ def test_blocks_smaller_than_the_sectors_of_the_disk() -> None:
     check_image(plan(), small)
 
 
+@pytest.mark.parametrize("filesystem", ["EXTFS", "XFS", "BTRFS", "F2FS", "FAT", "NTFS", "EXFAT", "STRANGE"])
+def test_sectors_smaller_than_those_of_the_disk(filesystem: str) -> None:
+    disk = replace(DISK, sector_size=4096)
+    with pytest.raises(FilesystemMismatch, match="sectors of 512 bytes, the disk has sectors of 4096") as caught:
+        check_image(plan(disk, cpt=""), header(filesystem=filesystem, format="raw", sector_size=512))
+    assert caught.value.number == 20
+    check_image(plan(disk, cpt=""), header(filesystem=filesystem, format="raw", sector_size=4096))
+    check_image(plan(disk, cpt=""), header(filesystem=filesystem, format="raw"))
+
+
+@pytest.mark.parametrize("filesystem", ["EXT4", "XFS", "BTRFS", "F2FS", "STRANGE"])
+def test_linux_mounts_larger_sectors_than_the_disk_has(filesystem: str) -> None:
+    check_image(plan(), header(filesystem=filesystem, sector_size=4096))
+
+
+@pytest.mark.parametrize("filesystem", ["FAT", "NTFS", "EXFAT"])
+def test_windows_does_not(filesystem: str) -> None:
+    with pytest.raises(FilesystemMismatch, match="sectors of 4096 bytes, the disk has sectors of 512"):
+        check_image(plan(cpt=""), header(filesystem=filesystem, sector_size=4096))
+
+
 # --- what must not go by accident ---------------------------------------------------------------------------------
 
 
@@ -259,9 +280,9 @@ def test_a_second_cache_is_no_target_either(second: dict[str, str], table: Table
     assert plan(with_partitions(part(2, **second), part(3), CACHE, table=table), par="3").target.partition == 3
 
 
-@pytest.mark.parametrize("member", ["LVM2_member", "linux_raid_member", "isw_raid_member", "zfs_member"])
+@pytest.mark.parametrize("member", ["LVM2_member", "linux_raid_member", "zfs_member", "bcache", "btrfs"])
 def test_a_member_of_a_volume_goes_only_when_the_request_says_so(member: str) -> None:
-    disk = with_partitions(part(2, filesystem=member), CACHE)
+    disk = with_partitions(part(2, filesystem=member, member=True), CACHE)
     for refused in (plan, partial(plan, force="0")):
         with pytest.raises(PartitionInUse, match=member) as refusal:
             refused(disk)

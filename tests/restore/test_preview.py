@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ogagent.errors import ImageTooLarge, RepositoryUnreachable
 from ogagent.model.plan import RestorePlan, Target
@@ -45,6 +46,13 @@ async def test_target_source_and_header(image: Path) -> None:
     preview = await previewer().preview(plan(image.as_uri()))
     assert (preview.target.device, preview.source) == ("/dev/sda2", image.as_uri())
     assert (preview.image.format, preview.image.device_size) == ("raw", SIZE)
+
+
+async def test_what_the_job_will_warn_of(image: Path) -> None:
+    asleep = plan(image.as_uri())
+    place = replace(asleep.target, partition=3, device="/dev/sda3")
+    preview = await previewer().preview(replace(asleep, suspended=(place,), sleeping=(place,)))
+    assert [warning[:14] for warning in preview.warnings] == ["032-the Linux ", "032-Windows is"]
 
 
 async def test_an_image_that_does_not_fit(image: Path) -> None:

@@ -118,6 +118,12 @@ async def test_only_one_may_write(disk: Path) -> None:
         pass
 
 
+async def test_another_partition_of_the_disk_may_be_written_meanwhile(disk: Path) -> None:
+    cache = bound(await only_disk(disk), (await only_disk(disk)).partitions[3])
+    with FileMachine([disk]).open_target(await system_of(disk)), FileMachine([disk]).open_target(cache) as other:
+        assert other.size == cache.size
+
+
 async def test_another_disk_is_not_written_to(disk: Path) -> None:
     target = await system_of(disk)
     machine = FileMachine([disk])
