@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ogagent.disk import blkid, record
-from ogagent.disk.text import printable
 from ogagent.disk.usage import used_percent
 from ogagent.disk.volume import Volume
+from ogagent.system.text import printable
 
 
 class Content(Struct, frozen=True):
