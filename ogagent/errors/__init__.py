@@ -20,6 +20,7 @@
     │   ├── CacheError                 CacheFull
     │   └── DeviceError                WriteFailed, ReadBackDiffers, DiskChanged, DeviceBusy
     ├── Interrupted                    the agent died while the job ran
+    ├── PartitionNotReadable           its disk does not answer, or its file system is damaged
     ├── ToolMissing                    a program is not installed
     ├── ToolFailed                     a program failed or gave an answer that cannot be read
     └── InternalError                  a bug

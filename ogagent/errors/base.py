@@ -39,5 +39,11 @@ class ToolFailed(AgentError):
     code = "tool-failed"
 
 
+class PartitionNotReadable(AgentError):
+    """What is on a partition cannot be looked into: its disk does not answer, or its file system is damaged."""
+
+    code = "partition-not-readable"
+
+
 class InternalError(AgentError):
     code = "internal"
