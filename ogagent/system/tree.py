@@ -35,12 +35,12 @@ class Tree:
 
     def __init__(self, root: int, go_on: Callable[[], None] = lambda: None) -> None:
         self._root = root
-        self._go_on = go_on
+        self.go_on = go_on
 
     def below(self, path: str) -> Tree | None:
         """The directory as a root of its own, with a descriptor that ``close`` gives back."""
         directory = self._opened(path, _DIRECTORY)
-        return None if directory is None else Tree(directory, self._go_on)
+        return None if directory is None else Tree(directory, self.go_on)
 
     def close(self) -> None:
         os.close(self._root)
@@ -64,7 +64,7 @@ class Tree:
         with open(fd, "rb", buffering=0) as file:
             content = bytearray()
             while piece := file.read(min(1 << 20, limit + 1 - len(content))):
-                self._go_on()
+                self.go_on()
                 content += piece
                 if len(content) > limit:
                     raise TooLarge(path, f"{limit} bytes")
@@ -96,11 +96,11 @@ class Tree:
 
     def _each(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
         for entry in entries:
-            self._go_on()
+            self.go_on()
             yield entry
 
     def _opened(self, path: str, flags: int) -> int | None:
-        self._go_on()
+        self.go_on()
         try:
             return openat2(self._root, path, flags, _INSIDE)
         except OSError as error:
