@@ -123,13 +123,14 @@ async def _mounted_by(program: str, device: str, node: str, place: Path) -> Asyn
 
 def _taken(mount_point: Path, serving: asyncio.Task[bytes]) -> int | None:
     """The root of what is mounted there in a moment, and hidden from everybody else; None when nothing will be."""
-    while not mount_point.is_mount():
-        if serving.done():
-            return None
+    while not serving.done():
+        with suppress(OSError):  # its program may die at any moment
+            if mount_point.is_mount():
+                root = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                detach(str(mount_point))
+                return root
         time.sleep(_PAUSE_S)
-    root = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    detach(str(mount_point))
-    return root
+    return None
 
 
 def _close_if_any(fd: int | None) -> None:
@@ -138,7 +139,7 @@ def _close_if_any(fd: int | None) -> None:
 
 
 def _removed(mount_point: Path) -> None:
-    if mount_point.is_mount():
+    with suppress(OSError):  # usually nothing is mounted there any more
         detach(str(mount_point))
     mount_point.rmdir()
 

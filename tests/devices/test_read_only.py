@@ -70,6 +70,20 @@ def mounted(device: str, folder: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", folder], check=True)
+        free(device)
+
+
+def free(device: str) -> None:
+    """Who has made a copy of the mounts for itself, or looks at each, holds the file system a little longer."""
+    end = time.monotonic() + FAR_S
+    while True:
+        try:
+            os.close(os.open(device, os.O_RDONLY | os.O_EXCL))
+        except OSError:
+            assert time.monotonic() < end, f"{device} is in use"
+            time.sleep(0.05)
+        else:
+            return
 
 
 def write(path: Path, text: str) -> None:
