@@ -122,13 +122,11 @@ async def _mounted_by(program: str, device: str, node: str, place: Path) -> Asyn
 
 
 def _taken(mount_point: Path, serving: asyncio.Task[bytes]) -> int | None:
-    """The root of what is mounted there in a moment, and hidden from everybody else; None when nothing will be."""
+    """The root of what is mounted there in a moment; None when nothing will be."""
     while not serving.done():
         with suppress(OSError):  # its program may die at any moment
             if mount_point.is_mount():
-                root = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                detach(str(mount_point))
-                return root
+                return os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         time.sleep(_PAUSE_S)
     return None
 
@@ -139,7 +137,8 @@ def _close_if_any(fd: int | None) -> None:
 
 
 def _removed(mount_point: Path) -> None:
-    with suppress(OSError):  # usually nothing is mounted there any more
+    """What is mounted there is to be had by its descriptor alone from now on."""
+    with suppress(OSError):  # nothing is
         detach(str(mount_point))
     mount_point.rmdir()
 
