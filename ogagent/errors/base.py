@@ -45,5 +45,11 @@ class PartitionNotReadable(AgentError):
     code = "partition-not-readable"
 
 
+class FilesystemNotSupported(AgentError):
+    code = "filesystem-not-supported"
+    number = 20
+    status = 422
+
+
 class InternalError(AgentError):
     code = "internal"
