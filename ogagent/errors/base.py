@@ -48,7 +48,6 @@ class PartitionNotReadable(AgentError):
 class FilesystemNotSupported(AgentError):
     code = "filesystem-not-supported"
     number = 20
-    status = 422
 
 
 class InternalError(AgentError):
