@@ -7,9 +7,9 @@ from msgspec import Struct
 from ogagent.disk import blkid, record
 from ogagent.disk.hibernation import is_hibernated
 from ogagent.disk.members import is_member
-from ogagent.disk.text import printable
 from ogagent.disk.usage import used_percent
 from ogagent.disk.volume import Volume
+from ogagent.system.text import printable
 
 
 class Content(Struct, frozen=True):

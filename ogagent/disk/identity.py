@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ogagent.disk.text import printable
+from ogagent.system.text import printable
 
 SECTOR: Final = 512
 """sysfs counts in these, whatever the disk's own sectors are (Documentation/ABI/stable/sysfs-block)."""

@@ -20,10 +20,10 @@ from ogagent.disk.layout import Span, is_extended, span_of
 from ogagent.disk.operating_system import operating_system
 from ogagent.disk.readings import THOROUGH, Reading, Unread
 from ogagent.disk.tables import Table, TableEntry, read_table
-from ogagent.disk.text import printable
 from ogagent.disk.usage import used_percent_of_mount
 from ogagent.errors import AgentError, ToolMissing
 from ogagent.model.disk import OLDER_TABLE, PROTECTED, UNREADABLE, Disk, Partition, TableKind
+from ogagent.system.text import printable
 
 _log: Final = logging.getLogger(__name__)
 

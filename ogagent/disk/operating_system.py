@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from typing import Final
 
-from ogagent.disk.text import printable
 from ogagent.errors import AgentError
 from ogagent.model.filesystem import EXTFS, by_blkid
 from ogagent.model.units import KIB
-from ogagent.system import process
+from ogagent.system import os_release, process
+from ogagent.system.text import printable
 
 _log: Final = logging.getLogger(__name__)
-_FILES: Final = ("/etc/os-release", "/usr/lib/os-release")  # os-release(5): the first is usually a link to the second
 _TIMEOUT_S: Final = 3
 _MAX_LENGTH: Final = 64
 _MOST_OUTPUT: Final = 64 * KIB
@@ -25,10 +23,10 @@ async def operating_system(device: str, offset: int, filesystem: str) -> str:
     if known is None or known.partclone != EXTFS:
         return ""
     place = f"{device}?offset={offset}" if offset else device
-    for file in _FILES:
+    for file in os_release.PLACES:
         try:
             # -c: catastrophic mode, which reads no bitmaps, so that a large file system costs nothing
-            command = ["debugfs", "-c", "-R", f"cat {file}", place]
+            command = ["debugfs", "-c", "-R", f"cat /{file}", place]
             text = await process.run(command, timeout_s=_TIMEOUT_S, max_output=_MOST_OUTPUT)
         except AgentError as error:
             _log.debug("the system on %s cannot be told: %s", device, error.message)
@@ -40,13 +38,6 @@ async def operating_system(device: str, offset: int, filesystem: str) -> str:
 
 def parse_os_release(text: str) -> str:
     """NAME and VERSION_ID of os-release(5); empty without a name."""
-    members = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    name, version = (_unquoted(members.get(key, "")) for key in ("NAME", "VERSION_ID"))
+    members = os_release.members(text)
+    name, version = members.get("NAME", ""), members.get("VERSION_ID", "")
     return printable(f"{name} {version}")[:_MAX_LENGTH].strip() if name else ""
-
-
-def _unquoted(value: str) -> str:
-    try:
-        return " ".join(shlex.split(value))
-    except ValueError:
-        return ""

@@ -18,12 +18,12 @@ from msgspec.structs import replace
 from ogagent.disk import blkid
 from ogagent.disk.chain import Chain, read_chain
 from ogagent.disk.layout import Layout, Span, is_extended, own_spans
-from ogagent.disk.text import printable
 from ogagent.disk.whole import whole_disk_problem
 from ogagent.errors import ToolFailed
 from ogagent.model.disk import TableKind
 from ogagent.model.units import KIB
 from ogagent.system import process
+from ogagent.system.text import printable
 
 _log: Final = logging.getLogger(__name__)
 

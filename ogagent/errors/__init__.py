@@ -21,6 +21,8 @@
     │   ├── SystemHibernated
     │   └── DeviceError                WriteFailed, ReadBackDiffers, DiskChanged, DeviceBusy
     ├── Interrupted                    the agent died while the job ran
+    ├── PartitionNotReadable           its disk does not answer, or its file system is damaged
+    ├── FilesystemNotSupported         nothing here can look into such a file system
     ├── ToolMissing                    a program is not installed
     ├── ToolFailed                     a program failed or gave an answer that cannot be read
     └── InternalError                  a bug

@@ -52,5 +52,16 @@ class ScriptNotRun(ScriptError):
     number = 7
 
 
+class PartitionNotReadable(AgentError):
+    """What is on a partition cannot be looked into: its disk does not answer, or its file system is damaged."""
+
+    code = "partition-not-readable"
+
+
+class FilesystemNotSupported(AgentError):
+    code = "filesystem-not-supported"
+    number = 20
+
+
 class InternalError(AgentError):
     code = "internal"

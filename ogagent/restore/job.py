@@ -14,7 +14,6 @@ from typing import Final
 from yarl import URL
 
 from ogagent.disk.machine import Device, Machine
-from ogagent.disk.text import printable
 from ogagent.errors import ImageError, InternalError
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.job import Phase
@@ -35,6 +34,7 @@ from ogagent.restore.streamed import streamed
 from ogagent.restore.threads import thread_count
 from ogagent.restore.writer import PartitionWriter
 from ogagent.source.source import Source, SourcePolicy, open_source
+from ogagent.system.text import printable
 
 _COMPARED_AT_ONCE: Final = 256
 

@@ -19,11 +19,11 @@ from ogagent.disk.layout import Layout, Span, is_extended, own_spans, span_of
 from ogagent.disk.machine import Device
 from ogagent.disk.operating_system import operating_system
 from ogagent.disk.readings import Limit, Reading, Readings, Unread, ten_seconds
-from ogagent.disk.text import printable
 from ogagent.disk.whole import whole_disk_problem
 from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps
 from ogagent.model.disk import UNREADABLE, Disk, Inventory, Partition
 from ogagent.model.plan import Target
+from ogagent.system.text import printable
 from simulator.faults import Faults, no_faults
 from simulator.machine.faulty_device import FaultyDevice
 from simulator.machine.profile import MachineProfile

@@ -1,0 +1,22 @@
+"""os-release(5), of this system or of another one."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Final
+
+PLACES: Final = ("etc/os-release", "usr/lib/os-release")
+"""Below the system's root; the first is usually a link to the second."""
+
+
+def members(text: str) -> dict[str, str]:
+    """What cannot be read is empty."""
+    lines = [line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#")]
+    return {name.strip(): _unquoted(value) for name, value in lines}
+
+
+def _unquoted(value: str) -> str:
+    try:
+        return " ".join(shlex.split(value))
+    except ValueError:
+        return ""
