@@ -11,18 +11,21 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
 from ogagent import __version__, cli_image
 from ogagent.cli_image import print_json
-from ogagent.disk.machine import CacheStore, Machine
+from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError, SettingsError
 from ogagent.model.disk import Disk, Inventory
 from ogagent.model.units import format_bytes
 from ogagent.settings import Settings, load
 from ogagent.system.inherited import forget_inherited
+
+if TYPE_CHECKING:
+    from ogagent.functions.host import Host
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -64,20 +67,23 @@ def settings_of_machine(path: Path | None, usual: Path = USUAL_CONFIG) -> Settin
     return read_settings(path or usual)
 
 
-def serve(settings: Settings, machine: Machine, store: CacheStore) -> None:
+def serve(settings: Settings, host: Host) -> None:
     os.umask(_UMASK)
     from ogagent import service
     from ogagent.system import log
 
     log.set_up(settings.log.level, settings.log.format, os.environ)
-    asyncio.run(service.run(settings, machine, store))
+    asyncio.run(service.run(settings, host))
 
 
 def _serve(options: argparse.Namespace) -> None:
     from ogagent.disk.cache import MountedCache
+    from ogagent.functions.host import Host
+    from ogagent.functions.insight import RealInsight
 
     settings = read_settings(options.config)
-    serve(settings, _machine(settings), MountedCache(Path(settings.cache.mount_point)))
+    store, insight = MountedCache(Path(settings.cache.mount_point)), RealInsight(Path(settings.state.dir))
+    serve(settings, Host(machine=_machine(settings), store=store, insight=insight))
 
 
 def _disks(options: argparse.Namespace) -> None:
@@ -98,10 +104,13 @@ def _plan(options: argparse.Namespace) -> None:
 async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
     from ogagent import service
     from ogagent.functions.function import Equipment
+    from ogagent.functions.insight import RealInsight
     from ogagent.functions.table import Functions
 
     machine = _machine(settings)
-    functions = Functions(Equipment(settings=settings, machine=machine, policy=service.source_policy(settings)))
+    insight = RealInsight(Path(settings.state.dir))
+    policy = service.source_policy(settings)
+    functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, insight=insight))
     order = functions.order(members)
     print_json(await order.plan(await machine.inventory(thorough=False)).preview())
 

@@ -21,9 +21,9 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ogagent import __version__
-from ogagent.disk.machine import CacheStore, Machine
 from ogagent.errors import SettingsError
 from ogagent.functions.function import Equipment
+from ogagent.functions.host import Host
 from ogagent.functions.table import KINDS, Functions
 from ogagent.http.access import make_access
 from ogagent.http.app import make_app
@@ -82,7 +82,7 @@ def _public_key(path: Path) -> Ed25519PublicKey:
         raise SettingsError(f"repository.public_keys: {path} cannot be read: {error.strerror}") from error
 
 
-async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
+async def run(settings: Settings, host: Host) -> None:
     """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to."""
     notifier = Notifier.from_environment(os.environ)
     stop, hangup = asyncio.Event(), asyncio.Event()
@@ -99,10 +99,13 @@ async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
         policy = await asyncio.to_thread(source_policy, settings)
         journal = await asyncio.to_thread(Journal.open, Path(settings.state.dir))
         stack.callback(journal.close)
-        shelf = CacheShelf(machine, store)
+        machine = host.machine
+        shelf = CacheShelf(machine, host.store)
         copies, numbers = Copies(journal, machine, shelf, KINDS), ToldNumbers(journal, shelf)
-        caching = Caching(store, settings.cache.on_full)
-        functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, caching=caching))
+        caching = Caching(host.store, settings.cache.on_full)
+        functions = Functions(
+            Equipment(settings=settings, machine=machine, policy=policy, insight=host.insight, caching=caching)
+        )
         disks = MarkedDisks(machine, journal)
         await _settle(settings, disks, journal, copies, functions)
         await numbers.recall()

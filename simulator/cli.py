@@ -16,6 +16,7 @@ from aiohttp import web
 
 from ogagent.cli import read_settings, serve
 from ogagent.errors import AgentError, SettingsError
+from ogagent.functions.host import Host
 from ogagent.system.inherited import forget_inherited
 from simulator import __version__
 from simulator.bench.command import bench_restore
@@ -29,6 +30,7 @@ from simulator.lab.command import LabOptions, lab
 from simulator.lab.hosts import MOST_CLIENTS
 from simulator.machine.booted import Booted, booted_app, installed_system
 from simulator.machine.file_cache import FileCache
+from simulator.machine.file_insight import FileInsight
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.profile import read_profile
 from simulator.ogcore.app import ogcore_app
@@ -107,7 +109,8 @@ def _agent(options: argparse.Namespace) -> None:
         if not disk.is_file():
             raise LabError(f"{disk} is no file", hint="a disk is a file that holds a partition table")
     profile = read_profile(options.profile) if options.profile else None
-    serve(settings, FileMachine(options.disk, _faults(options), profile), FileCache())
+    machine = FileMachine(options.disk, _faults(options), profile)
+    serve(settings, Host(machine=machine, store=FileCache(), insight=FileInsight(machine)))
 
 
 def _faults(options: argparse.Namespace) -> Faults:

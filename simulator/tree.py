@@ -19,6 +19,17 @@ KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 
 _KERNEL: Final = "6.8.0-31-generic"
+_PACKAGES: Final = (
+    ("base-files", "13ubuntu10"),
+    ("bash", "5.2.21-2ubuntu4"),
+    ("firefox-esr", "128.3.1esr-1"),
+    ("geany", "2.0-1build2"),
+    ("libreoffice-writer", "4:24.2.2-0ubuntu1"),
+    ("linux-image-6.8.0-31-generic", "6.8.0-31.31"),
+    ("octave", "8.4.0-1build5"),
+    ("python3", "3.12.3-0ubuntu2"),
+    ("systemd", "255.4-1ubuntu8"),
+)
 _WORDS: Final = ("aula", "imagen", "equipo", "remoto", "servidor", "disco", "partición", "caché", "sesión", "arranque")
 
 
@@ -73,6 +84,7 @@ def _system(uuid: str) -> Iterator[tuple[str, Node]]:
     yield "/root", Node(kind="directory", mode=0o700)
     yield "/usr/lib/os-release", _text(OS_RELEASE)
     yield "/etc/os-release", Node(kind="symlink", mode=0o777, target="../usr/lib/os-release")
+    yield "/var/lib/dpkg/status", _text(_packages())
     yield "/etc/hostname", _text(b"modelo\n")
     yield "/etc/hosts", _text(b"127.0.0.1 localhost\n127.0.1.1 modelo\n")
     yield "/etc/fstab", _text(f"UUID={uuid} / ext4 errors=remount-ro 0 1\n".encode())
@@ -81,6 +93,12 @@ def _system(uuid: str) -> Iterator[tuple[str, Node]]:
     yield "/etc/machine-id", _text(b"")
     yield "/var/lib/swapfile", Node(kind="file", mode=0o600, content=_sparse(8 * MIB))
     yield "/var/log/syslog", _text(_prose("syslog", 600 * KIB))
+
+
+def _packages() -> bytes:
+    """As dpkg keeps them."""
+    paragraph = "Package: {}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {}\n"
+    return "\n".join(paragraph.format(name, version) for name, version in _PACKAGES).encode()
 
 
 def _boot() -> Iterator[tuple[str, Node]]:

@@ -10,7 +10,7 @@
     │   ├── NotFound                   UnknownPath, DiskNotFound, PartitionNotFound, JobNotFound
     │   ├── InTheWay                   DiskBusy, MachineBusy, DiskRenumbered, PartitionInUse, PartitionOverlaps,
     │   │                              TargetIsCache, TargetIsSystem, JobFinished
-    │   ├── Impossible                 DiskNotPartitioned, TooFewPartitions, CacheMissing, …
+    │   ├── Impossible                 DiskNotPartitioned, TooFewPartitions, CacheMissing, FilesystemNotSupported, …
     │   ├── TooManyConnections
     │   └── Stopping
     ├── RestoreError                   an accepted job fails
@@ -22,7 +22,6 @@
     │   └── DeviceError                WriteFailed, ReadBackDiffers, DiskChanged, DeviceBusy
     ├── Interrupted                    the agent died while the job ran
     ├── PartitionNotReadable           its disk does not answer, or its file system is damaged
-    ├── FilesystemNotSupported         nothing here can look into such a file system
     ├── ToolMissing                    a program is not installed
     ├── ToolFailed                     a program failed or gave an answer that cannot be read
     └── InternalError                  a bug

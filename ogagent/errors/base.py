@@ -58,9 +58,10 @@ class PartitionNotReadable(AgentError):
     code = "partition-not-readable"
 
 
-class FilesystemNotSupported(AgentError):
-    code = "filesystem-not-supported"
-    number = 20
+class SoftwareIncomplete(AgentError):
+    """Of what is installed not all could be told."""
+
+    code = "software-incomplete"
 
 
 class InternalError(AgentError):

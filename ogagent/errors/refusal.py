@@ -176,6 +176,11 @@ class RepositoryNotAllowed(Impossible):
     number = 23
 
 
+class FilesystemNotSupported(Impossible):
+    code = "filesystem-not-supported"
+    number = 20
+
+
 class TooManyConnections(Refusal):
     code = "too-many-connections"
     status = 503

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
+from ogagent.functions.insight import Insight
 from ogagent.jobs.entry import Unended
 from ogagent.jobs.work import Order
 from ogagent.model.kind import Kind
@@ -26,6 +27,7 @@ class Equipment(Struct, frozen=True, kw_only=True):
     settings: Settings
     machine: Machine
     policy: SourcePolicy
+    insight: Insight
     caching: Caching | None = None
     """None: nothing goes through the CACHE."""
 

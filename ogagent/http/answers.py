@@ -22,6 +22,12 @@ class JobList(Struct, frozen=True):
     jobs: list[Job]
 
 
+class Configuration(Struct, frozen=True):
+    """The disks in OpenGnsys' own words."""
+
+    cfg: list[dict[str, str]]
+
+
 class Status(Struct, frozen=True):
     status: Literal["oglive", "busy"]
     loggedin: bool

@@ -13,13 +13,16 @@ from msgspec import Struct
 from ogagent import errors
 from ogagent.errors import AgentError, InternalError
 from ogagent.functions.function import Function, Refusals
+from ogagent.functions.inventories import InventarioSoftware
 from ogagent.functions.table import FUNCTIONS
-from ogagent.http import handlers
-from ogagent.http.answers import Accepted, Ended, Health, JobList, Status
+from ogagent.http import handlers, looks
+from ogagent.http.answers import Accepted, Configuration, Ended, Health, JobList, Status
 from ogagent.http.events import follow_job
 from ogagent.http.metrics import show_metrics
 from ogagent.model.disk import Inventory
+from ogagent.model.hardware import Hardware
 from ogagent.model.job import Job
+from ogagent.model.software import Software
 from ogagent.model.text import LONGEST, SEEN
 
 EVENT_STREAM: Final = "text/event-stream"
@@ -41,6 +44,8 @@ class Call(Struct, frozen=True, kw_only=True):
     body: Mapping[str, Any] | None = None
     refusals: Refusals = ()
     name: str = ""
+    query: tuple[str, ...] = ()
+    """Numbers that have to be in the query of its URL."""
     open: bool = False
     """Needs no credential."""
 
@@ -161,6 +166,30 @@ CALLS: Final = (
         handler=handlers.show_interface,
         summary="This description",
         answer=dict[str, Any],
+    ),
+    Call(
+        method="GET",
+        path="/opengnsys/config",
+        handler=looks.show_configuration,
+        summary="The disks and partitions in OpenGnsys' own words",
+        answer=Configuration,
+    ),
+    Call(
+        method="GET",
+        path="/opengnsys/hardware",
+        handler=looks.show_hardware,
+        summary="What the machine is made of",
+        answer=Hardware,
+        refusals=(errors.Stopping,),
+    ),
+    Call(
+        method="GET",
+        path="/opengnsys/software",
+        handler=looks.show_software,
+        summary="What is installed on a partition",
+        answer=Software,
+        query=("disk", "part"),
+        refusals=(errors.MissingField, errors.InvalidField, *InventarioSoftware.refusals),
     ),
     Call(
         method="GET",

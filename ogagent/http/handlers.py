@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -44,6 +45,12 @@ class Jobs(Protocol):
     async def cancel(self, job_id: str) -> Job:
         """Returns when nothing of the job is left. Raises JobNotFound or JobFinished."""
 
+    def holding(self, order: Order) -> AbstractAsyncContextManager[Work]:
+        """What ``start`` would do, for whoever does it himself: what it needs is his as long as the block lasts.
+
+        Raises Refusal.
+        """
+
     async def inventory(self) -> Inventory: ...
 
     async def telling(self, inventory: Inventory) -> Heard:
@@ -63,7 +70,7 @@ def starting(function: type[Function]) -> Handler:
     async def start(request: web.Request) -> web.Response:
         order = request.app[FUNCTIONS][name].order(await json_object(request))
         job = await request.app[JOBS].start(order)
-        return _json(Accepted(job.job_id))
+        return json_answer(Accepted(job.job_id))
 
     return start
 
@@ -71,49 +78,49 @@ def starting(function: type[Function]) -> Handler:
 async def show_plan(request: web.Request) -> web.Response:
     order = request.app[FUNCTIONS].order(await json_object(request))
     work = await request.app[JOBS].plan(order)
-    return _json(await work.preview())
+    return json_answer(await work.preview())
 
 
 async def kill_job(request: web.Request) -> web.Response:
     job_id = text_member(await json_object(request), "job_id")
     job = await request.app[JOBS].cancel(job_id)
-    return _json(Ended(job.job_id, job.state))
+    return json_answer(Ended(job.job_id, job.state))
 
 
 async def delete_job(request: web.Request) -> web.Response:
     job = await request.app[JOBS].cancel(request.match_info["job_id"])
-    return _json(Ended(job.job_id, job.state))
+    return json_answer(Ended(job.job_id, job.state))
 
 
 async def show_jobs(request: web.Request) -> web.Response:
-    return _json(JobList(request.app[JOBS].jobs()))
+    return json_answer(JobList(request.app[JOBS].jobs()))
 
 
 async def show_job(request: web.Request) -> web.Response:
-    return _json(request.app[JOBS].job(request.match_info["job_id"]))
+    return json_answer(request.app[JOBS].job(request.match_info["job_id"]))
 
 
 async def show_disks(request: web.Request) -> web.Response:
     jobs = request.app[JOBS]
     inventory = await jobs.inventory()
     if request.method == "HEAD":  # which is told nothing
-        return _json(inventory)
+        return json_answer(inventory)
     return Telling(_text(inventory), await jobs.telling(inventory))
 
 
 async def show_status(request: web.Request) -> web.Response:
-    return _json(Status("busy" if request.app[JOBS].busy else "oglive", loggedin=False))
+    return json_answer(Status("busy" if request.app[JOBS].busy else "oglive", loggedin=False))
 
 
 async def show_health(_request: web.Request) -> web.Response:
-    return _json(Health(ok=True))
+    return json_answer(Health(ok=True))
 
 
 async def show_interface(request: web.Request) -> web.Response:
-    return _json(request.app[INTERFACE])
+    return json_answer(request.app[INTERFACE])
 
 
-def _json(value: Any) -> web.Response:
+def json_answer(value: Any) -> web.Response:
     return web.json_response(text=_text(value))
 
 

@@ -80,9 +80,14 @@ def _operation(call: Call, schema_of: Mapping[str, Any]) -> dict[str, Any]:
         operation["security"] = []
     if call.body:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": call.body}}}
-    if parameters := [each for name, each in _PATH_PARAMETERS.items() if f"{{{name}}}" in call.path]:
+    parameters = [each for name, each in _PATH_PARAMETERS.items() if f"{{{name}}}" in call.path]
+    if parameters := [*parameters, *map(_number, call.query)]:
         operation["parameters"] = parameters
     return operation
+
+
+def _number(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1, "maximum": 999}}
 
 
 def _refusals(call: Call) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from ogagent.errors import AgentError, JobFinished, Stopping
@@ -60,6 +60,7 @@ class JobManager:
         self._now = now
         self._board = Board(history)
         self._running: dict[str, Running] = {}
+        self._holders: dict[str, Claims] = {}
         self._stopping = False
 
     @property
@@ -100,6 +101,17 @@ class JobManager:
         running.ended = asyncio.create_task(self._see_through(running), name=job.job_id)
         await asyncio.shield(running.accepted)
         return running.job
+
+    @asynccontextmanager
+    async def holding(self, order: Order) -> AsyncIterator[Work]:
+        """For what is no job, and yet must not be done beside one. Raises Refusal."""
+        work = await self.plan(order)
+        holder = self._new_id(work.kind.name)
+        self._holders[holder] = work.claims
+        try:
+            yield work
+        finally:
+            del self._holders[holder]
 
     def jobs(self) -> list[Job]:
         return self._board.newest_first()
@@ -217,7 +229,8 @@ class JobManager:
             raise Stopping("the agent is stopping", hint="try again when it has started anew")
 
     def _held(self) -> list[tuple[str, Claims]]:
-        return [(job_id, running.work.claims) for job_id, running in self._running.items()]
+        running = [(job_id, each.work.claims) for job_id, each in self._running.items()]
+        return [*running, *self._holders.items()]
 
     def _new_id(self, function: str) -> str:
         while True:

@@ -45,6 +45,9 @@ _OPTIONS: Final = {
 }
 """By libblkid's name of the file system: the driver, and what keeps it from writing."""
 
+READABLE: Final = tuple(_OPTIONS)
+"""What can be looked into, where its driver is, by libblkid's names."""
+
 _PROGRAMS: Final = {"ntfs": "ntfs-3g"}
 """Where the kernel has no driver, as before Linux 5.15."""
 
@@ -71,7 +74,7 @@ async def read_only(
     if filesystem not in _OPTIONS:
         raise FilesystemNotSupported(
             f"{device} holds {filesystem or 'no file system'}, which cannot be looked into",
-            hint=f"what can be looked into: {', '.join(_OPTIONS)}",
+            hint=f"what can be looked into: {', '.join(READABLE)}",
         )
     loop, node = await _asked(device, lambda: _guarded(device, compare), lambda opened: os.close(opened[0]))
     try:

@@ -17,9 +17,11 @@ from typing import Any
 
 from ogagent.cli import read_settings, serve
 from ogagent.disk.machine import Device
+from ogagent.functions.host import Host
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
 from simulator.machine.file_cache import FileCache
+from simulator.machine.file_insight import FileInsight
 from simulator.machine.file_machine import FileMachine
 
 
@@ -101,7 +103,11 @@ def run(order: dict[str, Any]) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     deadline = Deadline(order["at"], order["when"], Path(order["counter"]))
-    serve(read_settings(Path(order["config"])), DeadlyMachine(Path(order["disk"]), deadline), FileCache())
+    machine = DeadlyMachine(Path(order["disk"]), deadline)
+    serve(
+        read_settings(Path(order["config"])),
+        Host(machine=machine, store=FileCache(), insight=FileInsight(machine)),
+    )
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from ogagent.model.job import Job
 from ogagent.service import source_policy
 from ogagent.settings import Settings, StateSettings
 from ogagent.system.metrics import Metrics
+from simulator.machine.file_insight import FileInsight
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from tests.jobs.test_manager import Recorder, until
@@ -59,7 +60,11 @@ async def running(
             write_table(file, SIZE, (ENTRY,))
     settings = settings or settings_in(folder)
     machine, journal, told = FileMachine([disk]), Journal.in_memory(), Recorder()
-    functions = Functions(equip(Equipment(settings=settings, machine=machine, policy=source_policy(settings))))
+    functions = Functions(
+        equip(
+            Equipment(settings=settings, machine=machine, policy=source_policy(settings), insight=FileInsight(machine))
+        )
+    )
     disks, numbers = MarkedDisks(machine, journal), ToldNumbers(journal)
     jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers)
     try:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
@@ -60,6 +61,9 @@ class ShownJobs:
 
     async def cancel(self, job_id: str) -> Job:
         raise NotImplementedError(job_id)
+
+    def holding(self, order: Order) -> AbstractAsyncContextManager[Work]:
+        raise NotImplementedError(order)
 
     async def inventory(self) -> Inventory:
         return Inventory()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
@@ -111,6 +112,9 @@ class FakeJobs:
         await asyncio.sleep(0)
         self.known[job_id] = msgspec.structs.replace(self.known[job_id], state=State.CANCELLED, phase=None)
         return self.known[job_id]
+
+    def holding(self, order: Order) -> AbstractAsyncContextManager[Work]:
+        raise NotImplementedError(order)
 
     async def inventory(self) -> Inventory:
         return Inventory(disks=(DISK,))

@@ -36,7 +36,7 @@ CONTRACT = {
     },
     422: {
         *("disk-not-partitioned", "too-few-partitions", "cache-missing"),
-        *("method-not-supported", "repository-not-allowed"),
+        *("method-not-supported", "repository-not-allowed", "filesystem-not-supported"),
         # of /plan:
         *("repository-unreachable", "image-not-found", "image-locked", "image-changed"),
         *("image-unknown-format", "image-corrupt", "image-too-large", "filesystem-mismatch", "signature-refused"),

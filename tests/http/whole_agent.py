@@ -32,6 +32,7 @@ from ogagent.service import source_policy
 from ogagent.settings import RepositorySettings, RestoreSettings, Settings
 from ogagent.system.metrics import Metrics
 from simulator.machine.file_cache import FileCache
+from simulator.machine.file_insight import FileInsight
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 
@@ -106,7 +107,9 @@ async def whole_agent(repository_url: str) -> AsyncIterator[Agent]:
 @asynccontextmanager
 async def _agent(settings: Settings, disk: Path) -> AsyncIterator[Agent]:
     machine, policy, caching = FileMachine([disk]), source_policy(settings), Caching(FileCache(), "evict")
-    functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, caching=caching))
+    functions = Functions(
+        Equipment(settings=settings, machine=machine, policy=policy, insight=FileInsight(machine), caching=caching)
+    )
     journal = Journal.in_memory()
     disks = MarkedDisks(machine, journal)
     numbers = ToldNumbers(journal)

@@ -92,6 +92,9 @@ class SomeJobs:
     async def cancel(self, job_id: str) -> Job:
         raise JobFinished(f"job {self.job(job_id).job_id} has ended", job_id=job_id)
 
+    def holding(self, order: Order) -> AbstractAsyncContextManager[Work]:
+        raise NotImplementedError(order)
+
     async def inventory(self) -> Inventory:
         return Inventory(disks=(DISK,))
 

@@ -1,0 +1,40 @@
+"""What can be seen of a machine beside its disks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from ogagent.disk.real import compare
+from ogagent.hardware.inventory import read_hardware
+from ogagent.model.hardware import Hardware
+from ogagent.model.plan import Target
+from ogagent.model.software import Software
+from ogagent.software.inventory import software_on
+from ogagent.system.patience import in_thread
+
+
+class Insight(Protocol):
+    async def hardware(self) -> Hardware: ...
+
+    async def software(self, target: Target, filesystem: str) -> Software:
+        """What is installed on the partition, which stays as it is. ``filesystem`` as libblkid names it.
+
+        Raises DiskChanged, DeviceBusy, FilesystemNotSupported, PartitionNotReadable, ToolMissing, ToolFailed.
+        """
+
+
+class RealInsight:
+    def __init__(self, folder: Path) -> None:
+        """``folder`` is a directory of the agent's own."""
+        self._folder = folder
+
+    async def hardware(self) -> Hardware:
+        return await in_thread(None, _no_hurry, read_hardware)
+
+    async def software(self, target: Target, filesystem: str) -> Software:
+        return await software_on(target.device, filesystem, self._folder, lambda fd: compare(fd, 0, target))
+
+
+def _no_hurry() -> None:
+    """It is done in a moment."""
