@@ -39,5 +39,11 @@ class ToolFailed(AgentError):
     code = "tool-failed"
 
 
+class PartitioningFailed(AgentError):
+    """A table or a file system could not be made."""
+
+    code = "partitioning-failed"
+
+
 class InternalError(AgentError):
     code = "internal"

@@ -164,6 +164,16 @@ class RepositoryNotAllowed(Impossible):
     number = 23
 
 
+class TableDoesNotFit(Impossible):
+    code = "table-does-not-fit"
+    number = 40
+
+
+class FilesystemNotSupported(Impossible):
+    code = "filesystem-not-supported"
+    number = 20
+
+
 class TooManyConnections(Refusal):
     code = "too-many-connections"
     status = 503
