@@ -5,11 +5,14 @@ Fast formats: nothing is discarded, and no table of inodes is written that the k
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
 
+from ogagent.disk import blkid
 from ogagent.errors import FilesystemNotSupported, PartitioningFailed, ToolFailed, ToolMissing
 from ogagent.model.units import GIB, KIB, MIB, format_bytes
 from ogagent.system import process
@@ -20,9 +23,12 @@ _TIMEOUT_S: Final = 1800.0  # a slow disk, and a file system that writes all of 
 
 
 class Format(Struct, frozen=True, kw_only=True):
-    """``least`` and ``most`` in bytes; ``least_sectors`` for what counts in sectors of the disk."""
+    """``least`` and ``most`` in bytes; ``least_sectors`` for what counts in sectors of the disk; ``signature`` is
+    libblkid's name.
+    """
 
     name: str
+    signature: str
     package: str
     command: tuple[str, ...]
     label_option: str
@@ -55,6 +61,7 @@ _EXT4: Final = f"{_EXT3},extent,64bit,flex_bg,huge_file,dir_nlink,extra_isize,me
 def _ext(kind: str, features: str, least: int) -> Format:
     return Format(
         name=kind.upper(),
+        signature=kind,
         package="e2fsprogs",
         command=("mke2fs", "-q", "-F", "-t", kind, "-I", "256", "-O", features, "-E", "nodiscard,lazy_itable_init=1"),
         label_option="-L",
@@ -71,6 +78,7 @@ FORMATS: Final = {
         _ext("ext4", _EXT4, 4 * MIB),
         Format(
             name="NTFS",
+            signature="ntfs",
             package="ntfs-3g",
             command=("mkfs.ntfs", "-q", "-Q", "-F"),
             label_option="-L",
@@ -79,6 +87,7 @@ FORMATS: Final = {
         ),
         Format(
             name="FAT16",
+            signature="vfat",
             package="dosfstools",
             command=("mkfs.vfat", "-I", "-F", "16"),
             label_option="-n",
@@ -89,6 +98,7 @@ FORMATS: Final = {
         ),
         Format(
             name="FAT32",
+            signature="vfat",
             package="dosfstools",
             command=("mkfs.vfat", "-I", "-F", "32"),
             label_option="-n",
@@ -97,6 +107,7 @@ FORMATS: Final = {
         ),
         Format(
             name="XFS",
+            signature="xfs",
             package="xfsprogs",
             command=("mkfs.xfs", "-q", "-f", "-K"),
             label_option="-L",
@@ -105,6 +116,7 @@ FORMATS: Final = {
         ),
         Format(
             name="BTRFS",
+            signature="btrfs",
             package="btrfs-progs",
             command=("mkfs.btrfs", "-q", "-f", "-K"),
             label_option="-L",
@@ -113,6 +125,7 @@ FORMATS: Final = {
         ),
         Format(
             name="F2FS",
+            signature="f2fs",
             package="f2fs-tools",
             command=("mkfs.f2fs", "-q", "-f", "-t", "0"),
             label_option="-l",
@@ -121,6 +134,7 @@ FORMATS: Final = {
         ),
         Format(
             name="EXFAT",
+            signature="exfat",
             package="exfatprogs",
             command=("mkfs.exfat", "-q"),
             label_option="-L",
@@ -129,6 +143,7 @@ FORMATS: Final = {
         ),
         Format(
             name="LINUX-SWAP",
+            signature="swap",
             package="util-linux",
             command=("mkswap", "-f"),
             label_option="-L",
@@ -163,13 +178,30 @@ def require_tools(names: Iterable[str]) -> None:
 
 
 async def make_filesystem(name: str, device: str, label: str) -> None:
-    """Raises PartitioningFailed."""
+    """Returns when it is on the medium, and found there. Raises PartitioningFailed."""
     made = format_of(name)
     if made is None:
         return
     try:
         await process.run(made.argv(device, label), timeout_s=_TIMEOUT_S)
+        found = await asyncio.to_thread(_flushed, device)
     except (ToolFailed, ToolMissing) as error:
-        raise PartitioningFailed(
-            f"{device} could not be formatted as {name}: {error.message}", hint=error.hint
-        ) from error
+        raise _failed(name, device, error.message, error.hint) from error
+    except OSError as error:
+        raise _failed(name, device, error.strerror or str(error), "look at the kernel log (dmesg)") from error
+    if found != made.signature:
+        raise _failed(name, device, f"{made.command[0]} has left {found or 'nothing that is known'} there")
+
+
+def _flushed(device: str) -> str:
+    """What libblkid finds there when all is on the medium."""
+    fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+        return blkid.superblock(fd, 0, os.lseek(fd, 0, os.SEEK_END)).get("TYPE", "")
+    finally:
+        os.close(fd)
+
+
+def _failed(name: str, device: str, reason: str, hint: str = "") -> PartitioningFailed:
+    return PartitioningFailed(f"{device} could not be formatted as {name}: {reason}", hint=hint)

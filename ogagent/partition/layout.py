@@ -111,7 +111,7 @@ class _Layout:
             fate = "moved"
             if span_of(old) == span and before == same == [part.number for part in inside]:
                 fate = "kept"
-            elif span.start in (old.start, align_down(old.start)):
+            else:
                 span = _elsewhere(old, span, [each.end for each in others if each.end <= span.start])
         code = old.code if old and fate == "kept" else row.kind.code(self._table)
         whole = PlannedPartition(number=row.number, start=span.start, size=span.end - span.start, code=code, fate=fate)
@@ -250,15 +250,12 @@ class _Layout:
 
 
 def _elsewhere(old: Partition, span: Span, ends: Sequence[int]) -> Span:
-    """It ends where it would, and begins near there, but not where the old one does."""
+    """It ends where it would, and begins near there, where the old chain has no sector: such lie where an extended
+    partition begins, and before logical ones, which is on a MiB or just before one.
+    """
     base = align_down(span.start)
-    least = max(ends, default=0)
-    start = next(
-        start
-        for start in (base, *range(span.start, span.start + LINK_ROOM, _SHIFT))
-        if start != old.start and start >= least
-    )
-    return Span(start, span.end)
+    base = base if base >= max(ends, default=0) else span.start
+    return Span(next(start for start in (base + _SHIFT, base + 2 * _SHIFT) if start != old.start), span.end)
 
 
 def _lost(disk: Disk, partitions: Sequence[PlannedPartition]) -> Iterable[Partition]:
