@@ -67,6 +67,7 @@ def _ext(kind: str, features: str, least: int) -> Format:
         label_option="-L",
         label_length=16,
         least=least,
+        least_sectors=2560 if "has_journal" in features else 0,  # mke2fs makes no journal in less than 2048 blocks
     )
 
 
@@ -93,7 +94,7 @@ FORMATS: Final = {
             label_option="-n",
             label_length=11,
             least=16 * MIB,
-            least_sectors=5 * KIB,  # 4085 clusters of a sector, and what describes them
+            least_sectors=16 * KIB,  # 4085 clusters of the 4 sectors that mkfs.vfat takes
             most=2 * GIB,
         ),
         Format(
@@ -136,7 +137,7 @@ FORMATS: Final = {
             name="EXFAT",
             signature="exfat",
             package="exfatprogs",
-            command=("mkfs.exfat", "-q"),
+            command=("mkfs.exfat",),
             label_option="-L",
             label_length=22,
             least=8 * MIB,

@@ -28,20 +28,19 @@ _ADD: Final = 1
 _DELETE: Final = 2
 _PARTITION: Final = struct.Struct("qqi64s64s4x")
 _ARGUMENT: Final = struct.Struct("iii4xP")
-_BUSY_S: Final = 10.0
 _PAUSE_S: Final = 0.1
 _EXTENDED: Final = 1024
 """As much as the kernel itself has of an extended partition, so that nobody formats it: block/partitions/msdos.c."""
 _UNABLE: Final = (errno.EINVAL, errno.ENOTTY, errno.EOPNOTSUPP)
 
 
-def tell(fd: int, plan: TablePlan) -> None:
+def tell(fd: int, plan: TablePlan, busy_s: float) -> None:
     """``fd`` is the whole disk. Blocking. Raises DeviceBusy, PartitioningFailed.
 
     A kernel that can have no partitions on this disk is left alone.
     """
     wanted = _wanted(plan)
-    end = time.monotonic() + _BUSY_S
+    end = time.monotonic() + busy_s
     for number, span in sorted(_known(fd).items(), reverse=True):
         if not _is_there(plan, wanted, number, span):
             _patiently(fd, _DELETE, number, span, plan, end)
@@ -52,9 +51,9 @@ def tell(fd: int, plan: TablePlan) -> None:
             return
 
 
-def node_at(fd: int, span: Span) -> str | None:
+def node_at(fd: int, span: Span, busy_s: float) -> str | None:
     """The node of the partition that lies there, whatever it is called; waited for. None when there is none."""
-    end = time.monotonic() + _BUSY_S
+    end = time.monotonic() + busy_s
     while True:
         for sysfs in _partitions(fd):
             if _span(sysfs) == span:

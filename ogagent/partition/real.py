@@ -36,7 +36,10 @@ _HINT: Final = "read the inventory again, and repeat the request when the disk i
 
 
 class RealTables:
-    """Implements ``ogagent.partition.machine.TableMachine``."""
+    """Implements ``ogagent.partition.machine.TableMachine``. Who is busy is waited for ``busy_s`` seconds."""
+
+    def __init__(self, busy_s: float = _BUSY_S) -> None:
+        self._busy_s = busy_s
 
     @contextmanager
     def hold(self, plan: TablePlan) -> Iterator[None]:
@@ -45,7 +48,7 @@ class RealTables:
         """
         with _opened(plan, os.O_RDWR) as fd:
             _compare(fd, plan)
-            _lock(fd, plan)
+            _lock(fd, plan, self._busy_s)
             yield
 
     @contextmanager
@@ -61,10 +64,10 @@ class RealTables:
     def tell_kernel(self, plan: TablePlan) -> None:
         with _opened(plan, os.O_RDONLY) as fd:
             _compare(fd, plan)
-            tell(fd, plan)
+            tell(fd, plan, self._busy_s)
 
     async def make_filesystem(self, plan: TablePlan, partition: PlannedPartition) -> None:
-        node = await in_thread(None, lambda: None, _node, plan, partition)
+        node = await in_thread(None, lambda: None, _node, plan, partition, self._busy_s)
         if node is not None:
             await make_filesystem(partition.filesystem, node, partition.label)
             return
@@ -139,8 +142,8 @@ def _compare_kind(fd: int, plan: TablePlan, tables: Collection[TableKind | None]
         raise DiskChanged(f"{plan.device} has another partition table now ({found or 'none'})", hint=_HINT)
 
 
-def _lock(fd: int, plan: TablePlan) -> None:
-    end = time.monotonic() + _BUSY_S
+def _lock(fd: int, plan: TablePlan, busy_s: float) -> None:
+    end = time.monotonic() + busy_s
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,11 +155,11 @@ def _lock(fd: int, plan: TablePlan) -> None:
         time.sleep(_PAUSE_S)
 
 
-def _node(plan: TablePlan, partition: PlannedPartition) -> str | None:
+def _node(plan: TablePlan, partition: PlannedPartition, busy_s: float) -> str | None:
     """Free for the tool that will open it: nobody has mounted it meanwhile."""
     with _opened(plan, os.O_RDONLY) as fd:
         _compare(fd, plan)
-        node = node_at(fd, span_of(partition))
+        node = node_at(fd, span_of(partition), busy_s)
     if node is not None:
         os.close(open_exclusively(node))
     return node
