@@ -131,16 +131,21 @@ def read(device: Device, offset: int, length: int) -> bytes:
     return bytes(content)
 
 
+def expect(device: Device, offset: int, content: bytes) -> None:
+    """Raises ReadBackDiffers when the medium holds anything else."""
+    if read(device, offset, len(content)) != content:
+        raise ReadBackDiffers(
+            f"at byte {offset} the disk does not hold what was written",
+            hint="the disk or its cable lies: look at the kernel log (dmesg) and at smartctl",
+        )
+
+
 def _write(device: Device, contents: Mapping[int, bytes]) -> None:
     for offset, content in contents.items():
         device.write(offset, memoryview(content))
     device.flush()
     for offset, content in contents.items():
-        if read(device, offset, len(content)) != content:
-            raise ReadBackDiffers(
-                f"at byte {offset} the disk does not hold what was written",
-                hint="the disk or its cable lies: look at the kernel log (dmesg) and at smartctl",
-            )
+        expect(device, offset, content)
 
 
 def _is_ours(content: bytes, versions: Sequence[bytes]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -59,11 +59,12 @@ _EXT4: Final = f"{_EXT3},extent,64bit,flex_bg,huge_file,dir_nlink,extra_isize,me
 
 
 def _ext(kind: str, features: str, least: int) -> Format:
+    """Written directly (-D), in the order in which mke2fs writes: what it is known by comes last."""
     return Format(
         name=kind.upper(),
         signature=kind,
         package="e2fsprogs",
-        command=("mke2fs", "-q", "-F", "-t", kind, "-I", "256", "-O", features, "-E", "nodiscard,lazy_itable_init=1"),
+        command=("mke2fs", "-qFD", "-t", kind, "-I", "256", "-O", features, "-E", "nodiscard,lazy_itable_init=1"),
         label_option="-L",
         label_length=16,
         least=least,
@@ -167,10 +168,10 @@ def format_of(name: str) -> Format | None:
     return FORMATS[name]
 
 
-def require_tools(names: Iterable[str]) -> None:
+def require_tools(names: Iterable[str], is_installed: Callable[[str], bool] = process.is_installed) -> None:
     """Raises FilesystemNotSupported, which names the package, when one of these file systems cannot be made."""
     for each in filter(None, map(format_of, names)):
-        if not process.is_installed(each.command[0]):
+        if not is_installed(each.command[0]):
             raise FilesystemNotSupported(
                 f"{each.name} cannot be made: {each.command[0]} is not installed (package {each.package})",
                 hint=f"apt install {each.package}",

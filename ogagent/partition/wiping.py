@@ -10,7 +10,7 @@ from ogagent.disk import signatures
 from ogagent.disk.layout import Span
 from ogagent.disk.machine import Device
 from ogagent.model.units import MIB
-from ogagent.partition.change import read
+from ogagent.partition.change import expect, read
 
 _EDGE: Final = MIB
 _PAGE: Final = 4096
@@ -23,17 +23,22 @@ def wipe(device: Device, span: Span, holes: Sequence[Span] = ()) -> None:
     What stands at the end goes first, of containers whose content all else may be; what is known by the first page goes
     last of all by which something is known. So at no moment mounts or opens what has lost something else. Written, not
     zeroed: what a disk makes of a command to zero a range has been wrong before.
+
+    Raises WriteFailed; ReadBackDiffers when a wipe has not arrived.
     """
     size = span.end - span.start
     signed = dict(_signed(device, span))
     ends = {page for page, at_end in signed.items() if at_end and page}
     others = {page for page in signed if page and page not in ends}
     for batch in (_pages(ends, size), _pages(others, size), _pages((0,), size), _all(size)):
-        for each in batch:
-            for part in without(Span(span.start + each.start, span.start + each.end), holes):
-                _zero(device, part)
-        if batch:
+        places = [Span(span.start + each.start, span.start + each.end) for each in batch]
+        parts = [part for place in places for part in without(place, holes)]
+        for part in parts:
+            _zero(device, part)
+        if parts:
             device.flush()
+        for part in parts:
+            expect(device, part.start, bytes(part.end - part.start))
 
 
 def wiped(span: Span, holes: Sequence[Span] = ()) -> Iterator[Span]:
