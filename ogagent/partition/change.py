@@ -7,7 +7,7 @@ firmware as for any tool, and what lies on the disk says whether the rest is to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -32,16 +32,20 @@ class Piece(Struct, frozen=True, kw_only=True):
 class TableChange(Struct, frozen=True, kw_only=True):
     """Each step is on the medium before the next begins. ``decides`` is the number of the one that does, which has one
     piece, and ``before`` what this piece was before anything was wiped. No steps: the table stays as it is.
+
+    ``stale`` are sectors of the old table where something begins anew: what is there next is not the table's.
     """
 
     steps: tuple[tuple[Piece, ...], ...] = ()
     decides: int = 0
     before: bytes = b""
+    stale: tuple[Piece, ...] = ()
 
     def write(self, device: Device) -> None:
         """Raises WriteFailed; ReadBackDiffers when something has not arrived, before anything depends on it."""
         for step in self.steps:
             _write(device, {piece.offset: piece.new for piece in step})
+        self._clear(device)
 
     def settle(self, device: Device) -> Settled:
         """Completes or undoes what an agent that has died began; says which table the disk has now.
@@ -51,16 +55,21 @@ class TableChange(Struct, frozen=True, kw_only=True):
         if not self.steps:
             return "new"
         (deciding,) = self.steps[self.decides]
-        found = read(device, deciding.offset, len(deciding.old))
-        if found in (deciding.old, self.before):
-            for step in reversed(self.steps[: self.decides]):
-                _write(device, {piece.offset: _undone(device, piece) for piece in step})
-            return "old"
-        if not all(_is_ours(read(device, at, len(versions[0])), versions) for at, versions in self._decided().items()):
+        if all(_is_ours(read(device, at, len(versions[0])), versions) for at, versions in self._decided().items()):
+            for step in self.steps[self.decides + 1 :]:
+                _write(device, {piece.offset: piece.new for piece in step})
+            self._clear(device)
+            return "new"
+        if read(device, deciding.offset, len(deciding.old)) not in (deciding.old, self.before):
             return "foreign"
-        for step in self.steps[self.decides + 1 :]:
-            _write(device, {piece.offset: piece.new for piece in step})
-        return "new"
+        for step in reversed(self.steps[: self.decides]):
+            _write(device, {piece.offset: _undone(device, piece) for piece in step})
+        return "old"
+
+    def _clear(self, device: Device) -> None:
+        left = [piece for piece in self.stale if read(device, piece.offset, len(piece.old)) == piece.old]
+        if left:
+            _write(device, {piece.offset: piece.new for piece in left})
 
     def _decided(self) -> dict[int, list[bytes]]:
         """By place, all that may stand there once the step that decides is done."""
@@ -116,13 +125,15 @@ class Draft:
         if self._decides == len(self._steps):
             raise AssertionError("a sector decides by what changes in it")
 
-    def done(self, disk: Read) -> TableChange:
-        """``disk`` as it is before anything is wiped."""
+    def done(self, disk: Read, stale: Iterable[int]) -> TableChange:
+        """``disk`` as it is before anything is wiped; ``stale`` are sectors that will be no part of a table."""
         if not self._steps:
             return TableChange()
         (deciding,) = self._steps[self._decides]
         before = disk(deciding.offset, len(deciding.old))
-        return TableChange(steps=tuple(self._steps), decides=self._decides, before=before)
+        size = self._sector_size
+        left = tuple(Piece(offset=place, old=disk(place, size), new=bytes(size)) for place in stale)
+        return TableChange(steps=tuple(self._steps), decides=self._decides, before=before, stale=left)
 
 
 def read(device: Device, offset: int, length: int) -> bytes:

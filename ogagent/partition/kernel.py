@@ -95,6 +95,8 @@ def _patiently(fd: int, what: int, number: int, span: Span, plan: TablePlan, end
         except OSError as error:
             if error.errno in _UNABLE and what == _ADD:
                 return False
+            if error.errno == errno.ENXIO and what == _DELETE:
+                return True
             if error.errno != errno.EBUSY:
                 raise PartitioningFailed(
                     f"the kernel does not take partition {number} of {plan.device}: {error.strerror}",

@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final
 
 from ogagent.disk import blkid
@@ -24,7 +25,7 @@ from ogagent.errors import DeviceBusy, DiskChanged, ToolFailed, ToolMissing
 from ogagent.model.disk import TableKind
 from ogagent.partition.formats import make_filesystem
 from ogagent.partition.kernel import node_at, tell
-from ogagent.partition.plan import PlannedPartition, TablePlan
+from ogagent.partition.plan import Firmware, PlannedPartition, TablePlan
 from ogagent.system import process
 from ogagent.system.patience import in_thread, wait_out
 
@@ -33,6 +34,11 @@ _BUSY_S: Final = 10.0
 _PAUSE_S: Final = 0.1
 _LOOP_S: Final = 20.0
 _HINT: Final = "read the inventory again, and repeat the request when the disk is the one you mean"
+
+
+def firmware() -> Firmware:
+    """By which this machine has booted."""
+    return "uefi" if Path("/sys/firmware/efi").exists() else "bios"
 
 
 class RealTables:

@@ -38,9 +38,10 @@ def prepare(device: Device, plan: TablePlan) -> TableChange:
         draft_gpt(draft, plan, gpt)
     else:
         draft_msdos(draft, plan, msdos)
-    if draft.steps:
-        draft.step(*_leftovers(draft.read, plan, msdos))
-    return draft.done(disk)
+        if draft.steps:
+            draft.step(*_headers(draft.read, plan))
+    stale = [link for link in msdos.links if any(_within(link, span_of(part)) for part in plan.emptied)]
+    return draft.done(disk, stale)
 
 
 def write(device: Device, plan: TablePlan, change: TableChange) -> None:
@@ -121,15 +122,12 @@ def _own(disk: Read, plan: TablePlan) -> Iterator[Span]:
             yield Span(copy.entries_at * size, copy.entries_at * size + len(copy.entries))
 
 
-def _leftovers(disk: Read, plan: TablePlan, msdos: Msdos) -> Iterator[tuple[int, bytes]]:
-    """Sectors of the old table that mean nothing any more, and would be taken for something."""
+def _headers(disk: Read, plan: TablePlan) -> Iterator[tuple[int, bytes]]:
+    """Those of a GPT that does not count any more, where an MSDOS table does."""
     size = plan.sector_size
-    last = (plan.size // size - 1) * size
-    places = [size, last] if plan.table == "msdos" else []
-    stale = [place for place in places if disk(place, size).startswith(_EFI_PART)]
-    stale += [link for link in msdos.links if any(_within(link, span_of(part)) for part in plan.emptied)]
-    for place in stale:
-        if not any(_within(place, span) for span in plan.kept):
+    for place in (size, (plan.size // size - 1) * size):
+        kept = any(_within(place, span) for span in plan.kept)
+        if not kept and disk(place, size).startswith(_EFI_PART):
             yield place, bytes(size)
 
 

@@ -63,6 +63,8 @@ def table_by_sfdisk(disk: Path | str) -> Table:
             name: each[name] for name in ("start", "size", "type", "name", "uuid", "bootable") if name in each
         }
         rows[number] = Row(**members)
+    if {row.type for row in rows.values()} == {"ee"}:  # what protects a GPT that is not there
+        return None
     return table["label"], rows
 
 

@@ -51,6 +51,8 @@ CASES: Final = {
     "gpt, all new": (GPT, [{"che": "0"}, *rows((1, "NTFS", 20), (2, "LINUX", 20))]),
     "gpt, one fewer": (GPT, [CACHE, *rows((1, "EFI", 8), (3, "LINUX", 10))]),
     "gpt, no room beside the entries": (LOW, [CACHE, *rows((1, "LINUX", 1), (2, "LINUX", 9))]),
+    "gpt, only the copy is whole": (GPT, [CACHE, *rows((1, "EFI", 8), (2, "LINUX", 14))]),
+    "nothing but what protects a gpt": (GPT, [{**CACHE, "ttp": "GPT"}, *rows((1, "EFI", 8), (2, "LINUX", 14))]),
     "gpt to msdos": (GPT, [{**CACHE, "ttp": "MSDOS"}, *rows((1, "EFI", 8), (2, "LINUX", 14))]),
     "msdos to gpt": (MSDOS, [{**CACHE, "ttp": "GPT"}, *rows((1, "NTFS", 8), (2, "LINUX", 14))]),
     "msdos full to the end to gpt": (FULL_TO_THE_END, [{"ttp": "GPT"}, *rows((1, "NTFS", 8), (2, "LINUX", 20))]),
@@ -86,6 +88,7 @@ class Case(Struct, kw_only=True):
     old: Table
     new: Table
     before: Path
+    damaged: bool
 
 
 def _fill(disk: Path, *, gpt: bool) -> None:
@@ -98,6 +101,19 @@ def _fill(disk: Path, *, gpt: bool) -> None:
     )
 
 
+DAMAGED: Final = ("gpt, only the copy is whole", "nothing but what protects a gpt")
+
+
+def damage(disk: Path, case: str) -> None:
+    with disk.open("r+b") as file:
+        if case in DAMAGED:
+            file.seek(512)
+            file.write(b"damaged")
+        if case == "nothing but what protects a gpt":
+            file.seek(SIZE - 512)
+            file.write(b"damaged")
+
+
 @pytest.fixture(scope="module", params=CASES, ids=lambda name: name.replace(" ", "-"))
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     script, cfg = CASES[request.param]
@@ -108,6 +124,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if script:
         run("sfdisk", "--quiet", disk, stdin=script)
         _fill(disk, gpt="gpt" in script)
+    damage(disk, request.param)
     shutil.copy(disk, before)
     plan = plan_table(asked(cfg), asyncio.run(disk_of(disk)), "uefi")
     old = table_by_sfdisk(disk)
@@ -123,6 +140,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         old=old,
         new=table_by_sfdisk(disk),
         before=before,
+        damaged=request.param in DAMAGED,
     )
 
 
@@ -139,10 +157,11 @@ def cuts(case: Case) -> Iterator[list[tuple[int, bytes]]]:
     yield done
 
 
-def cut(case: Case, arrived: list[tuple[int, bytes]]) -> None:
+def cut(case: Case, arrived: list[tuple[int, bytes]], *, dirty: bool = False) -> None:
     """The disk is as it was, but for what has arrived."""
     with case.disk.open("r+b") as file, case.before.open("rb") as before:
         pieces = [(piece.offset, piece.new) for step in case.change.steps for piece in step]
+        pieces += [(part.start, bytes(part.size)) for part in case.plan.emptied if dirty]
         for offset, data in [*pieces, *(each for batch in case.writes for each in batch)]:
             before.seek(offset)
             file.seek(offset)
@@ -193,7 +212,7 @@ def test_recovery_completes_or_undoes(case: Case) -> None:
             settled = change.settle(device)
         table = table_by_sfdisk(case.disk)
         assert table == in_force == {"old": case.old, "new": case.new}[settled]
-        if table and table[0] == "gpt":
+        if table and table[0] == "gpt" and not (settled == "old" and case.damaged):
             sgdisk_is_content(case.disk)
 
 
@@ -226,3 +245,16 @@ def test_what_somebody_else_has_made_of_it_since_is_left_alone(case: Case, tmp_p
     with opened(other) as device:
         assert case.change.settle(device) in ("foreign", "old")
     assert other.read_bytes() == before
+
+
+def test_what_was_made_in_a_new_partition_is_not_touched_by_recovery(case: Case) -> None:
+    cut(case, [each for batch in case.writes for each in batch])
+    with case.disk.open("r+b") as file:
+        for part in case.plan.emptied:
+            file.seek(part.start)
+            file.write(b"made" * (part.size // 4))
+    before = case.disk.read_bytes()
+    with opened(case.disk) as device:
+        assert case.change.settle(device) == "new"
+    assert case.disk.read_bytes() == before
+    cut(case, [], dirty=True)
