@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ from ogagent.disk.machine import Device
 from ogagent.disk.tables import read_table
 from ogagent.errors import WriteFailed
 from ogagent.model.disk import Disk, Partition
+from ogagent.model.units import MIB
 
 _PATH: Final = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
@@ -70,6 +73,19 @@ def table_by_sfdisk(disk: Path | str) -> Table:
 
 def sgdisk_is_content(disk: Path | str) -> None:
     assert "No problems found" in run("sgdisk", "-v", disk)
+
+
+def first_gpt_is_whole(disk: Path | str) -> bool:
+    """Without the copy at the end of the disk, at which neither Linux nor GRUB looks unless it is told to."""
+    with open(disk, "rb") as file:
+        content = file.read(4 * MIB)
+    header = content[512 : 512 + 92]
+    at, count, size, checksum = struct.unpack("<QIII", header[72:92])
+    entries = content[at * 512 : at * 512 + count * size]
+    own = zlib.crc32(header[:16] + bytes(4) + header[20:])
+    return (
+        header[:8] == b"EFI PART" and own == int.from_bytes(header[16:20], "little") and zlib.crc32(entries) == checksum
+    )
 
 
 @contextmanager

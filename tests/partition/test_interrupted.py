@@ -19,7 +19,16 @@ from ogagent.partition.layout import plan_table
 from ogagent.partition.plan import TablePlan
 from ogagent.partition.writer import prepare, write
 from tests.partition.disks import asked, rows
-from tests.partition.judges import Recorded, Table, disk_of, opened, run, sgdisk_is_content, table_by_sfdisk
+from tests.partition.judges import (
+    Recorded,
+    Table,
+    disk_of,
+    first_gpt_is_whole,
+    opened,
+    run,
+    sgdisk_is_content,
+    table_by_sfdisk,
+)
 
 SIZE: Final = 64 * MIB
 CACHE: Final = {"che": "1", "tch": str(10 * 1024)}
@@ -190,6 +199,15 @@ def test_at_each_point_the_table_is_the_old_or_the_new_one(case: Case) -> None:
         assert found in (case.old, case.new)
         seen.add(found == case.new)
     assert seen == {False, True}
+
+
+def test_a_gpt_is_whole_at_each_point_for_who_asks_the_first_one_only(case: Case) -> None:
+    """Where there is room to write another beside it."""
+    beside = min(part.start for part in case.plan.partitions) >= MIB
+    if case.plan.was == case.plan.table == "gpt" and beside and not case.damaged:
+        for arrived in cuts(case):
+            cut(case, arrived)
+            assert first_gpt_is_whole(case.disk)
 
 
 def test_what_is_kept_is_never_touched(case: Case) -> None:
