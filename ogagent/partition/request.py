@@ -35,7 +35,7 @@ _EXPECTED: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
     "dis": (re.compile("[1-9][0-9]{0,2}"), "a number from 1"),
     "disk": (re.compile("[1-9][0-9]{0,2}"), "a number from 1"),
     "ids": (re.compile(".*"), f"a text of at most {LONGEST} characters"),
-    "ttp": (re.compile("(?i:msdos|dos|gpt)"), "MSDOS or GPT"),
+    "ttp": (re.compile("[Mm][Ss][Dd][Oo][Ss]|[Dd][Oo][Ss]|[Gg][Pp][Tt]"), "MSDOS or GPT"),
     "che": (re.compile("[01]"), "0 or 1"),
     "tch": (re.compile("[0-9]{1,13}"), "a size in KiB"),
     "par": (re.compile("0|[1-9][0-9]{0,2}"), "a partition number from 1"),
@@ -45,6 +45,36 @@ _EXPECTED: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
     "ope": (re.compile("[01]"), "0 or 1"),
 }
 _Members = Mapping[str, Any]
+
+
+def _schema(name: str) -> _Members:
+    pattern, expected = _EXPECTED[name]
+    forms = [{"type": "string", "pattern": f"^({pattern.pattern})?$"}, {"type": "integer"}, {"type": "null"}]
+    return {"description": expected, "anyOf": forms}
+
+
+_PART_MEMBERS: Final = {name: _schema(name) for name in (*_DISK_MEMBERS, "disk", "par", "cpt", "sfi", "tam", "ope")}
+_PART_SCHEMA: Final = {"type": "object", "properties": _PART_MEMBERS}
+CONFIGURE_SCHEMA: Final[_Members] = {
+    "type": "object",
+    "description": "As ogCore sends it. An integer counts as its digits, null as absent; other members are ignored.",
+    "required": ["dsk", "cfg"],
+    "properties": {
+        **{name: _schema(name) for name in ("nfn", "dsk", "ids")},
+        "cfg": {
+            "description": "the table that is wanted, in OpenGnsys' own words or as JSON",
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": _LONGEST_CFG},
+                {"type": "array", "minItems": 1, "maxItems": _MOST_ROWS, "items": _PART_SCHEMA},
+                {
+                    "type": "object",
+                    "properties": {**_PART_MEMBERS, "partitions": {"type": "array", "items": _PART_SCHEMA}},
+                },
+            ],
+        },
+    },
+}
+"""JSON schema of the call's body."""
 
 
 class Row(Struct, frozen=True, kw_only=True):

@@ -2,72 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import os
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
-from msgspec.structs import replace
 
-from ogagent.disk.codes import mark_cache
-from ogagent.disk.identity import sysfs_directory
-from ogagent.disk.inventory import read_disk
-from ogagent.disk.kernel import describe_disk
-from ogagent.disk.occupancy import block_device_number, read_occupants
-from ogagent.errors import DeviceBusy, DiskChanged, PartitioningFailed, PartitionInUse
-from ogagent.model.disk import Disk
+from ogagent.errors import DeviceBusy, PartitionInUse
 from ogagent.model.units import KIB, MIB
-from ogagent.partition.change import TableChange
 from ogagent.partition.formats import FORMATS
-from ogagent.partition.layout import plan_table
-from ogagent.partition.plan import PlannedPartition, TablePlan
 from ogagent.partition.real import RealTables
-from ogagent.partition.work import configure, settle
+from ogagent.partition.work import configure
+from tests.devices.configured import SIZE, NoBooks, check, content, inventory, made, plan_for, row
 from tests.devices.conftest import LoopDisk, Mount
-from tests.partition.disks import asked, own_rows, rows
-from tests.partition.judges import sgdisk_is_content, table_by_sfdisk
+from tests.partition.disks import own_rows, rows
+from tests.partition.judges import table_by_sfdisk
 
 Tool = Callable[..., str]
-SIZE: Final = 1200 * MIB
 CACHE: Final = {"che": "1", "tch": str(100 * KIB)}
-
-
-class NoBooks:
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.change = TableChange()
-        self.formatted: list[int] = []
-
-    async def writing(self, change: TableChange) -> None:
-        self.change = change
-
-    async def formatting(self, number: int) -> None:
-        self.formatted.append(number)
-
-
-async def inventory(device: str) -> Disk:
-    known = describe_disk(sysfs_directory(block_device_number(device) or 0), read_occupants())
-    return mark_cache([await read_disk(1, known)])[0]
-
-
-async def plan_for(device: str, cfg: object) -> TablePlan:
-    return plan_table(asked(cfg), await inventory(device), "uefi")
-
-
-async def made(device: str, cfg: object, machine: RealTables | None = None) -> TablePlan:
-    plan = await plan_for(device, cfg)
-    await configure(machine or RealTables(), plan, NoBooks())
-    return plan
-
-
-def row(number: int, kind: str, size: int, filesystem: str) -> dict[str, str]:
-    return {**rows((number, kind, size), ope="1")[0], "sfi": filesystem}
 
 
 EVERYTHING: Final = [
@@ -94,22 +48,6 @@ LOGICAL: Final = [
     row(6, "LINUX-SWAP", 20, "LINUX-SWAP"),
     row(7, "FAT32", 300, "FAT32"),
 ]
-
-
-async def check(device: str, plan: TablePlan) -> Disk:
-    """What is there is what was planned, for the kernel and for others."""
-    there = await inventory(device)
-    assert there.table == plan.table
-    assert [(part.partition, part.start, part.size, part.code) for part in there.partitions] == [
-        (part.number, part.start, part.size, part.code) for part in plan.partitions
-    ]
-    assert {part.problem for part in there.partitions} == {""}
-    assert not there.problem
-    kernel = describe_disk(sysfs_directory(block_device_number(device) or 0), {}).partitions
-    assert set(kernel) == {part.number for part in plan.partitions}
-    if plan.table == "gpt":
-        sgdisk_is_content(device)
-    return there
 
 
 @pytest.mark.parametrize("sector_size", [512, 4096])
@@ -182,12 +120,11 @@ async def test_logical_partitions_and_a_chain_that_is_rewritten(
 @pytest.mark.parametrize("way", [("GPT", "MSDOS"), ("MSDOS", "GPT")])
 @pytest.mark.parametrize("sector_size", [512, 4096])
 async def test_a_cache_survives_the_conversion_of_the_table(
-    loop_disk: LoopDisk, mount: Mount, tool: Tool, way: tuple[str, str], sector_size: int
+    loop_disk: LoopDisk, mount: Mount, tmp_path: Path, way: tuple[str, str], sector_size: int
 ) -> None:
     device = loop_disk(SIZE, sector_size=sector_size)
     await made(device, [{**CACHE, "ttp": way[0]}, row(1, "LINUX", 100, "EXT4"), row(2, "NTFS", 100, "NTFS")])
-    with written_into(f"{device}p4"):
-        pass
+    write_into(f"{device}p4", tmp_path / "filled")
     before = content(f"{device}p4")
     plan = await made(device, [{**CACHE, "ttp": way[1]}, row(1, "LINUX", 150, "EXT4"), row(2, "NTFS", 100, "NTFS")])
 
@@ -198,26 +135,16 @@ async def test_a_cache_survives_the_conversion_of_the_table(
     assert (mount(f"{device}p4") / "image").read_bytes() == b"image" * MIB
 
 
-@contextmanager
-def written_into(device: str) -> Iterator[None]:
-    directory = Path(f"/tmp/ogagent-{os.getpid()}")
+def write_into(device: str, directory: Path) -> None:
     directory.mkdir()
+    subprocess.run(["mount", device, directory], check=True)
     try:
-        subprocess.run(["mount", device, directory], check=True)
         (directory / "image").write_bytes(b"image" * MIB)
-        yield
     finally:
         subprocess.run(["umount", directory], check=False)
-        directory.rmdir()
 
 
-def content(device: str) -> bytes:
-    fd = os.open(device, os.O_RDONLY | os.O_DIRECT)
-    os.close(fd)
-    return Path(device).read_bytes()
-
-
-async def test_an_inventory_sent_back_writes_nothing(loop_disk: LoopDisk, tmp_path: Path) -> None:
+async def test_an_inventory_sent_back_writes_nothing(loop_disk: LoopDisk) -> None:
     device = loop_disk(SIZE)
     await made(device, LOGICAL)
     before = content(device)
@@ -317,127 +244,3 @@ def md_superblock(at: int, version: str) -> bytes:
     total = sum(int.from_bytes(block[each : each + 4], "little") for each in range(0, 256, 4))
     block[216:220] = ((total & 0xFFFFFFFF) + (total >> 32)).to_bytes(4, "little")
     return bytes(block)
-
-
-# --- what goes wrong ----------------------------------------------------------------------------------------------
-
-
-async def test_who_looks_at_a_partition_is_waited_for(loop_disk: LoopDisk) -> None:
-    device = loop_disk(SIZE)
-    await made(device, [{"ttp": "GPT"}, row(1, "LINUX", 100, "EXT4")])
-    looking = os.open(f"{device}p1", os.O_RDONLY)
-    asyncio.get_running_loop().call_later(1.0, os.close, looking)
-
-    await check(device, await made(device, [row(1, "LINUX", 200, "EXT4")], RealTables(busy_s=120)))
-
-
-async def test_a_kernel_that_keeps_an_older_partition_is_told_of(loop_disk: LoopDisk) -> None:
-    device = loop_disk(SIZE)
-    await made(device, [{"ttp": "GPT"}, row(1, "LINUX", 100, "EXT4"), row(2, "LINUX", 100, "EXT4")])
-    looking = os.open(f"{device}p2", os.O_RDONLY)
-    books = NoBooks()
-    plan = await plan_for(device, [row(1, "LINUX", 200, "EXT4")])
-    try:
-        with pytest.raises(DeviceBusy, match=f"partition 2 of {device}"):
-            await configure(RealTables(busy_s=0.3), plan, books)
-    finally:
-        os.close(looking)
-    found = table_by_sfdisk(device)
-    assert found is not None
-    assert list(found[1]) == [1]
-    assert books.formatted == []
-
-    assert settle(RealTables(), plan, books.change, 0) == "new"
-    assert [part.filesystem for part in (await check(device, plan)).partitions] == [""]
-
-
-async def test_a_disk_that_udev_looks_at_is_waited_for_and_not_for_ever(loop_disk: LoopDisk) -> None:
-    device = loop_disk(SIZE)
-    plan = await plan_for(device, [{"ttp": "GPT"}, row(1, "LINUX", 100, "EXT4")])
-    fd = os.open(device, os.O_RDONLY)
-    fcntl.flock(fd, fcntl.LOCK_SH)
-    with pytest.raises(DeviceBusy, match="locked by somebody else"):
-        await configure(RealTables(busy_s=0.3), plan, NoBooks())
-    asyncio.get_running_loop().call_later(0.5, os.close, fd)
-    await configure(RealTables(busy_s=120), plan, NoBooks())
-    await check(device, plan)
-
-
-async def test_a_partition_without_a_node_is_formatted_all_the_same(loop_disk: LoopDisk, tool: Tool) -> None:
-    device = loop_disk(SIZE)
-    plan = await plan_for(device, [{"ttp": "GPT"}, row(1, "LINUX", 100, "EXT4")])
-
-    class Nodeless(RealTables):
-        def tell_kernel(self, plan: TablePlan) -> None:
-            super().tell_kernel(plan)
-            Path(f"{device}p1").unlink()
-
-    await configure(Nodeless(busy_s=0.3), plan, NoBooks())
-    tool("partx", "--delete", device)
-    there = await inventory(device)
-    assert [part.filesystem for part in there.partitions] == ["ext4"]
-    tool("partx", "--add", device)
-    assert tool("losetup", "--noheadings", "--list", "--output", "BACK-FILE").split().count(device) == 0
-
-
-async def test_a_partition_that_could_not_be_formatted_is_empty(loop_disk: LoopDisk, tool: Tool) -> None:
-    device = loop_disk(SIZE)
-    books = NoBooks()
-
-    class HalfWay(RealTables):
-        async def make_filesystem(self, plan: TablePlan, partition: PlannedPartition) -> None:
-            await super().make_filesystem(plan, partition)
-            if partition.number == 2:
-                raise PartitioningFailed("mkfs.ntfs failed with status 1: no more")
-
-    plan = await plan_for(device, [{"ttp": "GPT"}, row(1, "LINUX", 100, "EXT4"), row(2, "NTFS", 100, "NTFS")])
-    with pytest.raises(PartitioningFailed, match="no more"):
-        await configure(HalfWay(), plan, books)
-    assert books.formatted == [1, 2]
-    assert [part.filesystem for part in (await check(device, plan)).partitions] == ["ext4", ""]
-
-
-async def test_a_cancel_leaves_the_new_table_and_an_empty_partition(loop_disk: LoopDisk) -> None:
-    device = loop_disk(SIZE)
-    begun = asyncio.Event()
-
-    class Endless(RealTables):
-        async def make_filesystem(self, plan: TablePlan, partition: PlannedPartition) -> None:
-            await super().make_filesystem(plan, partition)
-            begun.set()
-            await asyncio.Event().wait()
-
-    plan = await plan_for(device, [{"ttp": "GPT"}, row(1, "LINUX", 100, "EXT4")])
-    task = asyncio.create_task(configure(Endless(), plan, NoBooks()))
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert [part.filesystem for part in (await check(device, plan)).partitions] == [""]
-
-
-async def test_another_disk_is_never_written_to(loop_disk: LoopDisk) -> None:
-    device = loop_disk(SIZE)
-    plan = await plan_for(device, [{"ttp": "GPT"}, row(1, "LINUX", 100, "EXT4")])
-    for other in (
-        replace(plan, identity="serial:other;size:1"),
-        replace(plan, size=plan.size - MIB),
-        replace(plan, sector_size=4096),
-        replace(plan, was="gpt"),
-        replace(plan, device="/dev/null"),
-        replace(plan, device="/dev/not-there"),
-    ):
-        with pytest.raises(DiskChanged):
-            await configure(RealTables(), other, NoBooks())
-    assert not any(content(device)[:MIB])
-
-
-async def test_a_table_that_has_changed_meanwhile_is_left_alone(loop_disk: LoopDisk, tool: Tool) -> None:
-    device = loop_disk(SIZE)
-    await made(device, [{"ttp": "GPT"}, row(1, "LINUX", 100, "EXT4")])
-    plan = await plan_for(device, [row(1, "LINUX", 200, "EXT4")])
-    tool("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--append", device, stdin="size=50MiB\n")
-    before = table_by_sfdisk(device)
-    with pytest.raises(DiskChanged, match="another partition table"):
-        await configure(RealTables(), plan, NoBooks())
-    assert table_by_sfdisk(device) == before

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from ogagent.errors import InvalidField, MissingField, Refusal
 from ogagent.model.units import KIB
 from ogagent.partition.kinds import CACHE, EMPTY, EXTENDED, kind_of
-from ogagent.partition.request import ConfigureRequest, configure_request
+from ogagent.partition.request import CONFIGURE_SCHEMA, ConfigureRequest, configure_request
 from tests.partition.disks import asked, disk, own_rows, partition
 
 STRING: Final = (
@@ -50,6 +51,17 @@ _head = st.fixed_dictionaries(
     {"dis": st.just("1")},
     optional={"ttp": st.sampled_from(["GPT", "MSDOS"]), "che": st.sampled_from("01"), "tch": _sizes},
 )
+
+
+_validator = jsonschema_rs.validator_for(dict(CONFIGURE_SCHEMA))
+
+
+@given(_head, st.lists(_row, max_size=6))
+def test_the_schema_knows_what_is_understood(head: dict[str, str], rows: list[dict[str, str]]) -> None:
+    for cfg in (_words(head, rows), [head, *rows], {**head, "partitions": rows}):
+        assert _validator.is_valid({"dsk": "1", "cfg": cfg})
+    assert not _validator.is_valid({"dsk": "1"})
+    assert not _validator.is_valid({"dsk": "1", "cfg": [{"par": "x"}]})
 
 
 def _words(head: Mapping[str, str], rows: list[dict[str, str]]) -> str:
