@@ -99,6 +99,14 @@ def partition_code(table: TableKind, partition_type: str) -> str:
     return _GPT_CODES.get(partition_type.upper(), UNKNOWN)
 
 
+def partition_type(table: TableKind, code: str) -> str:
+    """What a table says for a code, the other way round than ``partition_code``; empty when it has no word for it."""
+    if table == "msdos":
+        return code.lower()
+    wanted = _LINUX if code.upper() in (_LINUX, _GPT_CACHE) else code.upper()
+    return next((guid for guid, known in _GPT_CODES.items() if known == wanted), "")
+
+
 def no_place_for_an_image(code: str) -> str:
     """What a partition with this code is, when an image must never be written over it; otherwise empty."""
     return _NO_PLACE.get(code.lower(), "")

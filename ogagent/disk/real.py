@@ -26,7 +26,7 @@ from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps, TargetIsS
 from ogagent.model.disk import PROTECTED, Inventory
 from ogagent.model.plan import Target
 
-_BLKGETSIZE64: Final = 0x80081272  # linux/fs.h
+BLKGETSIZE64: Final = 0x80081272  # linux/fs.h
 _BUSY_S: Final = 1.5
 _PAUSE_S: Final = 0.1
 _HINT: Final = "read the inventory again, and repeat the request when the disk is the one you mean"
@@ -45,7 +45,7 @@ class RealMachine:
 
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:
-        fd, base = _open_exclusively(target)
+        fd, base = _open_target(target)
         try:
             compare(fd, base, target)
             self._refuse_protected(target)
@@ -64,22 +64,25 @@ class RealMachine:
             raise TargetIsSystem(f"{target.device}: {PROTECTED}", hint="see the agent's configuration")
 
 
-def _open_exclusively(target: Target) -> tuple[int, int]:
+def _open_target(target: Target) -> tuple[int, int]:
     """The partition's own node with base 0; or, where the kernel has read no partition table and so nobody can hold a
     single partition, the whole disk with the partition's start.
 
     On a block device O_EXCL fails when it is mounted, swapped on, or held by a volume: open(2).
     """
     try:
-        return _open(target.device), 0
+        return open_exclusively(target.device), 0
     except FileNotFoundError:
         with suppress(FileNotFoundError):
-            return _open(target.disk_device), target.start
+            return open_exclusively(target.disk_device), target.start
     raise DiskChanged(f"neither {target.device} nor {target.disk_device} is there any more", hint=_HINT)
 
 
-def _open(path: str) -> int:
-    """Who looks at each device that was closed, udev or mdadm, holds it for a moment, and is waited for."""
+def open_exclusively(path: str) -> int:
+    """Who looks at each device that was closed, udev or mdadm, holds it for a moment, and is waited for.
+
+    Raises DeviceBusy, DiskChanged or FileNotFoundError.
+    """
     end = time.monotonic() + _BUSY_S
     while True:
         try:
@@ -99,7 +102,7 @@ def compare(fd: int, base: int, target: Target) -> None:
     status = os.fstat(fd)
     if not stat.S_ISBLK(status.st_mode):
         raise DiskChanged(f"{target.device} is no block device", hint=_HINT)
-    (size,) = struct.unpack("Q", fcntl.ioctl(fd, _BLKGETSIZE64, bytes(8)))
+    (size,) = struct.unpack("Q", fcntl.ioctl(fd, BLKGETSIZE64, bytes(8)))
     problem = ""
     try:
         if base:

@@ -10,7 +10,8 @@
     │   ├── NotFound                   UnknownPath, DiskNotFound, PartitionNotFound, JobNotFound
     │   ├── InTheWay                   DiskBusy, MachineBusy, DiskRenumbered, PartitionInUse, PartitionOverlaps,
     │   │                              TargetIsCache, TargetIsSystem, JobFinished
-    │   ├── Impossible                 DiskNotPartitioned, TooFewPartitions, CacheMissing, FilesystemNotSupported, …
+    │   ├── Impossible                 DiskNotPartitioned, TooFewPartitions, CacheMissing, TableDoesNotFit,
+    │   │                              FilesystemNotSupported, …
     │   ├── TooManyConnections
     │   └── Stopping
     ├── RestoreError                   an accepted job fails
@@ -24,6 +25,7 @@
     ├── PartitionNotReadable           its disk does not answer, or its file system is damaged
     ├── ToolMissing                    a program is not installed
     ├── ToolFailed                     a program failed or gave an answer that cannot be read
+    ├── PartitioningFailed             a table or a file system could not be made
     └── InternalError                  a bug
 
 ``code`` is for programs, ``number`` for people who know OpenGnsys (0 where none applies), ``status`` what HTTP answers

@@ -64,5 +64,11 @@ class SoftwareIncomplete(AgentError):
     code = "software-incomplete"
 
 
+class PartitioningFailed(AgentError):
+    """A table or a file system could not be made."""
+
+    code = "partitioning-failed"
+
+
 class InternalError(AgentError):
     code = "internal"

@@ -176,6 +176,11 @@ class RepositoryNotAllowed(Impossible):
     number = 23
 
 
+class TableDoesNotFit(Impossible):
+    code = "table-does-not-fit"
+    number = 40
+
+
 class FilesystemNotSupported(Impossible):
     code = "filesystem-not-supported"
     number = 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -39,6 +40,8 @@ _PACKAGES: Final = {
     "lzop": "lzop",
     "mke2fs": "e2fsprogs",
     "mkfs.btrfs": "btrfs-progs",
+    "mkfs.exfat": "exfatprogs",
+    "mkfs.f2fs": "f2fs-tools",
     "mkfs.ntfs": "ntfs-3g",
     "mkfs.vfat": "dosfstools",
     "mkfs.xfs": "xfsprogs",
@@ -173,6 +176,11 @@ async def _start(argv: Sequence[str], stdin: bytes | None, max_output: int, *, m
         pipe.write(stdin)
         pipe.close()
     return child
+
+
+def is_installed(program: str) -> bool:
+    """Whether ``run`` would find it."""
+    return shutil.which(program, path=_environment()["PATH"]) is not None
 
 
 def _environment() -> dict[str, str]:

@@ -105,7 +105,7 @@ class FileMachine:
         return Disk(
             disk=number,
             device=str(path),
-            identity=_identity(path, table.size),
+            identity=identity(path, table.size),
             model=self._models[number - 1] if number <= len(self._models) else _MODEL,
             size=table.size,
             sector_size=table.sector_size,
@@ -172,7 +172,7 @@ def _probe(path: Path, layout: Layout, row: Row, reading: Reading) -> content.Co
         return content.probe(file.fileno(), row.start, row.size, used=reading.thorough)
 
 
-def _identity(path: Path, size: int) -> str:
+def identity(path: Path, size: int) -> str:
     return f"file:{path};size:{size}"
 
 
@@ -184,9 +184,9 @@ def _lock(fd: int, target: Target) -> None:
 
 
 def _compare(fd: int, path: Path, target: Target) -> None:
-    identity = _identity(path, os.fstat(fd).st_size)
-    if identity != target.identity:
-        raise DiskChanged(f"{path} is disk {identity} now, it was {target.identity}")
+    found = identity(path, os.fstat(fd).st_size)
+    if found != target.identity:
+        raise DiskChanged(f"{path} is disk {found} now, it was {target.identity}")
     table = read_disk(fd)
     layout, row = _layout(table), table.row(target.partition)
     if layout is None or row is None or (row.start, row.size) != (target.start, target.size):

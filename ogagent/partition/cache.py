@@ -1,0 +1,93 @@
+"""Which of the partitions that are wanted is the CACHE, and which partition that is now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from ogagent.disk.codes import may_be_a_cache
+from ogagent.errors import InvalidField, MissingField, TableDoesNotFit
+from ogagent.model.disk import Disk, Partition, TableKind
+from ogagent.partition.kinds import CACHE, EMPTY
+from ogagent.partition.request import ConfigureRequest, Row
+
+PRIMARIES: Final = 4
+_USUAL: Final = 4
+
+
+class Cache(Struct, frozen=True, kw_only=True):
+    """A CACHE at the end of the disk, or where it lies now. ``size`` in bytes; None: as it is.
+
+    ``must_work``: one without a file system gets one.
+    """
+
+    number: int
+    size: int | None
+    there: Partition | None
+    format: bool = False
+    must_work: bool = False
+
+
+def apart(request: ConfigureRequest, disk: Disk, table: TableKind) -> tuple[list[Row], Cache | None]:
+    """The rows, and what is the CACHE apart from them. A logical partition is a row, whatever it is.
+
+    Where nothing is said of the CACHE, it stays. Raises InvalidField, MissingField or TableDoesNotFit.
+    """
+    rows = list(request.rows)
+    named = [row for row in rows if row.kind is CACHE]
+    if len(named) > 1:
+        raise TableDoesNotFit("there can be only one CACHE", field="cpt")
+    others = [row for row in rows if row.kind is not CACHE]
+    numbers = {row.number for row in others if row.kind is not EMPTY}
+    there = _there(disk, named, numbers)
+    if named:
+        cache = _by_row(named[0], request, there)
+    elif request.cache or (request.cache is None and there and there.partition not in numbers):
+        number = there.partition if there and there.partition not in numbers else _free(numbers, table)
+        size = request.cache_size if request.cache else None
+        cache = Cache(number=number, size=size, there=there, must_work=bool(request.cache))
+    else:
+        return others, None
+    if cache.size is None and there is None:
+        raise MissingField("the size of the CACHE is missing", field="tam" if named else "tch")
+    if table == "msdos" and cache.number > PRIMARIES:
+        size = cache.size or (there.size if there else None)
+        return [*others, Row(number=cache.number, kind=CACHE, size=size, format=cache.format)], None
+    return others, cache
+
+
+def _by_row(row: Row, request: ConfigureRequest, there: Partition | None) -> Cache:
+    if row.size and request.cache and request.cache_size not in (None, row.size):
+        raise InvalidField("tch and tam of the CACHE are two sizes", field="tch")
+    return Cache(
+        number=row.number,
+        size=row.size or request.cache_size,
+        there=there,
+        format=row.format,
+        must_work=bool(request.cache),
+    )
+
+
+def _there(disk: Disk, named: Sequence[Row], numbers: Collection[int]) -> Partition | None:
+    """The one with the number that is named, the machine's CACHE, or one that would be on another machine."""
+    found = [part for part in disk.partitions if may_be_a_cache(disk, part)]
+    if named:
+        found = [part for part in found if part.partition == named[0].number or part.partition not in numbers]
+        found.sort(key=lambda part: part.partition != named[0].number)
+    else:
+        found.sort(key=lambda part: not part.cache)
+    return found[0] if found else None
+
+
+def _free(numbers: Collection[int], table: TableKind) -> int:
+    possible: tuple[int, ...] = (_USUAL, 3, 2, 1) if table == "msdos" else (_USUAL, *range(5, 129), 3, 2, 1)
+    for number in possible:
+        if number not in numbers:
+            return number
+    raise TableDoesNotFit(
+        f"more than {PRIMARIES} primary partitions: no number is left for the CACHE",
+        hint="use GPT, or make one of them logical",
+        field="che",
+    )

@@ -1,0 +1,191 @@
+"""The machine that the agent runs on, as far as its partition tables are concerned."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import stat
+import struct
+import time
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from ogagent.disk import blkid
+from ogagent.disk.device import BlockDevice, sector_size
+from ogagent.disk.identity import device_node, disk_identity, sysfs_directory
+from ogagent.disk.kernel import KernelDisk, describe_disk
+from ogagent.disk.layout import span_of
+from ogagent.disk.machine import Device
+from ogagent.disk.occupancy import read_occupants
+from ogagent.disk.real import BLKGETSIZE64, open_exclusively
+from ogagent.errors import DeviceBusy, DiskChanged, ToolFailed, ToolMissing
+from ogagent.model.disk import TableKind
+from ogagent.partition.formats import make_filesystem
+from ogagent.partition.kernel import node_at, tell
+from ogagent.partition.plan import Firmware, PlannedPartition, TablePlan
+from ogagent.system import process
+from ogagent.system.patience import in_thread, wait_out
+
+_KINDS: Final[dict[str, TableKind]] = {"gpt": "gpt", "dos": "msdos"}
+_BUSY_S: Final = 10.0
+_PAUSE_S: Final = 0.1
+_LOOP_S: Final = 20.0
+_HINT: Final = "read the inventory again, and repeat the request when the disk is the one you mean"
+
+
+def firmware() -> Firmware:
+    """By which this machine has booted."""
+    return "uefi" if Path("/sys/firmware/efi").exists() else "bios"
+
+
+class RealTables:
+    """Implements ``ogagent.partition.machine.TableMachine``. Who is busy is waited for ``busy_s`` seconds."""
+
+    def __init__(self, busy_s: float = _BUSY_S) -> None:
+        self._busy_s = busy_s
+
+    @contextmanager
+    def hold(self, plan: TablePlan) -> Iterator[None]:
+        """udevd takes the same lock before it looks at a disk, and looks when this is closed:
+        https://systemd.io/BLOCK_DEVICE_LOCKING
+        """
+        with _opened(plan, os.O_RDWR) as fd:
+            _compare(fd, plan)
+            _lock(fd, plan, self._busy_s)
+            yield
+
+    @contextmanager
+    def open_disk(self, plan: TablePlan, tables: Collection[TableKind | None]) -> Iterator[Device]:
+        with ExitStack() as opened:
+            fd = _claimed(plan, opened)
+            _compare(fd, plan)
+            _compare_kind(fd, plan, tables)
+            device = BlockDevice(os.dup(fd), base=0, size=plan.size, sector_size=plan.sector_size, name=plan.device)
+            opened.callback(device.close)
+            yield device
+
+    def tell_kernel(self, plan: TablePlan) -> None:
+        with _opened(plan, os.O_RDONLY) as fd:
+            _compare(fd, plan)
+            tell(fd, plan, self._busy_s)
+
+    async def make_filesystem(self, plan: TablePlan, partition: PlannedPartition) -> None:
+        node = await in_thread(None, lambda: None, _node, plan, partition, self._busy_s)
+        if node is not None:
+            await make_filesystem(partition.filesystem, node, partition.label)
+            return
+        async with _loop_over(plan, partition) as loop:
+            await make_filesystem(partition.filesystem, loop, partition.label)
+
+
+@contextmanager
+def _opened(plan: TablePlan, flags: int) -> Iterator[int]:
+    try:
+        fd = os.open(plan.device, flags | os.O_CLOEXEC)
+    except OSError as error:
+        raise DiskChanged(f"{plan.device} cannot be opened: {error.strerror}", hint=_HINT) from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _claimed(plan: TablePlan, opened: ExitStack) -> int:
+    """The whole disk for nobody else; while something that is kept is in use, each partition that goes.
+
+    On a whole disk O_EXCL fails when anything on it is mounted, swapped on, or held by a volume: open(2).
+    """
+    try:
+        fd = open_exclusively(plan.device)
+    except FileNotFoundError:
+        raise DiskChanged(f"{plan.device} is not there any more", hint=_HINT) from None
+    except DeviceBusy:
+        with _opened(plan, os.O_RDONLY) as looking:
+            disk = describe_disk(sysfs_directory(os.fstat(looking).st_rdev), read_occupants())
+        if disk.holder or not _only_kept_in_use(disk, plan):
+            raise
+        for part in disk.partitions.values():
+            if span_of(part) not in plan.kept and not _holds_kept(part.start, plan):
+                opened.callback(os.close, open_exclusively(part.device))
+        return opened.enter_context(_opened(plan, os.O_RDWR))
+    opened.callback(os.close, fd)
+    return fd
+
+
+def _only_kept_in_use(disk: KernelDisk, plan: TablePlan) -> bool:
+    held = [part for part in disk.partitions.values() if part.holder]
+    return bool(held) and all(span_of(part) in plan.kept for part in held)
+
+
+def _holds_kept(start: int, plan: TablePlan) -> bool:
+    """An extended partition, of which the kernel has two sectors, that stays."""
+    return any(part.fate == "kept" and part.start == start for part in plan.partitions)
+
+
+def _compare(fd: int, plan: TablePlan) -> None:
+    """What has been opened is asked, not what the name stands for by now. Raises DiskChanged for another disk."""
+    status = os.fstat(fd)
+    if not stat.S_ISBLK(status.st_mode):
+        raise DiskChanged(f"{plan.device} is no block device", hint=_HINT)
+    sysfs = sysfs_directory(status.st_rdev)
+    try:
+        identity = disk_identity(sysfs, device_node(sysfs))
+        (size,) = struct.unpack("Q", fcntl.ioctl(fd, BLKGETSIZE64, bytes(8)))
+    except (OSError, ValueError) as error:
+        raise DiskChanged(f"{plan.device} is no disk any more: {error}", hint=_HINT) from error
+    if identity != plan.identity:
+        raise DiskChanged(f"{plan.device} is disk {identity} now, it was {plan.identity}", hint=_HINT)
+    if (size, sector_size(fd)) != (plan.size, plan.sector_size):
+        raise DiskChanged(f"{plan.device} has {size} bytes now, in sectors of {sector_size(fd)}", hint=_HINT)
+
+
+def _compare_kind(fd: int, plan: TablePlan, tables: Collection[TableKind | None]) -> None:
+    found = blkid.partition_table(fd, plan.sector_size)
+    if _KINDS.get(found) not in tables:
+        raise DiskChanged(f"{plan.device} has another partition table now ({found or 'none'})", hint=_HINT)
+
+
+def _lock(fd: int, plan: TablePlan, busy_s: float) -> None:
+    end = time.monotonic() + busy_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise DeviceBusy(f"{plan.device} is locked by somebody else", hint="end what works on it") from None
+        else:
+            return
+        time.sleep(_PAUSE_S)
+
+
+def _node(plan: TablePlan, partition: PlannedPartition, busy_s: float) -> str | None:
+    """Free for the tool that will open it: nobody has mounted it meanwhile."""
+    with _opened(plan, os.O_RDONLY) as fd:
+        _compare(fd, plan)
+        node = node_at(fd, span_of(partition), busy_s)
+    if node is not None:
+        os.close(open_exclusively(node))
+    return node
+
+
+@asynccontextmanager
+async def _loop_over(plan: TablePlan, partition: PlannedPartition) -> AsyncIterator[str]:
+    """A partition for which the kernel has no node. What is written to it is written to the disk."""
+    attach = ["losetup", "--find", "--show", "--sector-size", str(plan.sector_size)]
+    place = ["--offset", str(partition.start), "--sizelimit", str(partition.size), plan.device]
+    try:
+        said = await process.run([*attach, *place], timeout_s=_LOOP_S)
+    except (ToolFailed, ToolMissing) as error:
+        raise DeviceBusy(
+            f"there is no node for partition {partition.number} of {plan.device}, and no loop device: {error.message}",
+            hint=error.hint,
+        ) from error
+    loop = said.decode().strip()
+    try:
+        yield loop
+    finally:
+        detached = asyncio.create_task(process.run(["losetup", "--detach", loop], timeout_s=_LOOP_S))
+        await wait_out([detached])

@@ -1,0 +1,101 @@
+"""Tables and file systems made on disks that are files, for the real agent."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ogagent.disk import blkid
+from ogagent.disk.device import BlockDevice
+from ogagent.disk.machine import Device
+from ogagent.errors import DeviceBusy, DiskChanged
+from ogagent.model.disk import TableKind
+from ogagent.model.units import MIB
+from ogagent.partition.formats import make_filesystem
+from ogagent.partition.plan import PlannedPartition, TablePlan
+from simulator.faults import Faults, no_faults
+from simulator.machine.faulty_device import FaultyDevice
+from simulator.machine.file_machine import identity
+
+_BLKID_NAMES: dict[str, TableKind] = {"gpt": "gpt", "dos": "msdos"}
+
+
+class FileTables:
+    """Implements ``ogagent.partition.machine.TableMachine``. A file has no kernel that must be told, and no udev."""
+
+    def __init__(self, faults: Faults = no_faults) -> None:
+        self._faults = faults
+
+    @contextmanager
+    def hold(self, plan: TablePlan) -> Iterator[None]:
+        with _opened(plan):
+            yield
+
+    @contextmanager
+    def open_disk(self, plan: TablePlan, tables: Collection[TableKind | None]) -> Iterator[Device]:
+        """The lock on the file stands for the exclusive opening of a block device."""
+        with _opened(plan) as fd:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DeviceBusy(f"{plan.device} is in use by somebody else") from None
+            if _BLKID_NAMES.get(blkid.partition_table(fd, plan.sector_size)) not in tables:
+                raise DiskChanged(f"{plan.device} has another partition table now")
+            device = BlockDevice(os.dup(fd), base=0, size=plan.size, sector_size=plan.sector_size, name=plan.device)
+            try:
+                yield FaultyDevice(device, plan.device, self._faults)
+            finally:
+                device.close()
+
+    def tell_kernel(self, plan: TablePlan) -> None: ...
+
+    async def make_filesystem(self, plan: TablePlan, partition: PlannedPartition) -> None:
+        """In a file of its own, for tools know nothing of a place in a file; then it is copied to its place."""
+        with tempfile.NamedTemporaryFile(dir=Path(plan.device).parent, prefix=".", suffix=".partition") as alone:
+            alone.truncate(partition.size)
+            await make_filesystem(partition.filesystem, alone.name, partition.label)
+            await asyncio.to_thread(self._lay_down, plan, partition, alone.fileno())
+
+    def _lay_down(self, plan: TablePlan, partition: PlannedPartition, source: int) -> None:
+        with self.open_disk(plan, (plan.table,)) as device:
+            device.zero(partition.start, partition.size)
+            for start, end in _data(source, partition.size):
+                for at in range(start, end, MIB):
+                    content = os.pread(source, min(MIB, end - at), at)
+                    device.write(partition.start + at, memoryview(content))
+            device.flush()
+
+
+@contextmanager
+def _opened(plan: TablePlan) -> Iterator[int]:
+    try:
+        fd = os.open(plan.device, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise DiskChanged(f"{plan.device} cannot be opened: {error.strerror}") from error
+    try:
+        found = identity(Path(plan.device), os.fstat(fd).st_size)
+        if found != plan.identity:
+            raise DiskChanged(f"{plan.device} is disk {found} now, it was {plan.identity}")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _data(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """What of a file is no hole."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        yield start, end
