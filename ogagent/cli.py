@@ -77,13 +77,23 @@ def serve(settings: Settings, host: Host) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
+    settings = read_settings(options.config)
+    serve(settings, _host(settings))
+
+
+def _host(settings: Settings) -> Host:
     from ogagent.disk.cache import MountedCache
     from ogagent.functions.host import Host
     from ogagent.functions.insight import RealInsight
+    from ogagent.partition.real import RealTables, firmware
 
-    settings = read_settings(options.config)
-    store, insight = MountedCache(Path(settings.cache.mount_point)), RealInsight(Path(settings.state.dir))
-    serve(settings, Host(machine=_machine(settings), store=store, insight=insight))
+    return Host(
+        machine=_machine(settings),
+        store=MountedCache(Path(settings.cache.mount_point)),
+        insight=RealInsight(Path(settings.state.dir)),
+        tables=RealTables(),
+        firmware=firmware(),
+    )
 
 
 def _disks(options: argparse.Namespace) -> None:
@@ -103,16 +113,18 @@ def _plan(options: argparse.Namespace) -> None:
 
 async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
     from ogagent import service
-    from ogagent.functions.function import Equipment
-    from ogagent.functions.insight import RealInsight
     from ogagent.functions.table import Functions
+    from ogagent.partition.plan import TablePlan
+    from ogagent.partition.table import plan_as_text
 
-    machine = _machine(settings)
-    insight = RealInsight(Path(settings.state.dir))
-    policy = service.source_policy(settings)
-    functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, insight=insight))
-    order = functions.order(members)
-    print_json(await order.plan(await machine.inventory(thorough=False)).preview())
+    host = _host(settings)
+    order = Functions(host.equipment(settings, service.source_policy(settings))).order(members)
+    inventory = await host.machine.inventory(thorough=False) if order.looks else Inventory()
+    preview = await order.plan(inventory).preview()
+    if isinstance(preview, TablePlan):
+        print(plan_as_text(preview))  # noqa: T201 - this is what was asked for
+    else:
+        print_json(preview)
 
 
 def _restore(options: argparse.Namespace) -> None:

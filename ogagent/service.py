@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ogagent import __version__
 from ogagent.errors import SettingsError
-from ogagent.functions.function import Equipment
 from ogagent.functions.host import Host
 from ogagent.functions.table import KINDS, Functions
 from ogagent.http.access import make_access
@@ -103,9 +102,7 @@ async def run(settings: Settings, host: Host) -> None:
         shelf = CacheShelf(machine, host.store)
         copies, numbers = Copies(journal, machine, shelf, KINDS), ToldNumbers(journal, shelf)
         caching = Caching(host.store, settings.cache.on_full)
-        functions = Functions(
-            Equipment(settings=settings, machine=machine, policy=policy, insight=host.insight, caching=caching)
-        )
+        functions = Functions(host.equipment(settings, policy, caching))
         disks = MarkedDisks(machine, journal)
         await _settle(settings, disks, journal, copies, functions)
         await numbers.recall()

@@ -16,7 +16,6 @@ from aiohttp import web
 
 from ogagent.cli import read_settings, serve
 from ogagent.errors import AgentError, SettingsError
-from ogagent.functions.host import Host
 from ogagent.system.inherited import forget_inherited
 from simulator import __version__
 from simulator.bench.command import bench_restore
@@ -29,9 +28,7 @@ from simulator.http_client import Place
 from simulator.lab.command import LabOptions, lab
 from simulator.lab.hosts import MOST_CLIENTS
 from simulator.machine.booted import Booted, booted_app, installed_system
-from simulator.machine.file_cache import FileCache
-from simulator.machine.file_insight import FileInsight
-from simulator.machine.file_machine import FileMachine
+from simulator.machine.file_host import file_host
 from simulator.machine.profile import read_profile
 from simulator.ogcore.app import ogcore_app
 from simulator.ogcore.clients import demo_room, read_clients
@@ -109,8 +106,7 @@ def _agent(options: argparse.Namespace) -> None:
         if not disk.is_file():
             raise LabError(f"{disk} is no file", hint="a disk is a file that holds a partition table")
     profile = read_profile(options.profile) if options.profile else None
-    machine = FileMachine(options.disk, _faults(options), profile)
-    serve(settings, Host(machine=machine, store=FileCache(), insight=FileInsight(machine)))
+    serve(settings, file_host(options.disk, _faults(options), profile))
 
 
 def _faults(options: argparse.Namespace) -> Faults:

@@ -14,6 +14,8 @@ from ogagent.functions.insight import Insight
 from ogagent.jobs.entry import Unended
 from ogagent.jobs.work import Order
 from ogagent.model.kind import Kind
+from ogagent.partition.machine import TableMachine
+from ogagent.partition.plan import Firmware
 from ogagent.restore.caching import Caching
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
@@ -28,6 +30,8 @@ class Equipment(Struct, frozen=True, kw_only=True):
     machine: Machine
     policy: SourcePolicy
     insight: Insight
+    tables: TableMachine
+    firmware: Firmware
     caching: Caching | None = None
     """None: nothing goes through the CACHE."""
 

@@ -5,10 +5,31 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ogagent.disk.machine import CacheStore, Machine
+from ogagent.functions.function import Equipment
 from ogagent.functions.insight import Insight
+from ogagent.partition.machine import TableMachine
+from ogagent.partition.plan import Firmware
+from ogagent.restore.caching import Caching
+from ogagent.settings import Settings
+from ogagent.source.source import SourcePolicy
 
 
 class Host(Struct, frozen=True, kw_only=True):
     machine: Machine
     store: CacheStore
     insight: Insight
+    tables: TableMachine
+    firmware: Firmware
+    """By which the machine has booted."""
+
+    def equipment(self, settings: Settings, policy: SourcePolicy, caching: Caching | None = None) -> Equipment:
+        """Without ``caching`` nothing goes through the CACHE."""
+        return Equipment(
+            settings=settings,
+            machine=self.machine,
+            policy=policy,
+            insight=self.insight,
+            tables=self.tables,
+            firmware=self.firmware,
+            caching=caching,
+        )

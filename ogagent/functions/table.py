@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ogagent.errors import InvalidField
+from ogagent.functions.configure import Configurar
 from ogagent.functions.function import Equipment, Function
 from ogagent.functions.inventories import InventarioHardware, InventarioSoftware
 from ogagent.functions.refresh import Actualizar
@@ -17,6 +18,7 @@ from ogagent.model.kind import Kinds
 
 FUNCTIONS: Final[tuple[type[Function], ...]] = (
     RestaurarImagen,
+    Configurar,
     InventarioHardware,
     InventarioSoftware,
     EjecutarScript,

@@ -94,6 +94,11 @@ class Journal:
         with self._transaction() as do:
             self._advance(do, job_id, step, note)
 
+    def note(self, job_id: str, note: bytes) -> None:
+        """While the job is COMMITTING."""
+        with self._transaction() as do:
+            do.execute("UPDATE jobs SET note = ? WHERE job_id = ? AND step = ?", (note, job_id, Step.COMMITTING))
+
     def end(self, job: Job, report: Report | None) -> None:
         """The end and the report of it, if there is anybody to report to, are written together or not at all."""
         with self._transaction() as do:

@@ -88,6 +88,12 @@ class JournalBooks:
     def committing(self, note: bytes) -> None:
         self._advance(Step.COMMITTING, note)
 
+    def noting(self, note: bytes) -> None:
+        try:
+            self._journal.note(self._job_id, note)
+        except sqlite3.Error as error:
+            raise journal_failure(error) from error
+
     def committed(self) -> None:
         try:
             self._journal.advance(self._job_id, Step.COMMITTED)

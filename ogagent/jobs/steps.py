@@ -21,8 +21,8 @@ class Step(StrEnum):
 _NEXT: Final[Mapping[Step, frozenset[Step]]] = {
     Step.ACCEPTED: frozenset({Step.TOUCHED, Step.SUCCEEDED, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}),
     Step.TOUCHED: frozenset({Step.COMMITTING, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}),
-    # A cancel waits for the end of the commit. SUCCEEDED: it was done, and COMMITTED could not be written.
-    Step.COMMITTING: frozenset({Step.COMMITTED, Step.SUCCEEDED, Step.FAILED, Step.INTERRUPTED}),
+    # SUCCEEDED: it was done, and COMMITTED could not be written.
+    Step.COMMITTING: frozenset({Step.COMMITTED, Step.SUCCEEDED, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}),
     Step.COMMITTED: frozenset({Step.SUCCEEDED}),
     Step.SUCCEEDED: frozenset(),
     Step.FAILED: frozenset(),
@@ -31,9 +31,14 @@ _NEXT: Final[Mapping[Step, frozenset[Step]]] = {
 }
 
 
+_NOT_WITH_TARGET: Final = ((Step.ACCEPTED, Step.SUCCEEDED), (Step.COMMITTING, Step.CANCELLED))
+
+
 def may_follow(now: Step, then: Step, *, has_target: bool) -> bool:
-    """What has a partition to overwrite is not done before it has; other work may leave nothing half done."""
-    return then in _NEXT[now] and not (has_target and (now, then) == (Step.ACCEPTED, Step.SUCCEEDED))
+    """What has a partition to overwrite is not done before it has, and a cancel waits for the end of its commit; other
+    work may leave nothing half done, or undo what it has.
+    """
+    return then in _NEXT[now] and not (has_target and (now, then) in _NOT_WITH_TARGET)
 
 
 class IllegalStep(Exception):

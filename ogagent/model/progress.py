@@ -13,7 +13,7 @@ _SMOOTHING_S: Final = 3.0
 
 
 class Books(Protocol):
-    """Where a job's points of no return are written down. Called in a worker thread, each at most once, in order.
+    """Where a job's points of no return are written down. Called in a worker thread, in order.
 
     What ``touching`` and ``committing`` raise keeps everything as it is.
     """
@@ -26,6 +26,9 @@ class Books(Protocol):
         whether it was, or can bring it to an end.
         """
 
+    def noting(self, note: bytes) -> None:
+        """While it is committing: this instead. May be called often."""
+
     def committed(self) -> None:
         """It is done. Raises nothing: no book can make that untrue."""
 
@@ -36,6 +39,8 @@ class NoBooks:
     def touching(self) -> None: ...
 
     def committing(self, note: bytes) -> None: ...
+
+    def noting(self, note: bytes) -> None: ...
 
     def committed(self) -> None: ...
 

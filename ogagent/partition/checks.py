@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import Final
 
 from ogagent.disk.layout import is_extended, span_of
-from ogagent.errors import PartitionInUse, PartitionOverlaps, TableDoesNotFit
-from ogagent.model.disk import OLDER_TABLE, Disk, TableKind
+from ogagent.errors import PartitionInUse, PartitionOverlaps, TableDoesNotFit, TargetIsSystem
+from ogagent.model.disk import OLDER_TABLE, PROTECTED, Disk, TableKind
 from ogagent.model.units import format_bytes
 from ogagent.partition.formats import format_of
 from ogagent.partition.plan import TablePlan
@@ -30,6 +30,12 @@ def check_numbers(numbers: Iterable[int], table: TableKind) -> None:
 def check_content(plan: TablePlan, disk: Disk) -> None:
     """What is lost is in nobody's use; what is kept is beyond doubt."""
     for part in plan.lost:
+        if part.problem == PROTECTED:
+            raise TargetIsSystem(
+                f"partition {part.partition} of disk {disk.disk} ({part.device}) would be deleted or formatted: "
+                f"{PROTECTED}",
+                field="cfg",
+            )
         if part.mounted:
             raise PartitionInUse(
                 f"partition {part.partition} of disk {disk.disk} ({part.device}) is in use: {part.mounted}, and would "
@@ -48,7 +54,7 @@ def check_content(plan: TablePlan, disk: Disk) -> None:
                 hint="unmount it or stop what uses it first",
                 field="par",
             )
-        if doubt := disk.problem or (part.problem if part.problem != OLDER_TABLE else ""):
+        if doubt := disk.problem or (part.problem if part.problem not in (OLDER_TABLE, PROTECTED) else ""):
             raise PartitionOverlaps(
                 f"partition {part.partition} of disk {disk.disk} would be kept, and cannot be trusted: {doubt}",
                 hint="save what is on it, and make it anew",

@@ -66,7 +66,7 @@ class FileMachine:
         except OSError as error:
             raise DiskChanged(f"{path} cannot be opened: {error.strerror}") from error
         try:
-            _lock(fd, target)
+            lock(fd, target.start, target.size, target.device)
             _compare(fd, path, target)
         except BaseException:
             os.close(fd)
@@ -176,11 +176,12 @@ def identity(path: Path, size: int) -> str:
     return f"file:{path};size:{size}"
 
 
-def _lock(fd: int, target: Target) -> None:
+def lock(fd: int, start: int, size: int, name: str) -> None:
+    """Bytes of a file for nobody else, up to its end when ``size`` is 0. Raises DeviceBusy."""
     try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, target.start, target.size, 0))
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, size, 0))
     except BlockingIOError:
-        raise DeviceBusy(f"{target.device} is in use by somebody else") from None
+        raise DeviceBusy(f"{name} is in use by somebody else") from None
 
 
 def _compare(fd: int, path: Path, target: Target) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ from pathlib import Path
 from ogagent.disk import blkid
 from ogagent.disk.device import BlockDevice
 from ogagent.disk.machine import Device
-from ogagent.errors import DeviceBusy, DiskChanged
+from ogagent.errors import DiskChanged
 from ogagent.model.disk import TableKind
 from ogagent.model.units import MIB
 from ogagent.partition.formats import make_filesystem
 from ogagent.partition.plan import PlannedPartition, TablePlan
 from simulator.faults import Faults, no_faults
 from simulator.machine.faulty_device import FaultyDevice
-from simulator.machine.file_machine import identity
+from simulator.machine.file_machine import identity, lock
 
 _BLKID_NAMES: dict[str, TableKind] = {"gpt": "gpt", "dos": "msdos"}
 
@@ -41,10 +41,7 @@ class FileTables:
     def open_disk(self, plan: TablePlan, tables: Collection[TableKind | None]) -> Iterator[Device]:
         """The lock on the file stands for the exclusive opening of a block device."""
         with _opened(plan) as fd:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DeviceBusy(f"{plan.device} is in use by somebody else") from None
+            lock(fd, 0, 0, plan.device)
             if _BLKID_NAMES.get(blkid.partition_table(fd, plan.sector_size)) not in tables:
                 raise DiskChanged(f"{plan.device} has another partition table now")
             device = BlockDevice(os.dup(fd), base=0, size=plan.size, sector_size=plan.sector_size, name=plan.device)
@@ -53,7 +50,15 @@ class FileTables:
             finally:
                 device.close()
 
-    def tell_kernel(self, plan: TablePlan) -> None: ...
+    def tell_kernel(self, plan: TablePlan) -> None:
+        """What is beside the disk and stands for a CACHE goes with it."""
+        kept = {part.start: part.number for part in plan.partitions if part.fate == "kept"}
+        for part in plan.before:
+            beside = Path(f"{plan.device}.cache{part.partition}")
+            if part.start not in kept:
+                shutil.rmtree(beside, ignore_errors=True)
+            elif kept[part.start] != part.partition and beside.exists():
+                beside.rename(f"{plan.device}.cache{kept[part.start]}")
 
     async def make_filesystem(self, plan: TablePlan, partition: PlannedPartition) -> None:
         """In a file of its own, for tools know nothing of a place in a file; then it is copied to its place."""

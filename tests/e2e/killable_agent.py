@@ -17,11 +17,9 @@ from typing import Any
 
 from ogagent.cli import read_settings, serve
 from ogagent.disk.machine import Device
-from ogagent.functions.host import Host
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
-from simulator.machine.file_cache import FileCache
-from simulator.machine.file_insight import FileInsight
+from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 
 
@@ -104,10 +102,7 @@ def run(order: dict[str, Any]) -> None:
         os.dup2(log, stream)
     deadline = Deadline(order["at"], order["when"], Path(order["counter"]))
     machine = DeadlyMachine(Path(order["disk"]), deadline)
-    serve(
-        read_settings(Path(order["config"])),
-        Host(machine=machine, store=FileCache(), insight=FileInsight(machine)),
-    )
+    serve(read_settings(Path(order["config"])), host_of(machine))
 
 
 def main() -> None:

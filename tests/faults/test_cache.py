@@ -135,6 +135,8 @@ class Looking:
 
     def committing(self, edges: bytes) -> None: ...
 
+    def noting(self, note: bytes) -> None: ...
+
     def committed(self) -> None:
         self.kept_at_commit = self._room.kept.exists()
 

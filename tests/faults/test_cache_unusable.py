@@ -90,6 +90,8 @@ class Leaving:
 
     def committing(self, edges: bytes) -> None: ...
 
+    def noting(self, note: bytes) -> None: ...
+
     def committed(self) -> None:
         self._bench.faults = (parse_fault("repository:status=503"), parse_fault("repository:sidecars=503"))
 

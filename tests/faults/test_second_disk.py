@@ -12,7 +12,6 @@ from typing import Any, Final
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from ogagent.functions.function import Equipment
 from ogagent.functions.table import Functions
 from ogagent.http.access import SecretAccess
 from ogagent.http.app import make_app
@@ -23,7 +22,7 @@ from ogagent.jobs.numbers import ToldNumbers
 from ogagent.model.job import Job, State
 from ogagent.settings import CacheSettings, RepositorySettings, Settings
 from ogagent.system.metrics import Metrics
-from simulator.machine.file_insight import FileInsight
+from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 from tests.faults.bench import DISK_SIZE, WELL, Bench, Cell, Matrix
 from tests.faults.images import KINDS, image
@@ -95,9 +94,7 @@ async def running(bench: Bench, second: Path) -> AsyncIterator[Agent]:
         settings = Settings(
             repository=RepositorySettings(url=url, allow=("127.0.0.0/8",)), cache=CacheSettings(required=False)
         )
-        functions = Functions(
-            Equipment(settings=settings, machine=machine, policy=bench.policy, insight=FileInsight(machine))
-        )
+        functions = Functions(host_of(machine).equipment(settings, bench.policy))
         told, journal = Recorder(), Journal.in_memory()
         disks = MarkedDisks(machine, journal)
         jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=ToldNumbers(journal))

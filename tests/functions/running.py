@@ -13,11 +13,12 @@ from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
 from ogagent.jobs.numbers import ToldNumbers
+from ogagent.model.disk import Disk
 from ogagent.model.job import Job
 from ogagent.service import source_policy
 from ogagent.settings import Settings, StateSettings
 from ogagent.system.metrics import Metrics
-from simulator.machine.file_insight import FileInsight
+from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from tests.jobs.test_manager import Recorder, until
@@ -30,8 +31,12 @@ ENTRY: Final = Entry(number=1, start=MIB, size=8 * MIB, type=LINUX_FILESYSTEM, n
 class Agent:
     """``told`` is what ogCore has been told."""
 
-    def __init__(self, functions: Functions, jobs: JobManager, told: Recorder) -> None:
-        self.functions, self.jobs, self.told = functions, jobs, told
+    def __init__(self, functions: Functions, jobs: JobManager, told: Recorder, journal: Journal) -> None:
+        self.functions, self.jobs, self.told, self.journal = functions, jobs, told, journal
+
+    async def inventory(self) -> Disk:
+        (disk,) = (await self.jobs.inventory()).disks
+        return disk
 
     async def start(self, name: str, **members: object) -> Job:
         return await self.jobs.start(self.functions[name].order(members))
@@ -51,7 +56,10 @@ def settings_in(folder: Path) -> Settings:
 
 @asynccontextmanager
 async def running(
-    folder: Path, settings: Settings | None = None, equip: Callable[[Equipment], Equipment] = lambda each: each
+    folder: Path,
+    settings: Settings | None = None,
+    equip: Callable[[Equipment], Equipment] = lambda each: each,
+    journal: Journal | None = None,
 ) -> AsyncIterator[Agent]:
     disk = folder / "disk"
     if not disk.exists():
@@ -59,16 +67,12 @@ async def running(
             file.truncate(SIZE)
             write_table(file, SIZE, (ENTRY,))
     settings = settings or settings_in(folder)
-    machine, journal, told = FileMachine([disk]), Journal.in_memory(), Recorder()
-    functions = Functions(
-        equip(
-            Equipment(settings=settings, machine=machine, policy=source_policy(settings), insight=FileInsight(machine))
-        )
-    )
+    machine, journal, told = FileMachine([disk]), journal or Journal.in_memory(), Recorder()
+    functions = Functions(equip(host_of(machine).equipment(settings, source_policy(settings))))
     disks, numbers = MarkedDisks(machine, journal), ToldNumbers(journal)
     jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers)
     try:
-        yield Agent(functions, jobs, told)
+        yield Agent(functions, jobs, told, journal)
     finally:
         await jobs.aclose()
         journal.close()

@@ -17,7 +17,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from ogagent.functions.function import Equipment
 from ogagent.functions.table import Functions
 from ogagent.http.access import SecretAccess
 from ogagent.http.app import make_app
@@ -31,8 +30,7 @@ from ogagent.restore.caching import Caching
 from ogagent.service import source_policy
 from ogagent.settings import RepositorySettings, RestoreSettings, Settings
 from ogagent.system.metrics import Metrics
-from simulator.machine.file_cache import FileCache
-from simulator.machine.file_insight import FileInsight
+from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 
@@ -106,10 +104,9 @@ async def whole_agent(repository_url: str) -> AsyncIterator[Agent]:
 
 @asynccontextmanager
 async def _agent(settings: Settings, disk: Path) -> AsyncIterator[Agent]:
-    machine, policy, caching = FileMachine([disk]), source_policy(settings), Caching(FileCache(), "evict")
-    functions = Functions(
-        Equipment(settings=settings, machine=machine, policy=policy, insight=FileInsight(machine), caching=caching)
-    )
+    machine, policy = FileMachine([disk]), source_policy(settings)
+    host = host_of(machine)
+    functions = Functions(host.equipment(settings, policy, Caching(host.store, "evict")))
     journal = Journal.in_memory()
     disks = MarkedDisks(machine, journal)
     numbers = ToldNumbers(journal)

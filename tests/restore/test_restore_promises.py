@@ -196,6 +196,8 @@ class Watched:
         self.edges = edges
         self._note("committing")
 
+    def noting(self, note: bytes) -> None: ...
+
     def committed(self) -> None:
         self._note("committed")
 

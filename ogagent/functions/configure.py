@@ -1,0 +1,173 @@
+"""``Configurar``: a partition table and file systems on a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ogagent import errors
+from ogagent.disk.daemon_thread import DaemonThread
+from ogagent.disk.lookup import find_disk
+from ogagent.functions.function import Equipment, Function, Refusals
+from ogagent.jobs.entry import Unended
+from ogagent.jobs.work import Claims
+from ogagent.model.disk import Inventory
+from ogagent.model.job import Job, JobTarget, Phase
+from ogagent.model.kind import Kind
+from ogagent.model.members import Form
+from ogagent.model.progress import JobProgress
+from ogagent.partition.change import TableChange
+from ogagent.partition.formats import require_tools
+from ogagent.partition.layout import plan_table
+from ogagent.partition.machine import TableMachine
+from ogagent.partition.plan import Firmware, TablePlan
+from ogagent.partition.request import CONFIGURE_SCHEMA, FUNCTION, configure_request
+from ogagent.partition.work import configure, settle
+
+
+def _title(job: Job) -> str:
+    return f"the partitioning of disk {job.target.disk if job.target else job.request.get('dsk', '')}"
+
+
+KIND: Final = Kind(name=FUNCTION, response=f"RESPUESTA_{FUNCTION}", echoed=("dsk",), disks=True, title=_title)
+
+
+class Configurar(Function):
+    kind: ClassVar[Kind] = KIND
+    summary: ClassVar[str] = "Make a partition table and file systems; what a row means is kept with its content"
+    schema: ClassVar[Form] = CONFIGURE_SCHEMA
+    refusals: ClassVar[Refusals] = (
+        *(errors.DiskNotFound, errors.DiskNotPartitioned, errors.DiskBusy, errors.DiskRenumbered, errors.MachineBusy),
+        *(errors.PartitionInUse, errors.PartitionOverlaps, errors.TargetIsSystem),
+        *(errors.TableDoesNotFit, errors.FilesystemNotSupported, errors.Stopping),
+    )
+    preview: ClassVar[type] = TablePlan
+
+    def __init__(self, tables: TableMachine, firmware: Firmware) -> None:
+        self._tables = tables
+        self._firmware = firmware
+
+    @classmethod
+    def of(cls, equipment: Equipment) -> Self:
+        return cls(equipment.tables, equipment.firmware)
+
+    def order(self, members: Mapping[str, Any]) -> _Order:
+        return _Order(self._tables, self._firmware, members)
+
+    async def settled(self, left: Unended) -> bool:
+        """The table is the old or the new one afterwards, and what was being formatted is empty."""
+        note = msgspec.json.decode(left.note or b"", type=_Note)
+        work: Callable[[], str] = lambda: settle(self._tables, note.plan, note.change, note.formatting or 0)  # noqa: E731
+        found = await asyncio.wrap_future(DaemonThread("table").submit(work))
+        return found == "new" and note.formatting == 0
+
+
+class _Note(Struct, frozen=True):
+    """For an agent that starts after this one's death. ``formatting`` is the partition whose turn it is; None before
+    the first, 0 when all are done.
+    """
+
+    plan: TablePlan
+    change: TableChange
+    formatting: int | None = None
+
+
+class _Order:
+    looks: Final = True
+
+    def __init__(self, tables: TableMachine, firmware: Firmware, members: Mapping[str, Any]) -> None:
+        self._wanted = configure_request(members)
+        self._cfg = members["cfg"] if isinstance(members["cfg"], str) else json.dumps(members["cfg"])
+        self._tables = tables
+        self._firmware = firmware
+
+    def claims(self, inventory: Inventory) -> Claims:
+        number = self._wanted.dsk
+        return Claims(disks={disk.identity: number for disk in inventory.disks if disk.disk == number})
+
+    def plan(self, inventory: Inventory) -> _Work:
+        plan = plan_table(self._wanted, find_disk(self._wanted.dsk, inventory), self._firmware)
+        require_tools(part.filesystem for part in plan.partitions)
+        request = {"nfn": FUNCTION, "dsk": str(self._wanted.dsk), "cfg": self._cfg, "ids": self._wanted.ids}
+        return _Work(self._tables, plan, request)
+
+
+@dataclass
+class _Progress(JobProgress):
+    phases: ClassVar[tuple[Phase, ...]] = (Phase.CHECKING, Phase.PARTITIONING, Phase.FORMATTING)
+
+    to_format: int = 0
+    formatted: int = 0
+
+    def share(self) -> float:
+        match self.phase:
+            case Phase.PARTITIONING:
+                return 10.0
+            case Phase.FORMATTING:
+                return 20.0 + 79.0 * self.formatted / max(self.to_format, 1)
+            case _:
+                return 0.0
+
+
+class _Work:
+    """Implements ``ogagent.jobs.work.Work``, and ``ogagent.partition.work.Books``."""
+
+    kind: Final = KIND
+    overwrites: Final = None
+    afterwards: Final = None
+
+    def __init__(self, tables: TableMachine, plan: TablePlan, request: Mapping[str, str]) -> None:
+        self.progress = _Progress(to_format=sum(bool(part.filesystem) for part in plan.emptied))
+        self.request = request
+        self._tables = tables
+        self._plan = plan
+        self._note: _Note | None = None
+
+    @property
+    def claims(self) -> Claims:
+        return Claims(disks={self._plan.identity: self._plan.disk})
+
+    @property
+    def target(self) -> JobTarget:
+        plan = self._plan
+        return JobTarget(disk=plan.disk, partition=None, device=plan.device, identity=plan.identity)
+
+    async def preview(self) -> TablePlan:
+        return self._plan
+
+    async def run(self) -> None:
+        self.progress.enter(Phase.CHECKING)
+        try:
+            await configure(self._tables, self._plan, self)
+            await asyncio.to_thread(self.progress.commit)
+        finally:
+            self.progress.enter(None)
+
+    def answer(self) -> Mapping[str, str]:
+        return {}
+
+    async def writing(self, change: TableChange) -> None:
+        self._note = _Note(self._plan, change)
+        self.progress.enter(Phase.PARTITIONING)
+        await asyncio.to_thread(self._begin, self._note)
+
+    def _begin(self, note: _Note) -> None:
+        self.progress.touch()
+        self.progress.books.committing(msgspec.json.encode(note))
+
+    async def formatting(self, number: int) -> None:
+        if self._note is None:
+            raise AssertionError("a table is written before its partitions are formatted")
+        if self.progress.phase is Phase.FORMATTING:
+            self.progress.formatted += 1
+        elif number:
+            self.progress.enter(Phase.FORMATTING)
+        note = msgspec.json.encode(replace(self._note, formatting=number))
+        await asyncio.to_thread(self.progress.books.noting, note)
