@@ -196,10 +196,11 @@ async def make_filesystem(name: str, device: str, label: str) -> None:
 
 
 def _flushed(device: str) -> str:
-    """What libblkid finds there when all is on the medium."""
+    """What libblkid finds on the medium when all is there, and not in what the kernel remembers of it."""
     fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         return blkid.superblock(fd, 0, os.lseek(fd, 0, os.SEEK_END)).get("TYPE", "")
     finally:
         os.close(fd)

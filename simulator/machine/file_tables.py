@@ -14,7 +14,7 @@ from pathlib import Path
 from ogagent.disk import blkid
 from ogagent.disk.device import BlockDevice
 from ogagent.disk.machine import Device
-from ogagent.errors import DiskChanged
+from ogagent.errors import DiskChanged, PartitioningFailed
 from ogagent.model.disk import TableKind
 from ogagent.model.units import MIB
 from ogagent.partition.formats import make_filesystem
@@ -68,13 +68,18 @@ class FileTables:
             await asyncio.to_thread(self._lay_down, plan, partition, alone.fileno())
 
     def _lay_down(self, plan: TablePlan, partition: PlannedPartition, source: int) -> None:
+        """What has not arrived is found, as the tools' work is by who looks for it."""
+        found = bytearray(MIB)
         with self.open_disk(plan, (plan.table,)) as device:
             device.zero(partition.start, partition.size)
-            for start, end in _data(source, partition.size):
-                for at in range(start, end, MIB):
-                    content = os.pread(source, min(MIB, end - at), at)
-                    device.write(partition.start + at, memoryview(content))
+            pieces = list(_pieces(source, partition.size))
+            for at, content in pieces:
+                device.write(partition.start + at, memoryview(content))
             device.flush()
+            for at, content in pieces:
+                device.read_back(partition.start + at, memoryview(found)[: len(content)])
+                if found[: len(content)] != content:
+                    raise PartitioningFailed(f"partition {partition.number} of {plan.device} could not be formatted")
 
 
 @contextmanager
@@ -90,6 +95,12 @@ def _opened(plan: TablePlan) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _pieces(fd: int, size: int) -> Iterator[tuple[int, bytes]]:
+    for start, end in _data(fd, size):
+        for at in range(start, end, MIB):
+            yield at, os.pread(fd, min(MIB, end - at), at)
 
 
 def _data(fd: int, size: int) -> Iterator[tuple[int, int]]:
