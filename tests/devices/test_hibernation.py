@@ -22,6 +22,7 @@ from ogagent.system.tls import client_context
 from tests.devices import test_restore_by_hand as by_hand
 from tests.devices.conftest import LoopDisk
 from tests.devices.test_odd_tables import others
+from tests.included import first_included
 
 MIB: Final = 1 << 20
 UUID: Final = "0b5c7a2e-7a0b-4d5e-8f43-25a4e4c0f7aa"
@@ -66,7 +67,7 @@ async def planned(disks: list[str], image: Path) -> tuple[RestorePlan, RealMachi
     excluded = [each for each in others(disks[0]) if each not in disks]
     machine = RealMachine(disks, excluded)
     rules = Rules(repository_url=image.as_uri(), repository_networks=[ip_network("127.0.0.0/8")], cache_required=False)
-    call = {"dsk": "1", "par": "1", "idi": "1", "nci": "x", "ipr": "127.0.0.1"}
+    call = {"dsk": first_included(), "par": "1", "idi": "1", "nci": "x", "ipr": "127.0.0.1"}
     return plan_restore(restore_request(call), await machine.inventory(), rules), machine
 
 
@@ -91,7 +92,9 @@ async def test_a_linux_does_not_wake_again(
     progress = await restored(disks, image)
     assert progress.committed
     (warning,) = progress.warnings
-    assert warning.startswith(f"032-the Linux that is hibernated on partition 2 of disk {1 + elsewhere} ({swap})")
+    assert warning.startswith(
+        f"032-the Linux that is hibernated on partition 2 of disk {first_included() + elsewhere} ({swap})"
+    )
     assert content(swap) == plain
     assert tool("blkid", "-p", "-o", "value", "-s", "TYPE", "-s", "UUID", swap).split() == [UUID, "swap"]
 
@@ -113,7 +116,7 @@ async def test_who_holds_it_keeps_the_image_away(loop_disk: LoopDisk, tool: Tool
     with machine.open_target(plan.suspended[0]), pytest.raises(DeviceBusy) as failure:
         await restore(plan, machine, policy, Progress())
     assert failure.value.number == 3
-    assert f"hibernated on partition 2 of disk 1 ({disk}p2)" in failure.value.message
+    assert f"hibernated on partition 2 of disk {first_included()} ({disk}p2)" in failure.value.message
     assert content(disk) == before
 
 
@@ -126,7 +129,7 @@ async def test_windows_is_told_of(loop_disk: LoopDisk, tool: Tool, image: Path, 
     progress = await restored([disk], image)
     assert progress.committed
     (warning,) = progress.warnings
-    assert warning.startswith(f"032-Windows is hibernated on partition 3 of disk 1 ({disk}p3)")
+    assert warning.startswith(f"032-Windows is hibernated on partition 3 of disk {first_included()} ({disk}p3)")
     assert content(f"{disk}p3") == before
 
 
