@@ -36,7 +36,9 @@ def _title(job: Job) -> str:
     return f"the partitioning of disk {job.target.disk if job.target else job.request.get('dsk', '')}"
 
 
-KIND: Final = Kind(name=FUNCTION, response=f"RESPUESTA_{FUNCTION}", echoed=("dsk",), disks=True, title=_title)
+KIND: Final = Kind(
+    name=FUNCTION, response=f"RESPUESTA_{FUNCTION}", echoed=("dsk",), disks=True, lasts=True, title=_title
+)
 
 
 class Configurar(Function):

@@ -19,7 +19,11 @@ from ogagent.model.units import KIB
 from ogagent.system.script import LONGEST, run_script
 
 KIND: Final = Kind(
-    name="EjecutarScript", response="RESPUESTA_EjecutarScript", disks=True, title=lambda _: "the run of a script"
+    name="EjecutarScript",
+    response="RESPUESTA_EjecutarScript",
+    disks=True,
+    lasts=True,
+    title=lambda _: "the run of a script",
 )
 _RULES: Final = {
     "nfn": function_name(KIND.name),

@@ -1,8 +1,9 @@
 """At the start: jobs that the journal knows nothing of, because the one that did was lost with the power.
 
 Most ogLives have all that is theirs in memory. What is left of an earlier life are copies of reports that ogCore had
-not taken, and partitions that say whose restore has not finished. Where both speak of a job, the partition is right
-about success, for it is what the report is about, and the copy about the reason of a failure.
+not taken, copies of jobs that had begun, and partitions that say whose restore has not finished. Where several speak of
+a job, the partition is right about success, for it is what the report is about, and the copy about the reason of a
+failure.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ async def adopt_unknown(
     """
     kept = await _shelved(copies)
     inventory = await disks.after_a_job()
-    found: dict[str, tuple[Ended, bool]] = {job_id: (ended, False) for job_id, ended in kept.items()}
+    found = {job_id: (_ended(left, inventory, kinds, now), False) for job_id, left in kept.items()}
     for target in _incomplete(inventory):
         record = await copies.record_on(target)
         if record is None or not record.job_id or record.reported or record.disk != disk_mark(target.identity):
             continue
         copy = kept.get(record.job_id)
-        if copy is None or copy.job.state is State.SUCCEEDED:
+        if copy is None or copy.job.state in (State.SUCCEEDED, State.RUNNING):
             copy = _interrupted(record, target, inventory, kinds, now)
         found[record.job_id] = (copy, True)
     adopted = []
@@ -84,6 +85,15 @@ def _incomplete(inventory: Inventory) -> Iterator[Target]:
         for part in disk.partitions:
             if part.incomplete and not part.mounted:
                 yield bound(disk, part)
+
+
+def _ended(left: Ended, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:
+    """One that only began has been interrupted."""
+    if left.job.final:
+        return left
+    kind = kinds[left.job.function]
+    job = interrupted_job(left.job, kind, now())
+    return Ended(job=job, target=None, report={**final_report(job, kind, inventory, {}), "seq": LAST_SEQ})
 
 
 def _interrupted(record: RestoreRecord, target: Target, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:

@@ -23,7 +23,7 @@ from ogagent.errors import AgentError
 from ogagent.jobs.entry import Ended
 from ogagent.jobs.journal import Journal
 from ogagent.model.disk import Inventory
-from ogagent.model.job import State
+from ogagent.model.job import Job, State
 from ogagent.model.kind import Kinds
 from ogagent.model.plan import Target
 from ogagent.model.report import final_report
@@ -48,6 +48,8 @@ class Copies:
         self._machine = machine
         self._shelf = shelf
         self._shelved: set[str] = set()
+        self._final: set[str] = set()
+        """Those of ``_shelved`` whose copy tells how they ended."""
         self._shelf_is_free = asyncio.Lock()
         self._disks: dict[str, asyncio.Lock] = {}
         self._under_way: set[asyncio.Task[None]] = set()
@@ -56,10 +58,24 @@ class Copies:
         """A job holds it while it runs: nothing is done here to a disk that somebody works on."""
         return self._disks.setdefault(identity, asyncio.Lock())
 
+    async def begun(self, job: Job) -> None:
+        """Before it does anything: whoever comes after the power went knows that it was accepted."""
+        if len(self._shelved) >= MOST_COPIES:
+            return
+        self._shelved.add(job.job_id)
+        try:
+            async with asyncio.timeout(_PATIENCE_S), self._shelf_is_free:
+                await self._shelf.put(
+                    _file_name(job.job_id), msgspec.json.encode(Ended(job=job, target=None, report=None))
+                )
+        except (AgentError, TimeoutError) as error:
+            _log.warning("after a power cut nobody would know of the job: %s", error or "the CACHE does not answer")
+
     def waiting(self, job_id: str) -> None:
         """ogCore has not taken the final report at the first attempt."""
-        if job_id not in self._shelved and len(self._shelved) < MOST_COPIES:
+        if job_id not in self._final and len(self._shelved | {job_id}) <= MOST_COPIES:
             self._shelved.add(job_id)
+            self._final.add(job_id)
             self._begin(self._put, job_id)
 
     def told(self, job_id: str) -> None:
@@ -67,6 +83,7 @@ class Copies:
         self._begin(self._mark_told, job_id)
         if job_id in self._shelved:
             self._shelved.discard(job_id)
+            self._final.discard(job_id)
             self._begin(self._remove, job_id)
 
     async def aclose(self) -> None:
@@ -77,7 +94,7 @@ class Copies:
     # --- the shelf ------------------------------------------------------------------------------------------------
 
     async def shelved(self) -> dict[str, Ended]:
-        """Copies that are whole, by job. Raises CacheError."""
+        """Copies that are whole, by job; of jobs that only began as well. Raises CacheError."""
         found = {}
         async with self._shelf_is_free:
             files = await self._shelf.list(MOST_COPIES, LARGEST_COPY)
@@ -87,6 +104,7 @@ class Copies:
             if ended is not None and name == _file_name(ended.job.job_id):
                 found[ended.job.job_id] = ended
                 self._shelved.add(ended.job.job_id)
+                self._final |= {ended.job.job_id} if ended.job.final else set()
             else:
                 _log.warning("%s is no copy of a report, and is left where it is", name)
         return found
@@ -181,7 +199,9 @@ def _copy(content: bytes, kinds: Kinds) -> Ended | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     report = ended.report or {}
-    if not ended.job.final or type(report.get("seq")) is not int:
+    if not ended.job.final:
+        return ended if ended.report is None and kinds[ended.job.function].lasts else None
+    if type(report.get("seq")) is not int:
         return None
     meant = final_report(ended.job, kinds[ended.job.function], Inventory(), {})
     return ended if all(report.get(member) == value for member, value in meant.items()) else None

@@ -156,6 +156,8 @@ class JobManager:
         except Exception as error:  # noqa: BLE001 - the caller, who waits, is told
             running.accepted.set_exception(journal_failure(error))
             return False
+        if self._copies is not None and running.work.kind.lasts:
+            await self._copies.begun(running.job)
         self._board.show(running.job)
         running.accepted.set_result(None)
         return True

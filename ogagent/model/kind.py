@@ -17,13 +17,15 @@ class Kind(Struct, frozen=True, kw_only=True):
     """``name`` is ogCore's for the function, ``response`` the ``nfn`` of its final report.
 
     ``echoed`` are members of the request that come back there, ``disks`` whether the disks are told there as well.
-    ``title`` says for people what one of its jobs is.
+    ``title`` says for people what one of its jobs is. ``lasts``: it may take long enough for the power to go meanwhile,
+    and leaves nothing on a partition that would tell of it.
     """
 
     name: str
     response: str
     echoed: tuple[str, ...] = ()
     disks: bool = False
+    lasts: bool = False
     title: Callable[[Job], str] = _title
 
 
