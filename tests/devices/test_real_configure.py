@@ -30,7 +30,7 @@ from ogagent.system.metrics import Metrics
 from simulator.sample import make_sample
 from tests.devices.conftest import LoopDisk
 from tests.included import first_included
-from tests.jobs.test_manager import Recorder, until
+from tests.jobs.two_disks import Recorder, until
 
 SECRET = "0123456789abcdef" * 4
 MIB = 1 << 20

@@ -26,7 +26,7 @@ from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 from tests.faults.bench import DISK_SIZE, WELL, Bench, Cell, Matrix
 from tests.faults.images import KINDS, image
-from tests.jobs.test_manager import Recorder
+from tests.jobs.two_disks import Recorder
 
 CELL: Final = Cell(data=image("crc32", "zstd"), restored=KINDS["crc32"].restored, faults=("repository:stall@50%",))
 CALL: Final = {"dsk": "1", "par": "2", "idi": "1", "nci": "x", "ipr": "127.0.0.1", "method": "unicast-direct"}

@@ -21,7 +21,7 @@ from ogagent.system.metrics import Metrics
 from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
-from tests.jobs.test_manager import Recorder, until
+from tests.jobs.two_disks import Recorder, until
 
 MIB: Final = 1 << 20
 SIZE: Final = 16 * MIB

@@ -18,7 +18,7 @@ from ogagent.model.job import State
 from ogagent.settings import MachineSettings, ScriptSettings, Settings
 from ogagent.system.script import interpreter
 from tests.functions.running import Agent, running, settings_in
-from tests.jobs.test_manager import until
+from tests.jobs.two_disks import until
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,6 @@ def lost(tmp_path: Path) -> Lost:
 @pytest.fixture
 def shelf() -> MemoryShelf:
     return MemoryShelf()
-
-
-@pytest.fixture
-def journal() -> Iterator[Journal]:
-    journal = Journal.in_memory()
-    yield journal
-    journal.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -26,13 +26,6 @@ FAILED = ImageCorrupt("byte 7 is wrong")
 @pytest.fixture
 def lost(tmp_path: Path) -> Lost:
     return Lost(tmp_path)
-
-
-@pytest.fixture
-def journal() -> Iterator[Journal]:
-    journal = Journal.in_memory()
-    yield journal
-    journal.close()
 
 
 @pytest.fixture

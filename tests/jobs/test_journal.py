@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,13 +39,6 @@ def job(number: int, state: State = State.RUNNING, finished: str | None = None) 
 
 def ended(number: int, state: State = State.FAILED, finished: str = "2026-11-24T10:00:01.000Z") -> Job:
     return job(number, state, finished)
-
-
-@pytest.fixture
-def journal() -> Iterator[Journal]:
-    journal = Journal.in_memory()
-    yield journal
-    journal.close()
 
 
 def reach(journal: Journal, number: int, *steps: Step) -> str:

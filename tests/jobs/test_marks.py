@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -39,13 +38,6 @@ class Shown:
 
     def open_target(self, target: Target) -> AbstractContextManager[Device]:
         raise AssertionError(f"{target.device} is opened")
-
-
-@pytest.fixture
-def journal() -> Iterator[Journal]:
-    journal = Journal.in_memory()
-    yield journal
-    journal.close()
 
 
 @pytest.fixture

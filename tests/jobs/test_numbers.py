@@ -2,107 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from msgspec import Struct
 from msgspec.structs import replace
 
-from ogagent.disk.machine import Machine
-from ogagent.errors import DiskRenumbered, ImageCorrupt
+from ogagent.errors import ImageCorrupt
 from ogagent.functions.table import KINDS
 from ogagent.jobs.copies import NUMBERS, Copies
-from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
-from ogagent.jobs.manager import JobManager
-from ogagent.jobs.numbers import ToldNumbers, numbers_in
-from ogagent.jobs.work import Claims, Order
-from ogagent.model.disk import Disk, Inventory
-from ogagent.model.plan import RestorePlan
+from ogagent.jobs.numbers import numbers_in
+from ogagent.model.disk import Inventory
 from ogagent.model.report import configuration
-from ogagent.model.request import RestoreRequest
-from ogagent.ogcore.outbox import NoOutbox
-from ogagent.restore.progress import Progress
-from ogagent.system.metrics import Metrics
-from tests.boots import BootedMachine, computer
 from tests.jobs.lost_power import JOB_ID, Lost, MemoryShelf
-from tests.jobs.restoring import RULES, restoring
-
-
-def request(dsk: int = 1, identity: str = "") -> RestoreRequest:
-    return RestoreRequest(dsk=dsk, par=1, idi="i", nci="image-test", ipr="repository", identity=identity)
-
-
-async def nothing(_plan: RestorePlan, _progress: Progress) -> None: ...
-
-
-class Agent:
-    """From its start at one boot to its end: what it leaves are its journal and what lies on the shelf."""
-
-    def __init__(self, machine: Machine, journal: Journal, shelf: MemoryShelf) -> None:
-        self.journal = journal
-        self.numbers = ToldNumbers(journal, shelf)
-        self.jobs = JobManager(
-            disks=MarkedDisks(machine, journal), reporter=NoOutbox(), journal=journal, metrics=Metrics(),
-            numbers=self.numbers,
-        )  # fmt: skip
-        self._function = restoring(machine, RULES, nothing)
-
-    async def tell(self) -> None:
-        heard = await self.jobs.telling(await self.jobs.inventory())
-        await heard()
-
-    async def target(self, dsk: int = 1, identity: str = "") -> str:
-        """Identity of the disk that would be written to. Raises DiskRenumbered."""
-        work = await self.jobs.plan(self._order(dsk, identity))
-        assert work.target is not None
-        return work.target.identity
-
-    def _order(self, dsk: int, identity: str) -> Order:
-        return self._function.order_of(request(dsk, identity))
-
-    async def refused(self, dsk: int = 1, identity: str = "") -> DiskRenumbered | None:
-        """Nothing that is refused becomes a job, and nothing that is not is planned differently."""
-        try:
-            await self.target(dsk, identity)
-        except DiskRenumbered as refusal:
-            with pytest.raises(DiskRenumbered):
-                await self.jobs.start(self._order(dsk, identity))
-            assert self.jobs.jobs() == []
-            return refusal
-        return None
-
-
-class Pc:
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self.computer = computer(name)
-        self.shelf = MemoryShelf()
-        self.boots = 0
-
-    @asynccontextmanager
-    async def booted(self, number: int, *, state: str = "state") -> AsyncIterator[Agent]:
-        """Another ``state``: that of before was lost with the power."""
-        self.boots += 1
-        machine = BootedMachine(self._folder / f"boot{self.boots}", self.computer.boots[number])
-        journal = Journal.open(self._folder / state)
-        agent = Agent(machine, journal, self.shelf)
-        await agent.numbers.recall()
-        yield agent
-        await agent.jobs.aclose()
-        await agent.numbers.aclose()
-        journal.close()
-
-    def disk(self, boot: int, number: int) -> str:
-        return self.computer.boots[boot].disks[number - 1]
+from tests.jobs.told_pc import Pc
 
 
 @pytest.fixture
@@ -304,81 +220,3 @@ async def test_a_copy_of_numbers_is_no_copy_of_a_report(tmp_path: Path, caplog: 
     assert await Copies(journal, Lost(tmp_path).machine, shelf, KINDS).shelved() == {}
     assert caplog.text == ""
     journal.close()
-
-
-# --- whenever the agent dies --------------------------------------------------------------------------------------
-
-ARRANGEMENTS: tuple[dict[int, str], ...] = (
-    {1: "a", 2: "b"},
-    {1: "b", 2: "a"},
-    {1: "a"},
-    {1: "b"},
-    {1: "c", 2: "a", 3: "b"},
-    {},
-)
-
-
-class Step(Struct, frozen=True):
-    """The PC boots with these disks, and tells of them; ``end``: how far that comes."""
-
-    numbers: dict[int, str]
-    end: str
-
-
-STEPS = st.builds(Step, st.sampled_from(ARRANGEMENTS), st.sampled_from(["untold", "lost", "unnoticed", "told"]))
-
-
-def inventory_of(numbers: dict[int, str]) -> Inventory:
-    disks = (
-        Disk(disk=number, device="", identity=identity, model="", size=1, sector_size=512, table=None)
-        for number, identity in numbers.items()
-    )
-    return Inventory(disks=tuple(disks))
-
-
-async def boot(journal: Journal, step: Step, believed: dict[int, str]) -> None:
-    """``believed`` is what ogCore does, which takes in what it is told. Never is a request let through that it means
-    for another disk.
-    """
-    numbers = ToldNumbers(journal)
-    await numbers.recall()
-    inventory = inventory_of(step.numbers)
-
-    def check() -> None:
-        for number, identity in step.numbers.items():
-            try:
-                numbers.refuse_renumbered(Claims(disks={step.numbers[number]: number}), inventory)
-            except DiskRenumbered:
-                continue
-            assert believed.get(number, identity) == identity
-
-    check()
-    if step.end == "untold":
-        return
-    heard = await numbers.telling(inventory)
-    check()
-    if step.end != "lost":
-        moved = set(step.numbers.values())
-        kept = {number: disk for number, disk in believed.items() if disk not in moved}
-        believed.clear()
-        believed.update(kept | step.numbers)
-        check()
-    if step.end == "told":
-        await heard()
-        check()
-        for number in step.numbers:
-            numbers.refuse_renumbered(Claims(disks={step.numbers[number]: number}), inventory)
-    await numbers.aclose()
-
-
-@settings(deadline=None)
-@given(steps=st.lists(STEPS, max_size=12))
-def test_never_another_disk_than_ogcore_means(steps: list[Step]) -> None:
-    async def live() -> None:
-        journal = Journal.in_memory()
-        believed: dict[int, str] = {}
-        for step in steps:
-            await boot(journal, step, believed)
-        journal.close()
-
-    asyncio.run(live())

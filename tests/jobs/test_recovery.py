@@ -109,13 +109,6 @@ class OnePartition:
         return b"".join(bytes(self.content[one.stop : other.start]) for one, other in pairwise(SPANS))
 
 
-@pytest.fixture
-def journal() -> Iterator[Journal]:
-    journal = Journal.in_memory()
-    yield journal
-    journal.close()
-
-
 def left_at(journal: Journal, last: Step, edges: bytes = EDGES) -> None:
     journal.accept(JOB, TARGET)
     for step in (Step.TOUCHED, Step.COMMITTING, Step.COMMITTED):

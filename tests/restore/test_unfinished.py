@@ -10,17 +10,8 @@ import pytest
 from ogagent.disk.record import LENGTH, PLACE, disk_mark
 from ogagent.errors import ImageCorrupt, ReadBackDiffers, WriteFailed
 from tests.records import record_in
-from tests.restore.test_restore_promises import (
-    IMAGE,
-    MIB,
-    SIZE,
-    WIPE,
-    ZEROS,
-    Bench,
-    cancelled_at,
-    flipped,
-    log_of_a_restore,
-)
+from tests.restore.one_image import IMAGE, MIB, SIZE, ZEROS, flipped
+from tests.restore.recording_device import WIPE, Bench, cancelled_at, log_of_a_restore
 
 JOB_ID: Final = "RestaurarImagen-dfa42888"
 CREATED: Final = "2026-11-24T10:00:00.000Z"

@@ -1,85 +1,19 @@
-"""Image files where they lie: remade with all that is beside them, verified, compared."""
+"""An image file remade, with all that is beside it."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import os
-import random
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ogagent.errors import (
-    AgentError,
-    ImageChanged,
-    ImageCorrupt,
-    ImageLocked,
-    ImageNotFound,
-    InvalidField,
-    SignatureRefused,
-    UnknownImage,
-)
+from ogagent.errors import AgentError, ImageChanged, ImageCorrupt, ImageLocked, UnknownImage
 from ogagent.image.codec import MAX_WINDOW
-from ogagent.image.index import ImageIndex, decode
-from ogagent.imagefile.check import verify
-from ogagent.imagefile.diff import Difference, difference, load_beside
+from ogagent.image.index import decode
 from ogagent.imagefile.exchange import opened_alone
 from ogagent.imagefile.make import Wanted, make_index
-
-MIB: Final = 1 << 20
-KIB: Final = 1 << 10
-NOISE: Final = random.Random(11)
-KEY: Final = Ed25519PrivateKey.generate()
-
-
-@pytest.fixture(scope="module")
-def filesystem(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A raw ext4; what is in its blocks does not matter here."""
-    mke2fs = shutil.which("mke2fs", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    if mke2fs is None:
-        pytest.skip("mke2fs is not installed")
-    path = tmp_path_factory.mktemp("raw") / "fs"
-    with path.open("xb") as file:
-        file.truncate(6 * MIB)
-    subprocess.run([mke2fs, "-q", "-t", "ext4", path], check=True, capture_output=True)
-    data = bytearray(path.read_bytes())
-    data[3 * MIB : 4 * MIB] = NOISE.randbytes(MIB)
-    return bytes(data)
-
-
-@pytest.fixture
-def image(filesystem: bytes, tmp_path: Path) -> Path:
-    path = tmp_path / "x.img"
-    path.write_bytes(filesystem)
-    return path
-
-
-def make(
-    path: Path, key: Ed25519PrivateKey | None = None, region_size: int | None = None, level: int | None = None
-) -> ImageIndex:
-    return make_index(path, Wanted(region_size, level, 2, MAX_WINDOW, key), lambda _what, _done, _total: None)[0]
-
-
-def check(path: Path, key: Ed25519PrivateKey | None = None) -> str:
-    found = verify(path, key.public_key() if key else None, 2, MAX_WINDOW, lambda _what, _done, _total: None)
-    return f"{'index' if found.index else 'no index'}, {found.signature}"
-
-
-def names(path: Path) -> list[str]:
-    return sorted(file.name for file in path.parent.iterdir())
-
-
-def md5(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest()
-
-
-# --- making ------------------------------------------------------------------------------------------------------
+from tests.imagefile.beside import KEY, KIB, MIB, check, flip, lock, make, md5, names
 
 
 def test_what_lies_beside_the_image_afterwards(image: Path) -> None:
@@ -157,10 +91,6 @@ def spoil_content(image: Path) -> None:
 
 def spoil_all(image: Path) -> None:
     image.write_bytes(b"<html>")
-
-
-def lock(image: Path) -> None:
-    image.with_name("x.img.lock").touch()
 
 
 @pytest.mark.parametrize(
@@ -246,92 +176,3 @@ def test_a_link_to_an_image_stays_one(image: Path) -> None:
     assert make(link).image == "x.img"
     assert link.is_symlink()
     assert check(image) == "index, none"
-
-
-# --- verifying ---------------------------------------------------------------------------------------------------
-
-
-def flip(path: Path, place: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[place] ^= 1
-    path.write_bytes(data)
-
-
-def swap_two_frames(image: Path) -> None:
-    """Each frame is whole and its own: only the index knows where it belongs."""
-    index, data = load_beside(image), image.read_bytes()
-    (start, first), (_, second) = index.frame(3), index.frame(4)
-    middle, end = start + first, start + first + second
-    image.write_bytes(data[:start] + data[middle:end] + data[start:middle] + data[end:])
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        *(lambda image, place=place: flip(image, place) for place in (0, 9, 3000, MIB // 2, -20, -1)),
-        lambda image: image.write_bytes(image.read_bytes()[:-1]),
-        lambda image: image.write_bytes(image.read_bytes() + b"\x50\x2a\x4d\x18\0\0\0\0"),
-        swap_two_frames,
-        lambda image: flip(image.with_name("x.img.index"), 40),
-    ],
-)
-def test_an_image_its_index_does_not_fit_is_found(image: Path, spoil: Callable[[Path], None]) -> None:
-    make(image)
-    assert check(image) == "index, none"
-    spoil(image)
-    with pytest.raises((ImageCorrupt, UnknownImage)):
-        check(image)
-
-
-def test_an_older_index_or_that_of_another_image_is_found(image: Path, filesystem: bytes) -> None:
-    old = image.with_name("old.img")
-    old.write_bytes(filesystem)
-    make(old, KEY)
-    image.write_bytes(filesystem[: 4 * MIB] + NOISE.randbytes(MIB) + filesystem[5 * MIB :])
-    make(image, KEY)
-    for suffix in (".index", ".index.sig"):
-        shutil.copy(f"{old}{suffix}", f"{image}{suffix}")
-    with pytest.raises(ImageCorrupt, match=r"that of old\.img"):
-        check(image, KEY)
-    shutil.copy(old, image)
-    with pytest.raises(ImageCorrupt, match=r"that of old\.img"):
-        check(image, KEY)
-
-
-def test_signatures(image: Path) -> None:
-    other = Ed25519PrivateKey.generate()
-    assert check(image) == "no index, none"
-    for refused in (KEY, other):
-        with pytest.raises(SignatureRefused):
-            check(image, refused)
-    make(image)
-    with pytest.raises(SignatureRefused, match="not signed"):
-        check(image, KEY)
-    make(image, KEY)
-    assert (check(image), check(image, KEY)) == ("index, unchecked", "index, good")
-    with pytest.raises(SignatureRefused):
-        check(image, other)
-    flip(image.with_name("x.img.index.sig"), 5)
-    with pytest.raises(SignatureRefused):
-        check(image, KEY)
-
-
-# --- comparing ---------------------------------------------------------------------------------------------------
-
-
-def test_what_differs(image: Path, filesystem: bytes) -> None:
-    new = image.with_name("new.img")
-    new.write_bytes(filesystem[: 3 * MIB + 5] + b"other" + filesystem[3 * MIB + 10 :] + b"a seventh region")
-    with pytest.raises(ImageNotFound, match="no index"):
-        load_beside(new)
-    old_index, new_index = make(image), make(new)
-    found = difference(old_index, new_index)
-    fetched = sum(new_index.frame(place)[1] for place in (3, 6))
-    assert fetched > MIB
-    assert found == Difference(
-        same=5, changed=1, added=1, removed=0, bytes_to_fetch=fetched, bytes_of_image=new_index.size
-    )
-    assert difference(new_index, old_index).removed == 1
-    assert difference(new_index, new_index).bytes_to_fetch == 0
-    with pytest.raises(InvalidField, match="65536"):
-        difference(make(image, region_size=64 * KIB), new_index)

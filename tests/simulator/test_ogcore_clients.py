@@ -1,0 +1,130 @@
+"""What ogCore knows of its clients, of their disks and of their jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from tests.simulator.ogcore_room import FINAL, JOB, SECRET, STOPPED, Members, Room
+
+# --- clients ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_client_is_off_until_it_starts(room: Room) -> None:
+    assert [client["state"] for client in (await room.get("/clients"))["clients"]] == ["off", "off"]
+    assert (await room.start())[0] == 200
+    await room.wait_for_state("og-live")
+    assert "secret" not in json.dumps(await room.get("/clients"))
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ({"status": "busy", "loggedin": False}, "busy"),
+        ({"status": "linux", "loggedin": False}, "linux"),
+        ({"status": "linux", "loggedin": True}, "linux-session"),
+        ({"status": "windows", "loggedin": True}, "windows-session"),
+        ({"status": "macos", "loggedin": False}, "macos"),
+    ],
+)
+async def test_the_state_is_what_the_agent_says(room: Room, status: Members, state: str) -> None:
+    room.agent.status = status
+    await room.start()
+    await room.wait_for_state(state)
+
+
+async def test_a_client_that_answers_nonsense_is_off(room: Room) -> None:
+    await room.start()
+    await room.wait_for_state("og-live")
+    room.agent.status = {"state": "oglive"}
+    await room.wait_for_state("off")
+
+
+async def test_another_certificate_is_not_the_client(room: Room) -> None:
+    await room.start(fingerprint="00" * 32)
+    await room.wait_for_state("off")
+    status, answer = await room.deploy()
+    assert status == 502
+    assert room.agent.asked == []
+    assert (await room.trace())["state"] == "failed"
+    assert (await room.trace())["text"] == answer["error"]
+
+
+async def test_a_fingerprint_may_have_colons(room: Room) -> None:
+    colons = ":".join(room.fingerprint[at : at + 2] for at in range(0, 64, 2)).upper()
+    await room.start(fingerprint=colons)
+    await room.wait_for_state("og-live")
+
+
+async def test_a_client_that_stops_is_off(room: Room) -> None:
+    await room.start()
+    await room.wait_for_state("og-live")
+    assert (await room.tell(STOPPED, {"ip": "127.0.0.1"}, secret="wrong"))[0] == 401
+    await room.wait_for_state("og-live")
+    assert (await room.tell(STOPPED, {"ip": "127.0.0.1"}))[0] == 200
+    assert (await room.get("/clients/pc1"))["state"] == "off"
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [({"ip": "127.9.9.9"}, 404), ({"secret": ""}, 400), ({"fingerprint": "xyz"}, 400), ({"secret": "other"}, 401)],
+)
+async def test_a_registration_that_is_refused(room: Room, changes: Members, status: int) -> None:
+    assert (await room.start(**changes))[0] == status
+    assert (await room.get("/clients/pc1"))["state"] == "off"
+
+
+async def test_a_client_that_boots_is_initializing_until_it_starts_or_fails(room: Room) -> None:
+    await room.start()
+    await room.wait_for_state("og-live")
+    booting = "/opengnsys/rest/ogagent/booting"
+    assert (await room.post(booting, {"ip": "127.0.0.1"}))[0] == 200
+    assert (await room.get("/clients/pc1"))["state"] == "initializing"
+    assert (await room.tell(STOPPED, {"ip": "127.0.0.1"}))[0] == 200  # the last word of the one before
+    assert (await room.get("/clients/pc1"))["state"] == "initializing"
+    assert (await room.post(booting, {"ip": "127.0.0.1", "failed": True}))[0] == 200
+    assert (await room.get("/clients/pc1"))["state"] == "off"
+
+
+async def test_an_agent_that_registers_again_has_not_started_anew(room: Room) -> None:
+    await room.start()
+    await room.wait_for_state("og-live")
+    room.agent.status = {"status": "og-nothing", "loggedin": False}  # whatever is asked now changes no state
+    assert (await room.start())[0] == 200
+    assert (await room.get("/clients/pc1"))["state"] == "og-live"
+
+
+# --- disks and jobs ---------------------------------------------------------------------------------------------------
+
+
+async def test_disks_as_they_are_and_as_they_were(room: Room) -> None:
+    inventory = await room.get("/clients/pc1/disks")
+    assert (inventory["current"], inventory["disks"]) == (False, [])
+    await room.start()
+    inventory = await room.get("/clients/pc1/disks")
+    assert (inventory["current"], inventory["disks"][0]["size"]) == (True, 100)
+    assert room.agent.asked == [("/disks", "", SECRET)]
+    await room.get("/clients/pc1/disks")
+    assert len(room.agent.asked) == 1  # nothing is likely to be new
+    await room.report(FINAL, ids="0")
+    room.agent.disks = {"disks": []}
+    assert (await room.get("/clients/pc1/disks"))["disks"] == []
+    room.agent.disks = {"disks": "?"}
+    await room.report(FINAL, ids="0", job_id="RestaurarImagen-00000001")
+    inventory = await room.get("/clients/pc1/disks")
+    assert (inventory["current"], "pc1 cannot tell at /disks" in inventory["why"]) == (False, True)
+
+
+async def test_the_agents_own_account_of_a_job_is_kept(room: Room) -> None:
+    await room.start()
+    await room.wait_for_state("og-live")
+    await room.deploy()
+    error = {"number": 33, "code": "image-corrupt", "message": "The image is corrupt", "hint": "capture it again"}
+    room.agent.job = (200, {"job_id": JOB, "state": "failed", "error": error, "timings": {"fetching": 1.5}})
+    await room.report(FINAL, res="2", der="033-The image is corrupt", progress=10)
+    async with asyncio.timeout(300):
+        while (job := (await room.trace())["job"]) is None:  # noqa: ASYNC110 - REST has no events
+            await asyncio.sleep(0.01)
+    assert (job["error"]["hint"], job["timings"]) == ("capture it again", {"fetching": 1.5})
