@@ -109,7 +109,7 @@ def compare(fd: int, base: int, target: Target) -> None:
             sysfs = sysfs_directory(status.st_rdev)
             if any(sysfs.glob("*/partition")):
                 raise DiskChanged(f"{target.device} has gone, other partitions of the disk are there", hint=_HINT)
-            found, problem = _entry_on_disk(target)
+            found, problem = _entry_on_disk(fd, target)
         else:
             sysfs, place = disk_of_partition(status.st_rdev)
             found = (place.start, size)
@@ -129,12 +129,12 @@ def compare(fd: int, base: int, target: Target) -> None:
         raise PartitionOverlaps(f"{target.device}: {problem}", hint=_HINT)
 
 
-def _entry_on_disk(target: Target) -> tuple[tuple[int, int], str]:
-    """Start and size in the table as it is now, and what is wrong with them.
+def _entry_on_disk(fd: int, target: Target) -> tuple[tuple[int, int], str]:
+    """Start and size in the table of what is open, as it is now, and what is wrong with them.
 
     This runs in a thread, where a loop of its own may wait for sfdisk.
     """
-    table = asyncio.run(read_table(target.disk_device, target.sector_size))
+    table = asyncio.run(read_table(f"/proc/{os.getpid()}/fd/{fd}", target.sector_size))
     for entry in table.entries:
         if entry.number == target.partition:
             return (entry.start, entry.size), table.problem or entry.problem

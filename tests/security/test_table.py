@@ -17,6 +17,7 @@ ATTACKERS = {
     "hostile image",
     "hostile repository",
     "writer of the CACHE",
+    "hostile system on a partition",
     "local unprivileged user",
 }
 
