@@ -18,6 +18,7 @@ from ogagent.partition.change import TableChange
 from ogagent.partition.layout import plan_table
 from ogagent.partition.plan import TablePlan
 from ogagent.partition.writer import prepare, write
+from tests.faults.bench import Matrix
 from tests.partition.disks import asked, rows
 from tests.partition.judges import (
     Recorded,
@@ -191,13 +192,14 @@ def test_the_new_table_is_that_of_the_plan(case: Case) -> None:
         sgdisk_is_content(case.disk)
 
 
-def test_at_each_point_the_table_is_the_old_or_the_new_one(case: Case) -> None:
+def test_at_each_point_the_table_is_the_old_or_the_new_one(case: Case, matrix: Matrix) -> None:
     seen = set()
-    for arrived in cuts(case):
-        cut(case, arrived)
-        found = table_by_sfdisk(case.disk)
-        assert found in (case.old, case.new)
-        seen.add(found == case.new)
+    for number, arrived in enumerate(cuts(case)):
+        with matrix.cell("table", f"cut {number}"):
+            cut(case, arrived)
+            found = table_by_sfdisk(case.disk)
+            assert found in (case.old, case.new)
+            seen.add(found == case.new)
     assert seen == {False, True}
 
 
@@ -221,17 +223,18 @@ def test_what_is_kept_is_never_touched(case: Case) -> None:
         assert before[span.start : span.end] == after[span.start : span.end]
 
 
-def test_recovery_completes_or_undoes(case: Case) -> None:
+def test_recovery_completes_or_undoes(case: Case, matrix: Matrix) -> None:
     change = msgspec.json.decode(msgspec.json.encode(case.change), type=TableChange)
-    for arrived in cuts(case):
-        cut(case, arrived)
-        in_force = table_by_sfdisk(case.disk)
-        with opened(case.disk) as device:
-            settled = change.settle(device)
-        table = table_by_sfdisk(case.disk)
-        assert table == in_force == {"old": case.old, "new": case.new}[settled]
-        if table and table[0] == "gpt" and not (settled == "old" and case.damaged):
-            sgdisk_is_content(case.disk)
+    for number, arrived in enumerate(cuts(case)):
+        with matrix.cell("table", f"recovery after cut {number}"):
+            cut(case, arrived)
+            in_force = table_by_sfdisk(case.disk)
+            with opened(case.disk) as device:
+                settled = change.settle(device)
+            table = table_by_sfdisk(case.disk)
+            assert table == in_force == {"old": case.old, "new": case.new}[settled]
+            if table and table[0] == "gpt" and not (settled == "old" and case.damaged):
+                sgdisk_is_content(case.disk)
 
 
 def test_recovery_that_is_cut_off_is_taken_up_again(case: Case) -> None:
