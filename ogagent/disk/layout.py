@@ -96,7 +96,8 @@ class Layout(Struct, frozen=True, kw_only=True):
         return self._is_logical(inner) and self._is_extended(outer) and span_of(outer).holds(span_of(inner))
 
     def _is_extended(self, entry: Entry) -> bool:
-        return is_extended(self.kind, entry.type)
+        """Only a primary one is: a logical one of that type would lie inside itself, and be free of every rule."""
+        return is_extended(self.kind, entry.type) and not self._is_logical(entry)
 
     def _is_logical(self, entry: Entry) -> bool:
         return self.kind == "msdos" and entry.number >= _FIRST_LOGICAL

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from itertools import permutations
+from operator import attrgetter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -104,6 +105,12 @@ def test_a_logical_one_lies_inside_the_extended_one() -> None:
     assert problems("msdos", row(5, 60, 70), links=links) == {5: OUTSIDE}
 
 
+def test_a_logical_one_of_the_extended_ones_type_lies_inside_no_more_than_any_other() -> None:
+    assert problems("msdos", row(5, 60, 70, "5")) == {5: OUTSIDE}
+    assert problems("msdos", EXTENDED, row(5, 11, 30, "5"), row(6, 12, 20)) == {2: "", 5: shares(6), 6: shares(5)}
+    assert problems("msdos", EXTENDED, row(5, 10, 50, "5"), links=(10 * MIB,)) == {2: "", 5: OVER_TABLE}
+
+
 @pytest.mark.parametrize("kind", ["5", "f", "F", "85"])
 def test_a_primary_one_lies_outside_of_it(kind: str) -> None:
     extended = row(2, 10, 50, kind)
@@ -138,18 +145,21 @@ def sectors(row: Row) -> set[int]:
     st.sampled_from(["gpt", "msdos"]),
     st.lists(st.tuples(st.integers(-2, 60), st.integers(-2, 40), st.sampled_from(["83", "5", "ca"])), max_size=9),
 )
+@example("msdos", [(0, 0, "83"), (0, 0, "83"), (0, 0, "83"), (0, 1, "5"), (0, 1, "5")])
 def test_any_table(kind: TableKind, drawn: list[tuple[int, int, str]]) -> None:
     """What is sound shares no byte with any other, but for the extended one around it, and lies on the disk."""
     rows = [Row(number, start * 512, size * 512, code) for number, (start, size, code) in enumerate(drawn, start=1)]
     own = own_spans(kind, 60 * 512, 512, usable=Span(34 * 512, 60 * 512), links=())
     layout = Layout(kind=kind, size=60 * 512, entries=rows, own=own)
     sound = [each for each in rows if not layout.problem_of(each)]
+    extended = [each for each in rows if kind == "msdos" and each.number < 5 and each.type == "5"]
     for each in sound:
         assert 0 <= each.start < each.start + each.size <= 60 * 512
-        assert kind == "gpt" or each.start or each.type == "5"
+        assert kind == "gpt" or each.start or each in extended
+        assert kind == "gpt" or each.number < 5 or any(span_of(other).holds(span_of(each)) for other in extended)
     for one, other in permutations(rows, 2):
         if sectors(one) & sectors(other) and one in sound:
-            inner, outer = (one, other) if other.type == "5" and span_of(other).holds(span_of(one)) else (other, one)
-            assert (kind, outer.type) == ("msdos", "5")
+            outer, inner = sorted((one, other), key=attrgetter("number"))
+            assert outer in extended
             assert inner.number >= 5
             assert span_of(outer).holds(span_of(inner))
