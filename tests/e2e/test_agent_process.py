@@ -111,7 +111,7 @@ async def test_the_documented_call(disk: LoopDisk, image: Image, tmp_path: Path)
 @needs_root
 @needs_tools
 async def test_an_image_that_is_a_file_of_this_machine(disk: LoopDisk, image: Image, tmp_path: Path) -> None:
-    before = disk.content()
+    before = disk.without_cache()
     async with room(disk, image.file, repository_url=f"file://{image.file.parent}/{{nci}}.img") as here:
         assert (await here.deploy())[0] == 200
         assert (await here.ogcore.final())["res"] == "1"
@@ -147,7 +147,7 @@ async def test_one_flipped_bit(disk: LoopDisk, image: Image, tmp_path: Path) -> 
 @needs_tools
 async def test_a_partition_one_block_too_small(disk: LoopDisk, image: Image) -> None:
     """Nothing is written, and that is more than to the partition: to mount the CACHE would be to write to it."""
-    before = disk.content()
+    before = disk.without_cache()
     size = LAYOUT[3][1] * SECTOR
     async with room(disk, image.file) as here:
         assert (await here.deploy(CALL.replace('"par":"2"', '"par":"3"')))[0] == 200
@@ -155,7 +155,7 @@ async def test_a_partition_one_block_too_small(disk: LoopDisk, image: Image) -> 
         assert report["res"] == "2"
         assert report["der"] == f"030-The image needs {FILESYSTEM_SIZE} bytes, partition 3 of disk {DISK} has {size}"
         assert (await here.partition(3))["incomplete"] is False
-    assert disk.content() == before
+    assert disk.without_cache() == before
 
 
 @needs_root
@@ -165,7 +165,7 @@ async def test_what_is_never_a_target(disk: LoopDisk, image: Image, tmp_path: Pa
     mount_point.mkdir()
     run("mount", "-o", "ro", disk.partition(2), mount_point)
     try:
-        before = disk.content()
+        before = disk.without_cache()
         async with room(disk, image.file) as here:
             for par, code in (("4", "target-is-cache"), ("2", "partition-in-use"), ("1", "target-is-system")):
                 status, problem = await here.deploy(CALL.replace('"par":"2"', f'"par":"{par}"'))
@@ -174,7 +174,7 @@ async def test_what_is_never_a_target(disk: LoopDisk, image: Image, tmp_path: Pa
             assert (await here.partition(2))["mounted"] == str(mount_point)
             assert (await here.curl("/jobs"))[1] == {"jobs": []}
             assert not here.ogcore.finals
-        assert disk.content() == before
+        assert disk.without_cache() == before
     finally:
         run("umount", mount_point)
 
@@ -216,7 +216,7 @@ async def test_a_stop_cancels_and_tells_so(disk: LoopDisk, image: Image) -> None
 @needs_tools
 def test_a_plan_writes_nothing(disk: LoopDisk, image: Image, tmp_path: Path) -> None:
     (tmp_path / "ogcore.pem").touch()
-    before = disk.content()
+    before = disk.without_cache()
     url = f"file://{image.file.parent}/{{nci}}.img"
     config = configuration(tmp_path, "127.0.3.2", disk, url, "")
     plan = json.loads(run(sys.executable, "-m", "ogagent", "plan", "--config", config, CALL))
@@ -224,7 +224,7 @@ def test_a_plan_writes_nothing(disk: LoopDisk, image: Image, tmp_path: Path) -> 
     assert (plan["target"]["device"], plan["target"]["start"]) == (disk.partition(2), target.start)
     assert plan["source"] == url.replace("{nci}", "image-test")
     assert (plan["image"]["container"], plan["image"]["device_size"]) == ("zstd", FILESYSTEM_SIZE)
-    assert disk.content() == before
+    assert disk.without_cache() == before
 
 
 def test_a_configuration_error_is_one_line(tmp_path: Path) -> None:
