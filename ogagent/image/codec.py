@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final, cast
 
 from isal import isal_zlib
 
 from ogagent.errors import ImageCorrupt, UnknownImage
+from ogagent.image import libzstd
 from ogagent.image.gzip_header import GZIP_MAGIC, SHORTEST_HEADER, read_header
 from ogagent.image.lzop import LZOP_MAGIC, LzopDecoder
 from ogagent.image.stream import Chunks, Decoder, goes_on
 from ogagent.image.zstd_frame import MAX_FRAME_HEADER, is_zstd, window_size
 from ogagent.model.units import format_bytes
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 MAX_WINDOW: Final = 128 << 20
 """What ``zstd -d`` takes without being told otherwise, ``zstd --long`` writes, and ``zstd --ultra -22`` needs."""
 
 _INPUT_PIECE: Final = 128 << 10
 """What follows a frame or member is handed back as a copy; were it large, many small frames would take for ever."""
-
-_OUTPUT_PIECE: Final = 128 << 10
-"""The zstd module joins larger answers out of parts, which costs a second copy."""
 
 # isal's type stubs declare its exception as an instance
 _GZIP_ERROR: Final = cast("type[Exception]", isal_zlib.IsalError)
@@ -72,38 +64,46 @@ class ZstdDecoder:
     def __init__(self, chunks: Chunks, max_window: int) -> None:
         self._chunks = chunks
         self._max_window = max_window
-        self._frame = self._open_frame()
+        self._stream = libzstd.Stream(max_window, _INPUT_PIECE)
+        self._check_window()
 
     def readinto(self, into: memoryview) -> int:
         while True:
-            if self._frame.eof and not self._next_frame():
+            count = self._unpack(into)
+            if self._stream.ended:
+                self._chunks.give_back(self._stream.rest)
+                self._stream.drop()
+            if count:
+                return count
+            if self._stream.ended and not self._is_next_frame():
                 return 0
-            data = self._chunks.next(_INPUT_PIECE) if self._frame.needs_input else b""
-            if not data and self._frame.needs_input:
-                raise ImageCorrupt(f"the image ends at byte {self._chunks.consumed}, in the middle of a zstd frame")
-            out = self._decompress(data, min(len(into), _OUTPUT_PIECE))
-            if self._frame.eof:
-                self._chunks.give_back(self._frame.unused_data)
-            if out:
-                into[: len(out)] = out
-                return len(out)
+            if self._stream.hungry:
+                self._feed()
 
-    def _decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
+    def _unpack(self, into: memoryview) -> int:
+        if self._stream.ended and self._stream.hungry:  # there is nothing in it
+            return 0
         try:
-            return self._frame.decompress(data, max_length)
-        except zstd.ZstdError as error:
+            return self._stream.unpack(into)
+        except libzstd.ZstdError as error:
             raise ImageCorrupt(f"the zstd stream is damaged near byte {self._chunks.consumed}: {error}") from error
 
-    def _next_frame(self) -> bool:
+    def _feed(self) -> None:
+        data = self._chunks.next(_INPUT_PIECE)
+        if not data:
+            raise ImageCorrupt(f"the image ends at byte {self._chunks.consumed}, in the middle of a zstd frame")
+        self._stream.feed(data)
+
+    def _is_next_frame(self) -> bool:
         head = self._chunks.peek(4)
         if not head:
             return False
         if not is_zstd(head):
             raise goes_on("zstd frame", self._chunks.consumed)
-        self._frame = self._open_frame()
+        self._check_window()
         return True
 
-    def _open_frame(self) -> zstd.ZstdDecompressor:
+    def _check_window(self) -> None:
         window = window_size(self._chunks.peek(MAX_FRAME_HEADER))
         if window > self._max_window:
             raise UnknownImage(
@@ -111,8 +111,6 @@ class ZstdDecoder:
                 f"and restore.max_window allows {format_bytes(self._max_window)}",
                 hint="allow more, or compress the image again without --long or with --long=27",
             )
-        limit = (self._max_window - 1).bit_length()
-        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: limit})
 
 
 class GzipDecoder:
