@@ -41,11 +41,7 @@ class Look(PlainWork):
         """Raises AgentError."""
 
 
-class InventarioHardware(Function):
-    kind: ClassVar[Kind] = _HARDWARE
-    summary: ClassVar[str] = "What the machine is made of"
-    schema: ClassVar[Form] = schema(_HARDWARE_RULES)
-    refusals: ClassVar[Refusals] = (errors.Stopping,)
+class _Seeing(Function):
     preview: ClassVar[type] = Intention
 
     def __init__(self, insight: Insight) -> None:
@@ -54,6 +50,13 @@ class InventarioHardware(Function):
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
         return cls(equipment.insight)
+
+
+class InventarioHardware(_Seeing):
+    kind: ClassVar[Kind] = _HARDWARE
+    summary: ClassVar[str] = "What the machine is made of"
+    schema: ClassVar[Form] = schema(_HARDWARE_RULES)
+    refusals: ClassVar[Refusals] = (errors.Stopping,)
 
     def order(self, members: Mapping[str, Any]) -> PlainOrder:
         return PlainOrder(_HardwareLook(self._insight, checked(_HARDWARE_RULES, members)))
@@ -81,7 +84,7 @@ _SOFTWARE: Final = Kind(
 _SOFTWARE_RULES: Final = {"nfn": function_name(_SOFTWARE.name), "dsk": DISK, "par": PARTITION, "ids": TRACE}
 
 
-class InventarioSoftware(Function):
+class InventarioSoftware(_Seeing):
     kind: ClassVar[Kind] = _SOFTWARE
     summary: ClassVar[str] = "What is installed on a partition, which stays as it is"
     schema: ClassVar[Form] = schema(_SOFTWARE_RULES)
@@ -89,14 +92,6 @@ class InventarioSoftware(Function):
         *(errors.DiskNotFound, errors.DiskNotPartitioned, errors.PartitionNotFound, errors.PartitionInUse),
         *(errors.FilesystemNotSupported, errors.DiskBusy, errors.DiskRenumbered, errors.MachineBusy, errors.Stopping),
     )
-    preview: ClassVar[type] = Intention
-
-    def __init__(self, insight: Insight) -> None:
-        self._insight = insight
-
-    @classmethod
-    def of(cls, equipment: Equipment) -> Self:
-        return cls(equipment.insight)
 
     def order(self, members: Mapping[str, Any]) -> _Order:
         return _Order(self._insight, checked(_SOFTWARE_RULES, members))

@@ -80,10 +80,11 @@ def schema(rules: Mapping[str, Rule]) -> Form:
 
 def checked(rules: Mapping[str, Rule], members: Mapping[str, Any]) -> dict[str, str]:
     """All that there are rules for, as texts; empty when absent. Raises MissingField or InvalidField."""
-    return {name: _checked(name, each, members.get(name)) for name, each in rules.items()}
+    return {name: checked_member(name, each, members.get(name)) for name, each in rules.items()}
 
 
-def _checked(name: str, rule: Rule, value: object) -> str:
+def checked_member(name: str, rule: Rule, value: object) -> str:
+    """As text; empty when it is absent. Raises MissingField or InvalidField."""
     if value is None or (rule.required and value == ""):
         if rule.required:
             raise MissingField(f"{name} is missing", field=name)

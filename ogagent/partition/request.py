@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ogagent.errors import InvalidField, MissingField
 from ogagent.model.disk import TableKind
-from ogagent.model.text import LONGEST, is_printable
+from ogagent.model.members import DISK, TRACE, Rule, checked_member, function_name, integers, rule
 from ogagent.model.units import KIB
 from ogagent.partition.kinds import PartitionKind, kind_of
 
@@ -25,42 +25,39 @@ FUNCTION: Final = "Configurar"
 _LONGEST_CFG: Final = 32 * KIB
 _MOST_ROWS: Final = 4096
 """An inventory of many disks may be sent back whole."""
-_LARGEST_INTEGER: Final = 2**53 - 1
 _TABLES: Final[Mapping[str, TableKind | None]] = {"MSDOS": "msdos", "DOS": "msdos", "GPT": "gpt", "": None}
 _INVENTORY_TABLES: Final = {"0": "", "1": "MSDOS", "2": "GPT"}
 _DISK_MEMBERS: Final = ("ttp", "che", "tch", "dis")
-_EXPECTED: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
-    "nfn": (re.compile(FUNCTION), FUNCTION),
-    "dsk": (re.compile("[1-9][0-9]{0,2}"), "a number from 1"),
-    "dis": (re.compile("[1-9][0-9]{0,2}"), "a number from 1"),
-    "disk": (re.compile("[1-9][0-9]{0,2}"), "a number from 1"),
-    "ids": (re.compile(".*"), f"a text of at most {LONGEST} characters"),
-    "ttp": (re.compile("[Mm][Ss][Dd][Oo][Ss]|[Dd][Oo][Ss]|[Gg][Pp][Tt]"), "MSDOS or GPT"),
-    "che": (re.compile("[01]"), "0 or 1"),
-    "tch": (re.compile("[0-9]{1,13}"), "a size in KiB"),
-    "par": (re.compile("0|[1-9][0-9]{0,2}"), "a partition number from 1"),
-    "cpt": (re.compile("[A-Za-z0-9-]{1,20}"), "a kind of partition or its code"),
-    "sfi": (re.compile("[A-Za-z0-9+-]{1,20}"), "a file system"),
-    "tam": (re.compile("[0-9]{1,13}"), "a size in KiB"),
-    "ope": (re.compile("[01]"), "0 or 1"),
+_FLAG: Final = rule("0 or 1", "0 or 1", re.compile("[01]?"), integers(0, 1))
+_SIZE: Final = rule("a size in KiB", "a size in KiB", re.compile("([0-9]{1,13})?"), integers(0))
+_NUMBER: Final = rule("a number from 1", "a number from 1", re.compile("([1-9][0-9]{0,2})?"), integers(1, 999))
+_RULES: Final[Mapping[str, Rule]] = {
+    "nfn": function_name(FUNCTION),
+    "dsk": DISK,
+    "ids": TRACE,
+    "dis": _NUMBER,
+    "disk": _NUMBER,
+    "ttp": rule("kind of the table", "MSDOS or GPT", re.compile("([Mm][Ss][Dd][Oo][Ss]|[Dd][Oo][Ss]|[Gg][Pp][Tt])?")),
+    "che": _FLAG,
+    "tch": _SIZE,
+    "par": rule("number of a partition", "a number from 1", re.compile("(0|[1-9][0-9]{0,2})?"), integers(0, 999)),
+    "cpt": rule("kind of partition, or its code", "a kind or a code", re.compile("[A-Za-z0-9-]{0,20}"), integers(0)),
+    "sfi": rule("file system", "a file system", re.compile("[A-Za-z0-9+-]{0,20}")),
+    "tam": _SIZE,
+    "ope": _FLAG,
 }
 _Members = Mapping[str, Any]
 
-
-def _schema(name: str) -> _Members:
-    pattern, expected = _EXPECTED[name]
-    forms = [{"type": "string", "pattern": f"^({pattern.pattern})?$"}, {"type": "integer"}, {"type": "null"}]
-    return {"description": expected, "anyOf": forms}
-
-
-_PART_MEMBERS: Final = {name: _schema(name) for name in (*_DISK_MEMBERS, "disk", "par", "cpt", "sfi", "tam", "ope")}
+_PART_MEMBERS: Final = {
+    name: _RULES[name].schema for name in (*_DISK_MEMBERS, "disk", "par", "cpt", "sfi", "tam", "ope")
+}
 _PART_SCHEMA: Final = {"type": "object", "properties": _PART_MEMBERS}
 CONFIGURE_SCHEMA: Final[_Members] = {
     "type": "object",
     "description": "As ogCore sends it. An integer counts as its digits, null as absent; other members are ignored.",
     "required": ["dsk", "cfg"],
     "properties": {
-        **{name: _schema(name) for name in ("nfn", "dsk", "ids")},
+        **{name: _RULES[name].schema for name in ("nfn", "dsk", "ids")},
         "cfg": {
             "description": "the table that is wanted, in OpenGnsys' own words or as JSON",
             "anyOf": [
@@ -144,7 +141,7 @@ def _row(part: _Members) -> Row:
     named = _required(part, "cpt")
     kind = kind_of(named)
     if kind is None:
-        raise InvalidField(f"cpt is {named!r}, expected {_EXPECTED['cpt'][1]}", field="cpt")
+        raise InvalidField(f"cpt is {named!r}, expected {_RULES['cpt'].expected}", field="cpt")
     return Row(
         number=number,
         kind=kind,
@@ -204,17 +201,5 @@ def _required(members: _Members, name: str) -> str:
 
 
 def _value(members: _Members, name: str) -> str:
-    """Empty when it is absent. To JSON 1 and 1.0 are the same integer."""
-    value = members.get(name)
-    if value is None or value == "":
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_INTEGER:
-        value = str(value)
-    pattern, expected = _EXPECTED[name]
-    if not isinstance(value, str) or len(value) > LONGEST or not is_printable(value):
-        raise InvalidField(f"{name} must be {expected}, as a string or an integer", field=name)
-    if not pattern.fullmatch(value):
-        raise InvalidField(f"{name} is {value!r}, expected {expected}", field=name)
-    return value
+    """Empty when it is absent."""
+    return checked_member(name, _RULES[name], members.get(name))
