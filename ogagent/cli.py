@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
@@ -21,8 +21,12 @@ from ogagent.disk.machine import CacheStore, Machine
 from ogagent.errors import AgentError, SettingsError
 from ogagent.model.disk import Disk, Inventory
 from ogagent.model.units import format_bytes
+from ogagent.power.power import Power
 from ogagent.settings import Settings, load
 from ogagent.system.inherited import forget_inherited
+
+if TYPE_CHECKING:
+    from ogagent.disk.cache import MountedCache
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -64,20 +68,21 @@ def settings_of_machine(path: Path | None, usual: Path = USUAL_CONFIG) -> Settin
     return read_settings(path or usual)
 
 
-def serve(settings: Settings, machine: Machine, store: CacheStore) -> None:
+def serve(settings: Settings, machine: Machine, store: CacheStore, power: Power) -> None:
     os.umask(_UMASK)
     from ogagent import service
     from ogagent.system import log
 
     log.set_up(settings.log.level, settings.log.format, os.environ)
-    asyncio.run(service.run(settings, machine, store))
+    asyncio.run(service.run(settings, machine, store, power))
 
 
 def _serve(options: argparse.Namespace) -> None:
     from ogagent.disk.cache import MountedCache
 
     settings = read_settings(options.config)
-    serve(settings, _machine(settings), MountedCache(Path(settings.cache.mount_point)))
+    store = MountedCache(Path(settings.cache.mount_point))
+    serve(settings, _machine(settings), store, _power(settings, store))
 
 
 def _disks(options: argparse.Namespace) -> None:
@@ -97,11 +102,13 @@ def _plan(options: argparse.Namespace) -> None:
 
 async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
     from ogagent import service
+    from ogagent.disk.cache import MountedCache
     from ogagent.functions.function import Equipment
     from ogagent.functions.table import Functions
 
-    machine = _machine(settings)
-    functions = Functions(Equipment(settings=settings, machine=machine, policy=service.source_policy(settings)))
+    machine, policy = _machine(settings), service.source_policy(settings)
+    power = _power(settings, MountedCache(Path(settings.cache.mount_point)))
+    functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, power=power))
     order = functions.order(members)
     print_json(await order.plan(await machine.inventory(thorough=False)).preview())
 
@@ -133,6 +140,15 @@ def _machine(settings: Settings) -> Machine:
     from ogagent.disk.real import RealMachine
 
     return RealMachine(settings.disks.include, settings.disks.exclude)
+
+
+def _power(settings: Settings, store: MountedCache) -> Power:
+    from ogagent.power.down import Down
+    from ogagent.power.look import looking_from
+    from ogagent.power.real import RealPower
+
+    look = looking_from(Path(settings.state.dir))
+    return RealPower(Down(store.leave), look, kexec=settings.machine.kexec)
 
 
 def _print_disks(inventory: Inventory) -> None:

@@ -45,6 +45,7 @@ from ogagent.ogcore.finals import FinalStore
 from ogagent.ogcore.outbox import NoOutbox, Outbox, Reporter
 from ogagent.ogcore.registration import Registration, spread_s
 from ogagent.ogcore.webhook import Webhook, open_session
+from ogagent.power.power import Power
 from ogagent.restore.caching import Caching
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
@@ -82,7 +83,7 @@ def _public_key(path: Path) -> Ed25519PublicKey:
         raise SettingsError(f"repository.public_keys: {path} cannot be read: {error.strerror}") from error
 
 
-async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
+async def run(settings: Settings, machine: Machine, store: CacheStore, power: Power) -> None:
     """Serves until SIGTERM or SIGINT. Raises SettingsError when it cannot begin to."""
     notifier = Notifier.from_environment(os.environ)
     stop, hangup = asyncio.Event(), asyncio.Event()
@@ -102,7 +103,8 @@ async def run(settings: Settings, machine: Machine, store: CacheStore) -> None:
         shelf = CacheShelf(machine, store)
         copies, numbers = Copies(journal, machine, shelf, KINDS), ToldNumbers(journal, shelf)
         caching = Caching(store, settings.cache.on_full)
-        functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, caching=caching))
+        equipment = Equipment(settings=settings, machine=machine, policy=policy, power=power, caching=caching)
+        functions = Functions(equipment)
         disks = MarkedDisks(machine, journal)
         await _settle(settings, disks, journal, copies, functions)
         await numbers.recall()

@@ -21,6 +21,8 @@
     │   ├── SystemHibernated
     │   └── DeviceError                WriteFailed, ReadBackDiffers, DiskChanged, DeviceBusy
     ├── Interrupted                    the agent died while the job ran
+    ├── ScriptError                    ScriptFailed, ScriptNotRun
+    ├── NoSystem                       what was to be booted does not start
     ├── PartitionNotReadable           its disk does not answer, or its file system is damaged
     ├── FilesystemNotSupported         nothing here can look into such a file system
     ├── ToolMissing                    a program is not installed

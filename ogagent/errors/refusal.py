@@ -176,6 +176,11 @@ class RepositoryNotAllowed(Impossible):
     number = 23
 
 
+class NothingToBoot(Impossible):
+    code = "nothing-to-boot"
+    number = 6
+
+
 class TooManyConnections(Refusal):
     code = "too-many-connections"
     status = 503

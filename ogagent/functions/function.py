@@ -13,6 +13,7 @@ from ogagent.errors import AgentError
 from ogagent.jobs.entry import Unended
 from ogagent.jobs.work import Order
 from ogagent.model.kind import Kind
+from ogagent.power.power import Power
 from ogagent.restore.caching import Caching
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
@@ -26,6 +27,7 @@ class Equipment(Struct, frozen=True, kw_only=True):
     settings: Settings
     machine: Machine
     policy: SourcePolicy
+    power: Power
     caching: Caching | None = None
     """None: nothing goes through the CACHE."""
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ogagent.errors import InvalidField
 from ogagent.functions.function import Equipment, Function
+from ogagent.functions.power import Apagar, IniciarSesion, Reiniciar
 from ogagent.functions.refresh import Actualizar
 from ogagent.functions.restore import RestaurarImagen
 from ogagent.functions.script import EjecutarScript
@@ -14,7 +15,14 @@ from ogagent.jobs.recovery import Recovery
 from ogagent.jobs.work import Order
 from ogagent.model.kind import Kinds
 
-FUNCTIONS: Final[tuple[type[Function], ...]] = (RestaurarImagen, EjecutarScript, Actualizar)
+FUNCTIONS: Final[tuple[type[Function], ...]] = (
+    RestaurarImagen,
+    EjecutarScript,
+    IniciarSesion,
+    Reiniciar,
+    Apagar,
+    Actualizar,
+)
 
 KINDS: Final = Kinds(function.kind for function in FUNCTIONS)
 _OF_OLD: Final = RestaurarImagen.kind.name

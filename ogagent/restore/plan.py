@@ -6,17 +6,15 @@ from typing import Final
 
 from msgspec import Struct
 
+from ogagent.disk.chosen import chosen_disk, chosen_partition
 from ogagent.disk.codes import may_be_a_cache, no_place_for_an_image
 from ogagent.errors import (
     CacheMissing,
     DiskChanged,
-    DiskNotFound,
-    DiskNotPartitioned,
     FilesystemMismatch,
     ImageTooLarge,
     MethodNotSupported,
     PartitionInUse,
-    PartitionNotFound,
     PartitionOverlaps,
     RepositoryNotAllowed,
     TargetIsCache,
@@ -56,7 +54,7 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
             f"method {request.method!r} is not supported", field="method", hint=f"use one of: {', '.join(METHODS)}"
         )
     check_repository(request.ipr, rules)
-    disk = _disk(request.dsk, inventory)
+    disk = chosen_disk(request.dsk, inventory)
     partition = _partition(request.par, disk, inventory, rules)
     refuse_precious(disk, partition, force=request.force)
     source = image_url(rules.repository_url, request.ipr, request.nci)
@@ -150,23 +148,7 @@ def check_size(needed: int, target: Target) -> None:
         )
 
 
-def _disk(number: int, inventory: Inventory) -> Disk:
-    disk = next((disk for disk in inventory.disks if disk.disk == number), None)
-    if disk is None:
-        known = ", ".join(str(disk.disk) for disk in inventory.disks) or "none"
-        raise DiskNotFound(f"there is no disk {number}: this machine has {known}", field="dsk")
-    return disk
-
-
 def _partition(number: int, disk: Disk, inventory: Inventory, rules: Rules) -> Partition:
-    if disk.problem:
-        raise DiskNotPartitioned(
-            f"disk {disk.disk} ({disk.device}): {disk.problem}",
-            field="dsk",
-            hint=f"look at it (lsblk -f {disk.device}; sfdisk -l {disk.device}) before anything is done to it",
-        )
-    if disk.table is None:
-        raise DiskNotPartitioned(f"disk {disk.disk} ({disk.device}) has no partition table", hint="partition it first")
     needed = 2 if rules.cache_required else 1
     if sum(len(each.partitions) for each in inventory.disks) < needed or not disk.partitions:
         raise TooFewPartitions(
@@ -175,10 +157,7 @@ def _partition(number: int, disk: Disk, inventory: Inventory, rules: Rules) -> P
             if needed > 1
             else "make a partition for the image",
         )
-    partition = next((part for part in disk.partitions if part.partition == number), None)
-    if partition is None:
-        known = ", ".join(str(part.partition) for part in disk.partitions)
-        raise PartitionNotFound(f"disk {disk.disk} has no partition {number}, only {known}", field="par")
+    partition = chosen_partition(number, disk)
     if partition.cache:
         raise TargetIsCache(f"partition {number} of disk {disk.disk} is the CACHE", field="par")
     if may_be_a_cache(disk, partition):

@@ -21,6 +21,7 @@ from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
 from simulator.machine.file_cache import FileCache
 from simulator.machine.file_machine import FileMachine
+from simulator.machine.file_power import FilePower
 
 
 class Deadline:
@@ -101,7 +102,9 @@ def run(order: dict[str, Any]) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     deadline = Deadline(order["at"], order["when"], Path(order["counter"]))
-    serve(read_settings(Path(order["config"])), DeadlyMachine(Path(order["disk"]), deadline), FileCache())
+    disk = Path(order["disk"])
+    power = FilePower([disk], disk.with_suffix(".nvram"))
+    serve(read_settings(Path(order["config"])), DeadlyMachine(disk, deadline), FileCache(), power)
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from simulator.machine.file_machine import FileMachine
 from tests.faults.bench import DISK_SIZE, WELL, Bench, Cell, Matrix
 from tests.faults.images import KINDS, image
 from tests.jobs.test_manager import Recorder
+from tests.power_twin import StillPower
 
 CELL: Final = Cell(data=image("crc32", "zstd"), restored=KINDS["crc32"].restored, faults=("repository:stall@50%",))
 CALL: Final = {"dsk": "1", "par": "2", "idi": "1", "nci": "x", "ipr": "127.0.0.1", "method": "unicast-direct"}
@@ -94,7 +95,7 @@ async def running(bench: Bench, second: Path) -> AsyncIterator[Agent]:
         settings = Settings(
             repository=RepositorySettings(url=url, allow=("127.0.0.0/8",)), cache=CacheSettings(required=False)
         )
-        functions = Functions(Equipment(settings=settings, machine=machine, policy=bench.policy))
+        functions = Functions(Equipment(settings=settings, machine=machine, policy=bench.policy, power=StillPower()))
         told, journal = Recorder(), Journal.in_memory()
         disks = MarkedDisks(machine, journal)
         jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=ToldNumbers(journal))

@@ -20,6 +20,7 @@ from ogagent.system.metrics import Metrics
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from tests.jobs.test_manager import Recorder, until
+from tests.power_twin import StillPower
 
 MIB: Final = 1 << 20
 SIZE: Final = 16 * MIB
@@ -59,7 +60,8 @@ async def running(
             write_table(file, SIZE, (ENTRY,))
     settings = settings or settings_in(folder)
     machine, journal, told = FileMachine([disk]), Journal.in_memory(), Recorder()
-    functions = Functions(equip(Equipment(settings=settings, machine=machine, policy=source_policy(settings))))
+    equipment = Equipment(settings=settings, machine=machine, policy=source_policy(settings), power=StillPower())
+    functions = Functions(equip(equipment))
     disks, numbers = MarkedDisks(machine, journal), ToldNumbers(journal)
     jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers)
     try:

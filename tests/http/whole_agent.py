@@ -34,6 +34,7 @@ from ogagent.system.metrics import Metrics
 from simulator.machine.file_cache import FileCache
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+from tests.power_twin import StillPower
 
 MIB: Final = 1 << 20
 SECRET: Final = "0123456789abcdef" * 4
@@ -106,7 +107,8 @@ async def whole_agent(repository_url: str) -> AsyncIterator[Agent]:
 @asynccontextmanager
 async def _agent(settings: Settings, disk: Path) -> AsyncIterator[Agent]:
     machine, policy, caching = FileMachine([disk]), source_policy(settings), Caching(FileCache(), "evict")
-    functions = Functions(Equipment(settings=settings, machine=machine, policy=policy, caching=caching))
+    equipment = Equipment(settings=settings, machine=machine, policy=policy, power=StillPower(), caching=caching)
+    functions = Functions(equipment)
     journal = Journal.in_memory()
     disks = MarkedDisks(machine, journal)
     numbers = ToldNumbers(journal)
