@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ogagent.errors import AgentError
 from ogagent.power.power import BootPlace
 
 
 class StillPower:
-    """``done`` in order. ``missing`` is raised when a way is looked for, ``broken`` when it is prepared."""
+    """``done`` in order; ``watch`` is called before each. What is raised: ``missing`` when a way is looked for, ``broken``
+    when it is prepared, ``stuck`` when the machine is to go down.
+    """
 
-    def __init__(self, missing: AgentError | None = None, broken: AgentError | None = None) -> None:
+    def __init__(self) -> None:
         self.done: list[str] = []
-        self.missing = missing
-        self.broken = broken
+        self.watch: Callable[[], object] = lambda: None
+        self.missing: AgentError | None = None
+        self.broken: AgentError | None = None
+        self.stuck: AgentError | None = None
 
     async def restart(self) -> None:
-        self.done.append("restart")
+        self.do("restart", self.stuck)
 
     async def switch_off(self) -> None:
-        self.done.append("switch off")
+        self.do("switch off", self.stuck)
 
     async def way_to(self, place: BootPlace) -> StillWay:
         if self.missing is not None:
             raise self.missing
         return StillWay(self, place)
+
+    def do(self, what: str, error: AgentError | None) -> None:
+        self.watch()
+        if error is not None:
+            raise error
+        self.done.append(what)
 
 
 class StillWay:
@@ -32,9 +44,7 @@ class StillWay:
         self._power = power
 
     async def prepare(self) -> None:
-        if self._power.broken is not None:
-            raise self._power.broken
-        self._power.done.append("prepare")
+        self._power.do("prepare", self._power.broken)
 
     async def go(self) -> None:
-        self._power.done.append("go")
+        self._power.do("go", self._power.stuck)

@@ -19,8 +19,7 @@ _log: Final = logging.getLogger(__name__)
 
 SYSTEMD: Final = Path("/run/systemd/system")
 """There where systemd is the first process: sd_booted(3)."""
-_SYNC_S: Final = 30.0
-_LEAVE_S: Final = 30.0
+_SETTLE_S: Final = 30.0
 _ASK_S: Final = 30.0
 
 
@@ -33,7 +32,7 @@ class Goal(Enum):
 
 
 class Down:
-    """``leave_cache`` unmounts what the agent itself has mounted."""
+    """``leave_cache`` unmounts what the agent itself has mounted; it and the disks have ``patience_s`` each."""
 
     def __init__(
         self,
@@ -41,10 +40,14 @@ class Down:
         *,
         systemd: Path = SYSTEMD,
         kernel: Callable[[int], None] = reboot,
+        sync: Callable[[], None] = os.sync,
+        patience_s: float = _SETTLE_S,
     ) -> None:
         self._leave_cache = leave_cache
         self._systemd = systemd
         self._kernel = kernel
+        self._sync = sync
+        self._patience_s = patience_s
 
     async def go(self, goal: Goal) -> None:
         """A disk that does not answer keeps no machine up. Raises ToolFailed, ToolMissing."""
@@ -63,11 +66,11 @@ class Down:
 
     async def _settled(self) -> None:
         try:
-            async with asyncio.timeout(_LEAVE_S):
+            async with asyncio.timeout(self._patience_s):
                 await self._leave_cache()
         except TimeoutError:
             _log.warning("the CACHE stays mounted: it does not answer")
         try:
-            await aside(_SYNC_S, os.sync)
+            await aside(self._patience_s, self._sync)
         except TimeoutError:
-            _log.warning("a file system does not take what was written to it within %g s", _SYNC_S)
+            _log.warning("a file system does not take what was written to it within %g s", self._patience_s)

@@ -74,7 +74,7 @@ def _vendors(tree: Tree, suffix: str) -> Iterator[Loader]:
 
 
 def _named(stub: str) -> Iterator[str]:
-    """``search.fs_uuid UUID root`` as grub-install writes it, ``search --no-floppy --fs-uuid --set=dev UUID`` as Fedora."""
+    """By ``search.fs_uuid UUID root``, as grub-install has it, or ``search --no-floppy --fs-uuid --set=dev UUID``."""
     for line in stub.splitlines():
         words = line.split()
         if words and (words[0] == "search.fs_uuid" or (words[0] == "search" and "--fs-uuid" in words)):

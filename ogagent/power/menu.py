@@ -92,12 +92,12 @@ class _Reader:
         self.blscfg = False
         self.variables = dict(environment)
         self._kept = environment
-        self._open: list[Entry | None] = []
+        self._open: list[Entry] = []
         self._count = 0
 
     def take(self, words: list[str]) -> None:
         name, arguments = words[0], words[1:]
-        entry = next((each for each in reversed(self._open) if each is not None), self.top)
+        entry = self._open[-1] if self._open else self.top
         if words[-1] == "{":
             self._begin(name, arguments[:-1], entry)
         elif name == "}":
@@ -111,17 +111,17 @@ class _Reader:
             self._fill(entry, name, [self._plain(each) for each in arguments])
 
     def _begin(self, name: str, arguments: list[str], entry: Entry) -> None:
-        fresh = None
         if name in ("menuentry", "submenu") and len(self._open) < _DEEPEST and self._count < _MOST_ENTRIES:
             names = [self._plain(each) for each in arguments]
             known = (names[at + 1] for at, each in enumerate(arguments[:-1]) if each in _ID)
             fresh = Entry(title=names[0] if names else "", id=next(known, ""))
             entry.entries.append(fresh)
+            entry = fresh
             self._count += 1
-        self._open.append(fresh)
+        self._open.append(entry)
 
     def _set(self, name: str, value: str) -> None:
-        """The first default counts that is not for the next start alone; a second one is for a start that has failed."""
+        """The first default counts that is not for the next start alone; a second is for when that one has failed."""
         if name == "default":
             self.default = self.default or ("" if "next_entry" in value else self._plain(value))
         elif name not in self._kept:

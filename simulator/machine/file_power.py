@@ -1,4 +1,4 @@
-"""The power of a PC whose disks are files: it goes down with its agent, and whoever has started that sees to the rest."""
+"""The power of a PC whose disks are files: it goes down with its agent; who has started that sees to the rest."""
 
 from __future__ import annotations
 
