@@ -9,8 +9,8 @@ from ogagent.power.power import BootPlace
 
 
 class StillPower:
-    """``done`` in order; ``watch`` is called before each. What is raised: ``missing`` when a way is looked for, ``broken``
-    when it is prepared, ``stuck`` when the machine is to go down.
+    """``done`` in order; ``watch`` is called before each. What is raised: ``missing`` when a way is looked for,
+    ``broken`` when it is prepared, ``stuck`` when the machine is to go down.
     """
 
     def __init__(self) -> None:

@@ -126,6 +126,11 @@ class Room:
     def runs(self, name: str) -> bool:
         return name in self._peers
 
+    def pid(self, name: str) -> int | None:
+        """Of what runs on the host."""
+        running = self._peers.get(name)
+        return running.pid if running else None
+
     def wait_for(self, what: str, condition: Callable[[], bool], *, patience_s: float = _PATIENCE_S) -> None:
         """Raises LabError when that does not come true in time, or when a host has died."""
         give_up = time.monotonic() + patience_s

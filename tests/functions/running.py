@@ -51,7 +51,10 @@ def settings_in(folder: Path) -> Settings:
 
 @asynccontextmanager
 async def running(
-    folder: Path, settings: Settings | None = None, equip: Callable[[Equipment], Equipment] = lambda each: each
+    folder: Path,
+    settings: Settings | None = None,
+    equip: Callable[[Equipment], Equipment] = lambda each: each,
+    going_s: float = 3600,
 ) -> AsyncIterator[Agent]:
     disk = folder / "disk"
     if not disk.exists():
@@ -63,7 +66,7 @@ async def running(
     equipment = Equipment(settings=settings, machine=machine, policy=source_policy(settings), power=StillPower())
     functions = Functions(equip(equipment))
     disks, numbers = MarkedDisks(machine, journal), ToldNumbers(journal)
-    jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers)
+    jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers, going_s=going_s)
     try:
         yield Agent(functions, jobs, told)
     finally:

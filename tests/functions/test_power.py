@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,12 @@ async def agent(tmp_path: Path, power: StillPower) -> AsyncIterator[Agent]:
         file.truncate(SIZE)
         write_table(file, SIZE, (EMPTY, SYSTEM))
     make_filesystem(tmp_path / "disk", SYSTEM.size, uuid=UUID, label="", offset=SYSTEM.start)
-    async with running(tmp_path, equip=lambda equipment: replace(equipment, power=power)) as agent:
+    async with on(tmp_path, power) as agent:
         yield agent
+
+
+def on(folder: Path, power: StillPower, going_s: float = 3600) -> AbstractAsyncContextManager[Agent]:
+    return running(folder, equip=lambda equipment: replace(equipment, power=power), going_s=going_s)
 
 
 @pytest.mark.parametrize(("name", "done"), [("Reiniciar", "restart"), ("Apagar", "switch off")])
@@ -103,15 +108,23 @@ async def test_while_somebody_works_it_stays_up(agent: Agent, power: StillPower)
 
 
 async def test_when_it_goes_down_nobody_begins_to_work(agent: Agent, power: StillPower) -> None:
-    job = await agent.start("Apagar")
+    job, _ = await agent.run("Apagar")
+    await until(lambda: power.done == ["switch off"])
     with pytest.raises(MachineBusy, match=job.job_id):
         await agent.start("RestaurarImagen", dsk="1", par="2", idi="1", nci="x", ipr="127.0.0.1")
-    await agent.ended(job)
+    assert agent.jobs.busy
 
 
-async def test_a_machine_that_does_not_go_down_is_free_again(agent: Agent, power: StillPower) -> None:
+async def test_a_machine_that_cannot_go_down_is_free_again(agent: Agent, power: StillPower) -> None:
     power.stuck = ToolFailed("systemctl failed with status 1")
     await agent.run("Reiniciar")
     await until(lambda: not agent.jobs.busy)
     _, report = await agent.run("EjecutarScript", scp="true")
     assert report["res"] == "1"
+
+
+async def test_so_is_one_that_stays_up_all_the_same(tmp_path: Path, power: StillPower) -> None:
+    async with on(tmp_path, power, going_s=0.1) as agent:
+        await agent.run("Reiniciar")
+        await until(lambda: not agent.jobs.busy)
+        assert power.done == ["restart"]
