@@ -112,7 +112,7 @@ async def _agent(settings: Settings, disk: Path) -> AsyncIterator[Agent]:
     journal = Journal.in_memory()
     disks = MarkedDisks(machine, journal)
     numbers = ToldNumbers(journal)
-    jobs = JobManager(disks=disks, reporter=NoOutbox(), journal=journal, metrics=Metrics(), numbers=numbers)
+    jobs = JobManager(disks=disks, reporter=NoOutbox(), journal=journal, metrics=Metrics(), numbers=numbers, going_s=0)
     app = make_app(jobs, functions, SecretAccess(SECRET), Metrics())
     async with TestClient(TestServer(app, host="127.0.0.1"), headers={"Authorization": SECRET}) as client:
         yield Agent(client, jobs, disk)
