@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import socket
@@ -113,7 +114,8 @@ async def _agent(settings: Settings, disk: Path) -> AsyncIterator[Agent]:
     disks = MarkedDisks(machine, journal)
     numbers = ToldNumbers(journal)
     jobs = JobManager(disks=disks, reporter=NoOutbox(), journal=journal, metrics=Metrics(), numbers=numbers, going_s=0)
-    app = make_app(jobs, functions, SecretAccess(SECRET), Metrics())
+    minutes = itertools.count(0.0, 60.0)  # between any two wrong credentials: each call is tried with some
+    app = make_app(jobs, functions, SecretAccess(SECRET, lambda: next(minutes)), Metrics())
     async with TestClient(TestServer(app, host="127.0.0.1"), headers={"Authorization": SECRET}) as client:
         yield Agent(client, jobs, disk)
         await jobs.aclose()
