@@ -30,7 +30,7 @@ from ogagent.model.job import Job
 from ogagent.ogcore.outbox import NoOutbox
 from ogagent.restore.caching import Caching
 from ogagent.service import source_policy
-from ogagent.settings import RepositorySettings, RestoreSettings, Settings
+from ogagent.settings import MachineSettings, RepositorySettings, RestoreSettings, ScriptSettings, Settings
 from ogagent.system.metrics import Metrics
 from simulator.machine.file_cache import FileCache
 from simulator.machine.file_machine import FileMachine
@@ -100,6 +100,8 @@ async def whole_agent(repository_url: str) -> AsyncIterator[Agent]:
             settings = Settings(
                 repository=RepositorySettings(url=url, allow=("127.0.0.0/8", "::1/128")),
                 restore=RestoreSettings(retry_for_s=0, stall_timeout_s=10),
+                # Whatever is generated for one would be run here, as root.
+                machine=MachineSettings(script=ScriptSettings(enabled=False)),
             )
             async with _agent(settings, disk) as agent:
                 yield agent
