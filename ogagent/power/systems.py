@@ -13,8 +13,6 @@ from ogagent.system.tree import Tree
 
 _KERNEL: Final = ("Windows", "System32", "ntoskrnl.exe")
 _BOOT_MANAGER: Final = "bootmgr"
-_ROOTS: Final = (".", "@", "root", "@rootfs")
-"""Where btrfs has the root of Ubuntu and Arch, Fedora, Debian, when that is not the default subvolume."""
 _MENUS: Final = ("boot/grub", "boot/grub2")
 
 
@@ -32,7 +30,7 @@ def look_for_system(tree: Tree, *, windows: bool) -> System | None:
         if tree.find(*_KERNEL) is None:
             return None
         return System(windows=True, boot_manager=tree.find(_BOOT_MANAGER) is not None)
-    for path in _ROOTS:
+    for path in os_release.ROOTS:
         if (below := tree.below(path)) is None:
             continue
         try:
