@@ -21,10 +21,12 @@ from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError, SettingsError
 from ogagent.model.disk import Disk, Inventory
 from ogagent.model.units import format_bytes
+from ogagent.power.power import Power
 from ogagent.settings import Settings, load
 from ogagent.system.inherited import forget_inherited
 
 if TYPE_CHECKING:
+    from ogagent.disk.cache import MountedCache
     from ogagent.functions.host import Host
 
 DONE: Final = 0
@@ -87,12 +89,14 @@ def _host(settings: Settings) -> Host:
     from ogagent.functions.insight import RealInsight
     from ogagent.partition.real import RealTables, firmware
 
+    store = MountedCache(Path(settings.cache.mount_point))
     return Host(
         machine=_machine(settings),
-        store=MountedCache(Path(settings.cache.mount_point)),
+        store=store,
         insight=RealInsight(Path(settings.state.dir)),
         tables=RealTables(),
         firmware=firmware(),
+        power=_power(settings, store),
     )
 
 
@@ -154,6 +158,15 @@ def _machine(settings: Settings) -> Machine:
     from ogagent.disk.real import RealMachine
 
     return RealMachine(settings.disks.include, settings.disks.exclude)
+
+
+def _power(settings: Settings, store: MountedCache) -> Power:
+    from ogagent.power.down import Down
+    from ogagent.power.look import looking_from
+    from ogagent.power.real import RealPower
+
+    look = looking_from(Path(settings.state.dir))
+    return RealPower(Down(store.leave), look, kexec=settings.machine.kexec)
 
 
 def _print_disks(inventory: Inventory) -> None:

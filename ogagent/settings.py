@@ -110,6 +110,7 @@ class ScriptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class MachineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    kexec: bool = False
     script: ScriptSettings = field(default_factory=ScriptSettings)
 
 

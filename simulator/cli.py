@@ -29,6 +29,7 @@ from simulator.lab.command import LabOptions, lab
 from simulator.lab.hosts import MOST_CLIENTS
 from simulator.machine.booted import Booted, booted_app, installed_system
 from simulator.machine.file_host import file_host
+from simulator.machine.file_power import FilePower
 from simulator.machine.profile import read_profile
 from simulator.ogcore.app import ogcore_app
 from simulator.ogcore.clients import demo_room, read_clients
@@ -106,7 +107,10 @@ def _agent(options: argparse.Namespace) -> None:
         if not disk.is_file():
             raise LabError(f"{disk} is no file", hint="a disk is a file that holds a partition table")
     profile = read_profile(options.profile) if options.profile else None
-    serve(settings, file_host(options.disk, _faults(options), profile))
+    power = FilePower(options.disk, options.nvram or Path(settings.state.dir) / "nvram")
+    serve(settings, file_host(options.disk, _faults(options), profile, power))
+    if power.ended:
+        sys.exit(power.ended)
 
 
 def _faults(options: argparse.Namespace) -> Faults:
@@ -201,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     agent.add_argument("--config", type=Path, required=True, metavar="FILE")
     agent.add_argument("--disk", type=Path, required=True, nargs="+", metavar="FILE", help="disk 1, disk 2, …")
     agent.add_argument("--profile", type=Path, metavar="FILE", help="what the files do not tell: models, mounts")
+    agent.add_argument("--nvram", type=Path, metavar="FILE", help="where is kept from which partition it boots next")
     _add_faults(agent)
     agent.set_defaults(command=_agent)
 

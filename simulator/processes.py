@@ -136,9 +136,14 @@ class Peer:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def status(self) -> int | None:
+        """That of its end; None while it runs."""
+        return self._process.poll()
+
     def check(self) -> None:
         """Raises LabError, with the last line of the log, when the process has ended by itself."""
-        status = self._process.poll()
+        status = self.status
         if status is not None:
             lines = self.log.read_text("utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
             raise LabError(f"{self.name} ended with status {status}: {lines[-1]}", hint=f"see {self.log}")

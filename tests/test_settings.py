@@ -53,6 +53,7 @@ stall_timeout_s = 30
 retry_for_s = 600
 max_window = 134217728
 [machine]
+kexec = false
 script.enabled = true
 [state]
 dir = "/var/lib/ogagent"

@@ -62,7 +62,7 @@ def test_no_directory_is_hidden_from_the_agent(service: dict[str, str]) -> None:
 
 def test_what_the_agent_can_write_to(service: dict[str, str]) -> None:
     assert service["ProtectSystem"] == "strict"
-    assert service["ReadWritePaths"] == f"-{Settings().cache.mount_point}"
+    assert service["ReadWritePaths"].split() == [f"-{Settings().cache.mount_point}", "-/sys/firmware/efi/efivars"]
     assert service["DevicePolicy"] == "closed"
     allowed = re.findall(r"^DeviceAllow=(.*)$", UNIT.read_text(), re.MULTILINE)
     assert allowed == ["block-* rw", "/dev/loop-control rw"]

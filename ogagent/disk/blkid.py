@@ -21,8 +21,10 @@ _ERROR: Final = -1
 _CONTRADICTORY: Final = -2  # the last of the answers: 1, nothing was found
 
 _SUPERBLOCK_LABEL: Final = 1 << 1  # BLKID_SUBLKS_LABEL
+_SUPERBLOCK_UUID: Final = 1 << 3  # BLKID_SUBLKS_UUID
 _SUPERBLOCK_TYPE: Final = 1 << 5  # BLKID_SUBLKS_TYPE
 _SUPERBLOCK_USAGE: Final = 1 << 7  # BLKID_SUBLKS_USAGE
+_ENTRY_DETAILS: Final = 1 << 2  # BLKID_PARTS_ENTRY_DETAILS
 
 
 class Signature(Struct, frozen=True, kw_only=True):
@@ -41,6 +43,22 @@ def superblock(fd: int, offset: int, size: int) -> dict[str, str]:
     with _probe(fd, offset, size) as probe:
         _library().blkid_probe_set_superblocks_flags(probe, _SUPERBLOCK_LABEL | _SUPERBLOCK_TYPE)
         return _values(probe, ("TYPE", "LABEL")) or {}
+
+
+def filesystem_uuid(fd: int) -> str:
+    """Of what a partition holds; empty for none. Raises as ``superblock`` does."""
+    with _probe(fd, 0, 0) as probe:
+        _library().blkid_probe_set_superblocks_flags(probe, _SUPERBLOCK_UUID)
+        return (_values(probe, ("UUID",)) or {}).get("UUID", "")
+
+
+def partition_uuid(fd: int) -> str:
+    """By the partition's own node: a GUID, or an MSDOS table's number and its own, ``4012e691-02``; empty for none."""
+    with _probe(fd, 0, 0) as probe:
+        _library().blkid_probe_enable_superblocks(probe, 0)
+        _library().blkid_probe_enable_partitions(probe, 1)
+        _library().blkid_probe_set_partitions_flags(probe, _ENTRY_DETAILS)
+        return (_values(probe, ("PART_ENTRY_UUID",)) or {}).get("PART_ENTRY_UUID", "")
 
 
 def signature(fd: int, size: int) -> Signature:
@@ -118,6 +136,7 @@ def _library() -> ctypes.CDLL:
         "blkid_probe_enable_superblocks": (integer, [probe, integer]),
         "blkid_probe_set_superblocks_flags": (integer, [probe, integer]),
         "blkid_probe_enable_partitions": (integer, [probe, integer]),
+        "blkid_probe_set_partitions_flags": (integer, [probe, integer]),
         "blkid_do_safeprobe": (integer, [probe]),
         "blkid_probe_lookup_value": (integer, [probe, text, text_out, size_out]),
     }

@@ -71,7 +71,7 @@ class MountedCache:
                 self._leaving.add(later := asyncio.create_task(self._leave_later()))
                 later.add_done_callback(self._leaving.discard)
             else:
-                await self._leave()
+                await self.leave()
 
     async def make_writable(self) -> None:
         async with self._turn:
@@ -161,14 +161,15 @@ class MountedCache:
         if self._options == _OPTIONS:
             _log.info("the CACHE is mounted without nosymfollow, which this machine does not know")
 
-    async def _leave(self) -> None:
+    async def leave(self) -> None:
+        """Unmounts what nobody uses, also when that could not be done before; not what somebody else has mounted."""
         async with self._turn:
             if not self._users and self._ours:
                 await self._unmount()
 
     async def _leave_later(self) -> None:
         await self.thread.come_back()
-        await self._leave()
+        await self.leave()
 
     async def _unmount(self) -> None:
         """Tries again for a moment: whoever asks how full a file system is, holds it that long."""

@@ -22,6 +22,8 @@
     │   ├── SystemHibernated
     │   └── DeviceError                WriteFailed, ReadBackDiffers, DiskChanged, DeviceBusy
     ├── Interrupted                    the agent died while the job ran
+    ├── ScriptError                    ScriptFailed, ScriptNotRun
+    ├── NoSystem                       what was to be booted does not start
     ├── PartitionNotReadable           its disk does not answer, or its file system is damaged
     ├── ToolMissing                    a program is not installed
     ├── ToolFailed                     a program failed or gave an answer that cannot be read

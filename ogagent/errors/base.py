@@ -52,6 +52,14 @@ class ScriptNotRun(ScriptError):
     number = 7
 
 
+class NoSystem(AgentError):
+    """Only a look into the partition, or at the machine, has shown that nothing starts from there."""
+
+    code = "nothing-to-boot"
+    number = 6
+    status = 422
+
+
 class PartitionNotReadable(AgentError):
     """What is on a partition cannot be looked into: its disk does not answer, or its file system is damaged."""
 

@@ -186,6 +186,11 @@ class FilesystemNotSupported(Impossible):
     number = 20
 
 
+class NothingToBoot(Impossible):
+    code = "nothing-to-boot"
+    number = 6
+
+
 class TooManyConnections(Refusal):
     code = "too-many-connections"
     status = 503

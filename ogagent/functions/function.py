@@ -16,6 +16,7 @@ from ogagent.jobs.work import Order
 from ogagent.model.kind import Kind
 from ogagent.partition.machine import TableMachine
 from ogagent.partition.plan import Firmware
+from ogagent.power.power import Power
 from ogagent.restore.caching import Caching
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
@@ -32,6 +33,7 @@ class Equipment(Struct, frozen=True, kw_only=True):
     insight: Insight
     tables: TableMachine
     firmware: Firmware
+    power: Power
     caching: Caching | None = None
     """None: nothing goes through the CACHE."""
 

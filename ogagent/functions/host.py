@@ -9,6 +9,7 @@ from ogagent.functions.function import Equipment
 from ogagent.functions.insight import Insight
 from ogagent.partition.machine import TableMachine
 from ogagent.partition.plan import Firmware
+from ogagent.power.power import Power
 from ogagent.restore.caching import Caching
 from ogagent.settings import Settings
 from ogagent.source.source import SourcePolicy
@@ -19,6 +20,7 @@ class Host(Struct, frozen=True, kw_only=True):
     store: CacheStore
     insight: Insight
     tables: TableMachine
+    power: Power
     firmware: Firmware
     """By which the machine has booted."""
 
@@ -31,5 +33,6 @@ class Host(Struct, frozen=True, kw_only=True):
             insight=self.insight,
             tables=self.tables,
             firmware=self.firmware,
+            power=self.power,
             caching=caching,
         )

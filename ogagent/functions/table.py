@@ -9,6 +9,7 @@ from ogagent.errors import InvalidField
 from ogagent.functions.configure import Configurar
 from ogagent.functions.function import Equipment, Function
 from ogagent.functions.inventories import InventarioHardware, InventarioSoftware
+from ogagent.functions.power import Apagar, IniciarSesion, Reiniciar
 from ogagent.functions.refresh import Actualizar
 from ogagent.functions.restore import RestaurarImagen
 from ogagent.functions.script import EjecutarScript
@@ -22,6 +23,9 @@ FUNCTIONS: Final[tuple[type[Function], ...]] = (
     InventarioHardware,
     InventarioSoftware,
     EjecutarScript,
+    IniciarSesion,
+    Reiniciar,
+    Apagar,
     Actualizar,
 )
 

@@ -13,6 +13,10 @@ class Accepted(Struct, frozen=True):
     job_id: str
 
 
+class Launched(Struct, frozen=True):
+    op: Literal["launched"] = "launched"
+
+
 class Ended(Struct, frozen=True):
     job_id: str
     state: State

@@ -14,9 +14,10 @@ from ogagent import errors
 from ogagent.errors import AgentError, InternalError
 from ogagent.functions.function import Function, Refusals
 from ogagent.functions.inventories import InventarioSoftware
+from ogagent.functions.power import Apagar, Reiniciar
 from ogagent.functions.table import FUNCTIONS
 from ogagent.http import handlers, looks
-from ogagent.http.answers import Accepted, Configuration, Ended, Health, JobList, Status
+from ogagent.http.answers import Accepted, Configuration, Ended, Health, JobList, Launched, Status
 from ogagent.http.events import follow_job
 from ogagent.http.metrics import show_metrics
 from ogagent.model.disk import Inventory
@@ -94,6 +95,18 @@ def _starting(function: type[Function]) -> Call:
         body=function.schema,
         answer=Accepted,
         refusals=(*_BODY, *function.refusals),
+    )
+
+
+def _launching(path: str, function: type[Function]) -> Call:
+    return Call(
+        method="POST",
+        path=path,
+        handler=handlers.launching(function),
+        name=path.rpartition("/")[2],
+        summary=f"{function.summary}, as ogAgent is asked to",
+        answer=Launched,
+        refusals=function.refusals,
     )
 
 
@@ -199,6 +212,8 @@ CALLS: Final = (
         answer=Status,
         open=True,
     ),
+    _launching("/opengnsys/reboot", Reiniciar),
+    _launching("/opengnsys/poweroff", Apagar),
     Call(
         method="GET",
         path="/healthz",

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 
 from ogagent.functions.function import Function
 from ogagent.functions.table import Functions
-from ogagent.http.answers import Accepted, Ended, Health, JobList, Status
+from ogagent.http.answers import Accepted, Ended, Health, JobList, Launched, Status
 from ogagent.http.body import json_object, text_member
 from ogagent.http.telling import Heard, Telling
 from ogagent.jobs.work import Order, Work
@@ -73,6 +73,17 @@ def starting(function: type[Function]) -> Handler:
         return json_answer(Accepted(job.job_id))
 
     return start
+
+
+def launching(function: type[Function]) -> Handler:
+    """A job of it, as ogAgent is asked for one: by the path alone, whatever the body is."""
+    name = function.kind.name
+
+    async def launch(request: web.Request) -> web.Response:
+        await request.app[JOBS].start(request.app[FUNCTIONS][name].order({}))
+        return json_answer(Launched())
+
+    return launch
 
 
 async def show_plan(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 from ogagent.errors import AgentError, JobFinished, Stopping
@@ -34,6 +34,8 @@ _log: Final = logging.getLogger(__name__)
 
 _TICK_S: Final = 0.25
 _TELL_S: Final = 10.0
+_GOING_S: Final = 60.0
+"""How long the end of this agent is waited for, after what was done to bring it about."""
 
 
 class JobManager:
@@ -50,6 +52,7 @@ class JobManager:
         copies: Copies | None = None,
         history: Iterable[Job] = (),
         now: Now = now,
+        going_s: float = _GOING_S,
     ) -> None:
         self._disks = disks
         self._reporter = reporter
@@ -61,7 +64,8 @@ class JobManager:
         self._board = Board(history)
         self._running: dict[str, Running] = {}
         self._holders: dict[str, Claims] = {}
-        self._stopping = False
+        self._going_s = going_s
+        self._stopping = asyncio.Event()
 
     @property
     def busy(self) -> bool:
@@ -133,7 +137,7 @@ class JobManager:
 
     async def aclose(self) -> None:
         """No new job from now on; those that run are cancelled, and their final reports handed over."""
-        self._stopping = True
+        self._stopping.set()
         running = list(self._running.values())
         for each in running:
             each.cancel()
@@ -196,13 +200,20 @@ class JobManager:
             await self._afterwards(job, act)
 
     async def _afterwards(self, job: Job, act: Callable[[], Awaitable[None]]) -> None:
-        """ogCore is waited for as long as an operator would wait for the machine."""
+        """ogCore is waited for as long as an operator would wait for the machine. That goes down then, which takes
+        a while in which nobody begins anything.
+        """
         if not await self._reporter.told(job.job_id, _TELL_S):
             _log.warning("ogCore does not know yet: a later agent tells it")
         try:
             await act()
         except AgentError as error:
             _log.error("%s", error.message)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), self._going_s)
+            return
+        _log.error("the machine does not go down")
 
     async def _closed_books(self, job: Job, work: Work) -> Report | None:
         """The report that ogCore shall have. What cannot be written is said all the same, at worst once more later."""
@@ -227,7 +238,7 @@ class JobManager:
             await asyncio.sleep(_TICK_S)
 
     def _refuse_when_stopping(self) -> None:
-        if self._stopping:
+        if self._stopping.is_set():
             raise Stopping("the agent is stopping", hint="try again when it has started anew")
 
     def _held(self) -> list[tuple[str, Claims]]:

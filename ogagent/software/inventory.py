@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from ogagent.errors import PartitionNotReadable
 from ogagent.model.software import Software
 from ogagent.software.linux import read_linux
 from ogagent.software.windows import open_software_hive, read_windows
-from ogagent.system.aside import aside
 from ogagent.system.mounts import read_only
-from ogagent.system.tree import TooLarge, Tree
-
-T = TypeVar("T")
+from ogagent.system.reading import read_tree
 
 _NO_SYSTEM: Final = Software(notes=("no system was found",))
-_PATIENCE_S: Final = 120.0
-
-
-class _Stopped(Exception):
-    pass
 
 
 async def software_on(
@@ -48,40 +38,13 @@ async def software_below(root: int, name: str) -> Software:
 
     Raises PartitionNotReadable, ToolMissing, ToolFailed.
     """
-    linux = await _read(root, name, read_linux, lambda _: None)
+    linux = await read_tree(root, name, read_linux)
     if linux is not None:
         return linux
-    hive = await _read(root, name, open_software_hive, lambda late: None if late is None else os.close(late))
+    hive = await read_tree(root, name, open_software_hive, lambda late: None if late is None else os.close(late))
     if hive is None:
         return _NO_SYSTEM
     try:
         return await read_windows(hive)
     finally:
         os.close(hive)
-
-
-async def _read(root: int, name: str, reader: Callable[[Tree], T], late: Callable[[T], object]) -> T:
-    """In a thread, with a descriptor of its own: it may be left behind."""
-    stop = threading.Event()
-    own = os.dup(root)
-
-    def work() -> T:
-        tree = Tree(own, lambda: _go_on(stop))
-        try:
-            return reader(tree)
-        finally:
-            tree.close()
-
-    try:
-        return await aside(_PATIENCE_S, work, hurry=stop.set, late=late)
-    except TimeoutError:
-        raise PartitionNotReadable(f"{name} took longer than {_PATIENCE_S:g} s to be read") from None
-    except TooLarge as error:
-        raise PartitionNotReadable(f"{name} cannot be read: {error}") from error
-    except OSError as error:
-        raise PartitionNotReadable(f"{name} cannot be read: {error.strerror}") from error
-
-
-def _go_on(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise _Stopped

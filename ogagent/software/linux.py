@@ -15,15 +15,13 @@ from ogagent.system.text import printable
 from ogagent.system.tree import TooLarge, Tree
 
 _READERS: Final = (dpkg, rpm, pacman, snaps, flatpaks)
-_SUBVOLUMES: Final = ("@", "root", "@rootfs")
-"""Where btrfs has the root of Ubuntu and Arch, Fedora, Debian, when that is not the default subvolume."""
 _MOST_PACKAGES: Final = 20_000
 _LARGEST: Final = 1 << 16
 
 
 def read_linux(tree: Tree) -> Software | None:
     """None when no Linux system lies in there. Blocking. Raises OSError when the disk cannot be read."""
-    for path in (".", *_SUBVOLUMES):
+    for path in os_release.ROOTS:
         below = tree.below(path)
         if below is None:
             continue

@@ -28,6 +28,11 @@ READ_ONLY: Final = 0x01 | 0x02 | 0x04 | 0x08 | 0x10
 """MOUNT_ATTR_RDONLY, NOSUID, NODEV, NOEXEC and NOATIME, linux/mount.h."""
 
 
+RESTART: Final = 0x01234567  # LINUX_REBOOT_CMD_RESTART and so on, linux/reboot.h
+POWER_OFF: Final = 0x4321FEDC
+KEXEC: Final = 0x45584543
+
+
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
@@ -62,6 +67,12 @@ def detach(mount_point: str) -> None:
     """Nobody finds it any more; it is gone with the last descriptor of anything in it."""
     if _library().umount2(os.fsencode(mount_point), _DETACH) < 0:
         raise _failure(mount_point)
+
+
+def reboot(command: int) -> None:
+    """At once, without a word to anybody: what is not on the disks is lost. Does not return."""
+    if _library().reboot(ctypes.c_int(command)) < 0:
+        raise _failure("")
 
 
 def _reason(context: int) -> str:

@@ -8,6 +8,11 @@ from typing import Final
 PLACES: Final = ("etc/os-release", "usr/lib/os-release")
 """Below the system's root; the first is usually a link to the second."""
 
+ROOTS: Final = (".", "@", "root", "@rootfs")
+"""Where a root may be in its file system: btrfs has that of Ubuntu and Arch, Fedora, Debian in a subvolume, which need
+not be the default one.
+"""
+
 
 def members(text: str) -> dict[str, str]:
     """What cannot be read is empty."""

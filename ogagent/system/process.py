@@ -35,7 +35,9 @@ _PACKAGES: Final = {
     "debugfs": "e2fsprogs",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
+    "efibootmgr": "efibootmgr",
     "hivexregedit": "libwin-hivex-perl",
+    "kexec": "kexec-tools",
     "losetup": "mount",
     "lzop": "lzop",
     "mke2fs": "e2fsprogs",
@@ -52,6 +54,7 @@ _PACKAGES: Final = {
     "partx": "util-linux",
     "resize2fs": "e2fsprogs",
     "sfdisk": "fdisk",
+    "systemctl": "systemd",
     "umount": "mount",
 }
 

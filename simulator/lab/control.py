@@ -75,7 +75,10 @@ class Control:
             await asyncio.to_thread(self._trouble.heal, fault)
 
     async def watch(self) -> None:
-        """Notes clients that end by themselves. Raises LabError when ogCore or the repository does."""
+        """Notes clients that end by themselves; those that were told to, come up again, or not.
+
+        Raises LabError when ogCore or the repository ends.
+        """
         while True:
             await asyncio.to_thread(self._room.check_servers)
             for name, turn in self._turns.items():

@@ -43,6 +43,7 @@ class Host:
         self.disks = [directory / f"disk{number}.raw" for number, _ in enumerate(profile.disks, start=1)]
         self.config = directory / "agent.toml"
         self.profile_file = directory / "profile.json"
+        self.nvram = directory / "nvram"
         self.secret = directory / "secret"
         self.authorization = directory / "authorization"
         self.faults_file = directory / "faults"

@@ -23,6 +23,7 @@ from simulator.errors import LabError
 from simulator.faults import FaultFile
 from simulator.http_client import Place, Server, Unreachable
 from simulator.lab.hosts import OGCORE, REPOSITORY, Host
+from simulator.machine.file_power import RESTARTS, SWITCHED_OFF, boot_next
 from simulator.machine.making import copy_sparse, make_disk
 from simulator.machine.profile import DiskProfile
 from simulator.processes import Peer, peer
@@ -85,13 +86,14 @@ class Room:
             self._furnish(host)
         self._announce(host)
         files = ("--config", host.config, "--profile", host.profile_file, "--faults", host.faults_file)
-        self._start(name, "agent", *files, "--disk", *host.disks)
+        self._start(name, "agent", *files, "--nvram", host.nvram, "--disk", *host.disks)
 
-    def restart_from_disk(self, name: str) -> None:
+    def restart_from_disk(self, name: str, place: tuple[int, int] | None = None) -> None:
+        """``place``: disk and partition, in place of those that are meant for images."""
         host = self.hosts[name]
         self._announce(host)
         self.stop(name)
-        disk, partition = host.target
+        disk, partition = place or host.target
         what = ("--disk", host.disks[disk - 1], "--partition", str(partition))
         where = ("--ogcore", host.wiring.ogcore.url, *_where(host.wiring.agent))
         self._start(name, "boot", *what, *where, *self._tls)
@@ -124,6 +126,11 @@ class Room:
     def runs(self, name: str) -> bool:
         return name in self._peers
 
+    def pid(self, name: str) -> int | None:
+        """Of what runs on the host."""
+        running = self._peers.get(name)
+        return running.pid if running else None
+
     def wait_for(self, what: str, condition: Callable[[], bool], *, patience_s: float = _PATIENCE_S) -> None:
         """Raises LabError when that does not come true in time, or when a host has died."""
         give_up = time.monotonic() + patience_s
@@ -135,9 +142,10 @@ class Room:
                 raise LabError("the room is being closed")
 
     def check(self) -> None:
-        """Raises LabError when a host has died."""
+        """Raises LabError when a host has died; one that was told to go down has not."""
         for each in list(self._peers.values()):
-            each.check()
+            if each.status not in (RESTARTS, SWITCHED_OFF):
+                each.check()
 
     def check_servers(self) -> None:
         """Raises LabError when one has died; one that was stopped has not."""
@@ -146,10 +154,17 @@ class Room:
                 running.check()
 
     def ended(self, name: str) -> LabError | None:
-        """Why a host that was started is not there any more. It counts as stopped from then on."""
+        """Why a host that was started is not there any more. It counts as stopped from then on.
+
+        One whose agent was told to restart or switch it off does so.
+        """
         running = self._peers.get(name)
         try:
-            if running:
+            if running and running.status == SWITCHED_OFF:
+                self.stop(name)
+            elif running and running.status == RESTARTS:
+                self._restart(name)
+            elif running:
                 running.check()
         except LabError as error:
             self.stop(name)
@@ -176,6 +191,12 @@ class Room:
             raise LabError("the room is being closed")
         log = self.logs / f"{name}.log"
         self._peers[name] = self._stacks[name].enter_context(peer(name, [*_OGSIM, *arguments], log))
+
+    def _restart(self, name: str) -> None:
+        if place := boot_next(self.hosts[name].nvram):
+            self.restart_from_disk(name, place)
+        else:
+            self.start_client(name)
 
     def _furnish(self, host: Host) -> None:
         for disk, profile in zip(host.disks, host.profile.disks, strict=True):

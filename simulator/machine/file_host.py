@@ -6,24 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ogagent.functions.host import Host
+from ogagent.power.power import Power
 from simulator.faults import Faults, no_faults
 from simulator.machine.file_cache import FileCache
 from simulator.machine.file_insight import FileInsight
 from simulator.machine.file_machine import FileMachine
+from simulator.machine.file_power import FilePower
 from simulator.machine.file_tables import FileTables
 from simulator.machine.profile import MachineProfile
 
 
-def file_host(disks: Sequence[Path], faults: Faults = no_faults, profile: MachineProfile | None = None) -> Host:
-    return host_of(FileMachine(disks, faults, profile), faults)
+def file_host(disks: Sequence[Path], faults: Faults, profile: MachineProfile | None, power: Power) -> Host:
+    return host_of(FileMachine(disks, faults, profile), faults, power)
 
 
-def host_of(machine: FileMachine, faults: Faults = no_faults) -> Host:
-    """It has booted by UEFI."""
+def host_of(machine: FileMachine, faults: Faults = no_faults, power: Power | None = None) -> Host:
+    """It has booted by UEFI. Without ``power`` what it is to start next is written beside its first disk."""
     return Host(
         machine=machine,
         store=FileCache(),
         insight=FileInsight(machine),
         tables=FileTables(faults),
         firmware="uefi",
+        power=power or FilePower(machine.paths, machine.paths[0].with_suffix(".nvram")),
     )

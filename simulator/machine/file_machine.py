@@ -48,7 +48,7 @@ class FileMachine:
         profile: MachineProfile | None = None,
         limit: Limit = ten_seconds,
     ) -> None:
-        self._disks = [path.resolve() for path in disks]
+        self.paths = [path.resolve() for path in disks]
         self._faults = faults
         self._models = [disk.model for disk in profile.disks] if profile else []
         self._mounts = _mounts(profile)
@@ -80,7 +80,7 @@ class FileMachine:
             device.close()
 
     def _unread(self) -> list[Unread]:
-        numbered = enumerate(self._disks, start=1)
+        numbered = enumerate(self.paths, start=1)
         return [Unread(self._row(n, path, _nothing(path)), partial(self._read_disk, n, path)) for n, path in numbered]
 
     async def _read_disk(self, number: int, path: Path, reading: Reading) -> Disk:

@@ -31,6 +31,7 @@ from simulator.sample import make_sample
 from tests.devices.conftest import LoopDisk
 from tests.included import first_included
 from tests.jobs.two_disks import Recorder, until
+from tests.power_twin import StillPower
 
 SECRET = "0123456789abcdef" * 4
 MIB = 1 << 20
@@ -53,6 +54,7 @@ async def test_an_empty_disk_takes_an_image(
         insight=RealInsight(tmp_path),
         tables=RealTables(),
         firmware="uefi",
+        power=StillPower(),
     )
     functions = Functions(host.equipment(settings, source_policy(settings), Caching(host.store, "evict")))
     journal, told = Journal.in_memory(), Recorder()

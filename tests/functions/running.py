@@ -22,6 +22,7 @@ from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from tests.jobs.two_disks import Recorder, until
+from tests.power_twin import StillPower
 
 MIB: Final = 1 << 20
 SIZE: Final = 16 * MIB
@@ -60,6 +61,7 @@ async def running(
     settings: Settings | None = None,
     equip: Callable[[Equipment], Equipment] = lambda each: each,
     journal: Journal | None = None,
+    going_s: float = 3600,
 ) -> AsyncIterator[Agent]:
     disk = folder / "disk"
     if not disk.exists():
@@ -68,9 +70,9 @@ async def running(
             write_table(file, SIZE, (ENTRY,))
     settings = settings or settings_in(folder)
     machine, journal, told = FileMachine([disk]), journal or Journal.in_memory(), Recorder()
-    functions = Functions(equip(host_of(machine).equipment(settings, source_policy(settings))))
+    functions = Functions(equip(host_of(machine, power=StillPower()).equipment(settings, source_policy(settings))))
     disks, numbers = MarkedDisks(machine, journal), ToldNumbers(journal)
-    jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers)
+    jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers, going_s=going_s)
     try:
         yield Agent(functions, jobs, told, journal)
     finally:

@@ -19,7 +19,8 @@ from ogagent.jobs.journal import Journal
 from ogagent.jobs.recovery import settle_unended
 from ogagent.model.job import State
 from ogagent.partition.plan import PlannedPartition, TablePlan
-from simulator.machine.file_host import file_host
+from simulator.machine.file_host import host_of
+from simulator.machine.file_machine import FileMachine
 from simulator.machine.file_tables import FileTables
 from tests.functions.running import Agent, running
 
@@ -160,7 +161,7 @@ async def test_an_agent_that_died_while_it_formatted(tmp_path: Path, at: int) ->
             start = next(part.start for part in (await agent.inventory()).partitions if part.partition == at)
             disk.seek(start + 1080)
             disk.write(b"\x53\xef")  # half of a file system
-    journal, host = Journal.open(copy), file_host([tmp_path / "disk"])
+    journal, host = Journal.open(copy), host_of(FileMachine([tmp_path / "disk"]))
     async with running(tmp_path) as other:
         recoveries = other.functions.recoveries
     disks = MarkedDisks(host.machine, journal)

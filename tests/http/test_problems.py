@@ -37,6 +37,7 @@ CONTRACT = {
     422: {
         *("disk-not-partitioned", "too-few-partitions", "cache-missing"),
         *("method-not-supported", "repository-not-allowed", "filesystem-not-supported"),
+        *("nothing-to-boot", "table-does-not-fit"),
         # of /plan:
         *("repository-unreachable", "image-not-found", "image-locked", "image-changed"),
         *("image-unknown-format", "image-corrupt", "image-too-large", "filesystem-mismatch", "signature-refused"),
@@ -57,7 +58,7 @@ KINDS = [kind for kind in family(AgentError) if kind.status != 500]
 
 
 def test_what_no_call_is_answered_with_is_an_error_of_the_agent() -> None:
-    foreseen = {*family(errors.SourceError), *family(errors.ImageError), errors.DiskChanged}
+    foreseen = {*family(errors.SourceError), *family(errors.ImageError), errors.DiskChanged, errors.NoSystem}
     assert set(KINDS) == set(family(Refusal)) | foreseen
 
 

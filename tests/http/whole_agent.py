@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import socket
@@ -28,11 +29,12 @@ from ogagent.model.job import Job
 from ogagent.ogcore.outbox import NoOutbox
 from ogagent.restore.caching import Caching
 from ogagent.service import source_policy
-from ogagent.settings import RepositorySettings, RestoreSettings, Settings
+from ogagent.settings import MachineSettings, RepositorySettings, RestoreSettings, ScriptSettings, Settings
 from ogagent.system.metrics import Metrics
 from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+from tests.power_twin import StillPower
 
 MIB: Final = 1 << 20
 SECRET: Final = "0123456789abcdef" * 4
@@ -97,6 +99,8 @@ async def whole_agent(repository_url: str) -> AsyncIterator[Agent]:
             settings = Settings(
                 repository=RepositorySettings(url=url, allow=("127.0.0.0/8", "::1/128")),
                 restore=RestoreSettings(retry_for_s=0, stall_timeout_s=10),
+                # Whatever is generated for one would be run here, as root.
+                machine=MachineSettings(script=ScriptSettings(enabled=False)),
             )
             async with _agent(settings, disk) as agent:
                 yield agent
@@ -105,13 +109,14 @@ async def whole_agent(repository_url: str) -> AsyncIterator[Agent]:
 @asynccontextmanager
 async def _agent(settings: Settings, disk: Path) -> AsyncIterator[Agent]:
     machine, policy = FileMachine([disk]), source_policy(settings)
-    host = host_of(machine)
+    host = host_of(machine, power=StillPower())
     functions = Functions(host.equipment(settings, policy, Caching(host.store, "evict")))
     journal = Journal.in_memory()
     disks = MarkedDisks(machine, journal)
     numbers = ToldNumbers(journal)
-    jobs = JobManager(disks=disks, reporter=NoOutbox(), journal=journal, metrics=Metrics(), numbers=numbers)
-    app = make_app(jobs, functions, SecretAccess(SECRET), Metrics())
+    jobs = JobManager(disks=disks, reporter=NoOutbox(), journal=journal, metrics=Metrics(), numbers=numbers, going_s=0)
+    minutes = itertools.count(0.0, 60.0)  # between any two wrong credentials: each call is tried with some
+    app = make_app(jobs, functions, SecretAccess(SECRET, lambda: next(minutes)), Metrics())
     async with TestClient(TestServer(app, host="127.0.0.1"), headers={"Authorization": SECRET}) as client:
         yield Agent(client, jobs, disk)
         await jobs.aclose()
