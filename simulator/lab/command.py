@@ -29,7 +29,7 @@ from simulator.sample import IMAGE_NAME, make_sample
 # The demonstration's two, then one of each kind that something is to be learnt from, most telling first.
 _PROFILES: Final = (
     "classroom", "classroom", "nvme-and-sata", "dual-boot", "msdos", "small-partition",
-    "mounted-target", "no-cache", "sectors-4k",
+    "new-pc", "mounted-target", "no-cache", "sectors-4k",
 )  # fmt: skip
 _CORRUPT: Final = "image-corrupt"
 _UNCHECKED: Final = "image-unchecked"

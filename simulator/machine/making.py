@@ -32,7 +32,7 @@ def make_disk(path: Path, profile: DiskProfile) -> None:
         file.truncate(profile.size)
         if profile.table == "gpt":
             write_table(file, profile.size, gpt_entries(profile), sector_size=profile.sector_size)
-        else:
+        elif profile.table == "msdos":
             write_mbr(file, [_mbr_entry(partition) for partition in profile.partitions])
     for partition in profile.partitions:
         _CONTENTS[partition.content](path, partition)

@@ -55,7 +55,8 @@ class PartitionProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class DiskProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: str
     size_mib: int
-    table: Literal["gpt", "msdos"]
+    table: Literal["gpt", "msdos"] | None
+    """None: a disk that nobody has partitioned."""
     sector_size: Literal[512, 4096] = 512
     partitions: tuple[PartitionProfile, ...]
 
@@ -68,7 +69,7 @@ class DiskProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class MachineProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``target`` is the disk and the partition that an image is meant for."""
+    """``target`` is the disk and the partition that an image is meant for, where one has to be made first as well."""
 
     reason: str
     target: tuple[int, int]

@@ -56,13 +56,13 @@ class Agents:
         except msgspec.ValidationError as error:
             raise Unreachable(f"{client.name} answers nonsense: {error}") from None
 
-    async def deploy(self, client: Client, members: Mapping[str, str]) -> Answer:
-        return await self._call(client, "POST", "/CloningEngine/RestaurarImagen", members, _CALL_TIMEOUT)
+    async def call(self, client: Client, function: str, members: Mapping[str, Any]) -> Answer:
+        return await self._call(client, "POST", f"/CloningEngine/{function}", members, _CALL_TIMEOUT)
 
     async def kill(self, client: Client, job_id: str) -> Answer:
         return await self._call(client, "POST", "/CloningEngine/KillJob", {"job_id": job_id}, _CALL_TIMEOUT)
 
-    async def plan(self, client: Client, members: Mapping[str, str]) -> Answer:
+    async def plan(self, client: Client, members: Mapping[str, Any]) -> Answer:
         return await self._call(client, "POST", "/plan", members, _PLAN_TIMEOUT)
 
     async def disks(self, client: Client) -> tuple[DiskView, ...]:
@@ -85,7 +85,7 @@ class Agents:
         client: Client,
         method: str,
         path: str,
-        members: Mapping[str, str] | None,
+        members: Mapping[str, Any] | None,
         timeout: aiohttp.ClientTimeout,
         *,
         secret: bool = False,

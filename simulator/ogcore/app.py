@@ -15,13 +15,16 @@ from aiohttp import web
 from simulator.ogcore.agents import Agents, Unreachable
 from simulator.ogcore.clients import Client, Clients, ClientState
 from simulator.ogcore.commands import Commands
+from simulator.ogcore.deployments import Deployments
+from simulator.ogcore.dispatch import Dispatch
 from simulator.ogcore.images import Images
 from simulator.ogcore.rest import Rest
 from simulator.ogcore.store import Store
 from simulator.ogcore.traces import Trace, Traces
 from simulator.ogcore.webhook import Webhook
 
-_LARGEST_BODY: Final = 1 << 18
+_LARGEST_BODY: Final = 3 << 18
+"""The last 64 KiB that a script has printed may all be characters that JSON writes in six."""
 _ASK_EVERY_S: Final = 0.5
 _CONNECTIONS: Final = 4
 """At once to one agent, which has a restore to get on with."""
@@ -55,7 +58,7 @@ async def ogcore_app(
 
     app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_errors_as_json])
     Rest(room, traces, agents, images).add_routes(app)
-    Commands(room, traces, agents, images, store).add_routes(app)
+    Commands(room, traces, agents, Deployments(images), Dispatch(agents, traces, store)).add_routes(app)
     Webhook(room, traces, store).add_routes(app)
     app.cleanup_ctx.append(running)
     return app

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from simulator.errors import LabError
+from simulator.ogcore.inventories import Inventories
 from simulator.ogcore.views import ClientView, InventoryView
 
 AGENT_PORT: Final = 8000
@@ -55,7 +56,8 @@ class Started(Struct, frozen=True):
 class Client(Struct, kw_only=True):
     """``agent`` is None while nobody has said that he is there; the client is off then, or on its way.
 
-    ``inventory`` is what its disks were when it was asked last, at ``asked_at`` of the monotonic clock.
+    ``inventory`` is what its disks were when it was asked last, at ``asked_at`` of the monotonic clock; ``told`` what
+    its agent has told of hardware and software.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Client(Struct, kw_only=True):
     agent: Started | None = None
     inventory: InventoryView = InventoryView()
     asked_at: float = 0.0
+    told: Inventories = field(default_factory=Inventories)
 
     @property
     def inventory_is_fresh(self) -> bool:

@@ -1,131 +1,87 @@
-"""What an operator orders: deploy, look at what that would do, cancel, try again."""
+"""What an operator orders: a deployment or any other function, what it would do, cancel, the same once more."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
 from simulator.ogcore.agents import GARBLED, Agents, Unreachable
-from simulator.ogcore.answers import (
-    BAD_GATEWAY,
-    CONFLICT,
-    UNPROCESSABLE,
-    as_json,
-    client_of,
-    error,
-    refused,
-    trace_of,
-    words,
-)
+from simulator.ogcore.answers import BAD_GATEWAY, CONFLICT, as_json, client_of, error, refused, trace_of
 from simulator.ogcore.clients import Client, Clients
-from simulator.ogcore.images import Image, Images, RepositoryUnreachable
-from simulator.ogcore.store import Store
+from simulator.ogcore.deployments import Deployment, Deployments
+from simulator.ogcore.dispatch import Dispatch
+from simulator.ogcore.order import Order, place_of
+from simulator.ogcore.reports import RESTORE, Function
 from simulator.ogcore.traces import Trace, Traces
 
-_FUNCTION: Final = "RestaurarImagen"
-_NO_TRACE: Final = "0"
-
-Number = Annotated[int, Meta(ge=1, le=999)]
+T = TypeVar("T")
 
 
-class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the operator chooses; numbers may be strings."""
+class Command(Struct, frozen=True, forbid_unknown_fields=True):
+    """``members`` as the agent wants them; ogCore adds ``nfn`` and ``ids``."""
 
-    image: Annotated[str, Meta(min_length=1, max_length=200)]
-    disk: Number
-    partition: Number
-    method: Annotated[str, Meta(max_length=200)] = "unicast"
+    function: Function
+    members: Annotated[dict[str, Any], Meta(max_length=100)] = {}
+
+    def order_of(self, client: str) -> Order:
+        place = place_of(self.members.get("dsk"), self.members.get("par"))
+        members = {**self.members, "nfn": self.function}
+        return Order(client=client, function=self.function, members=members, partition=place)
 
 
 class Commands:
-    def __init__(self, clients: Clients, traces: Traces, agents: Agents, images: Images, store: Store) -> None:
+    def __init__(
+        self, clients: Clients, traces: Traces, agents: Agents, deployments: Deployments, dispatch: Dispatch
+    ) -> None:
         self._clients = clients
         self._traces = traces
         self._agents = agents
-        self._images = images
-        self._store = store
+        self._deployments = deployments
+        self._dispatch = dispatch
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post("/clients/{name}/deploy", self._deploy)
-        app.router.add_post("/clients/{name}/plan", self._plan)
+        app.router.add_post("/clients/{name}/plan", self._plan_deployment)
+        app.router.add_post("/clients/{name}/command", self._command)
+        app.router.add_post("/clients/{name}/command/plan", self._plan_command)
         app.router.add_post("/clients/{name}/cancel", self._cancel_client)
         app.router.add_post("/traces/{id}/cancel", self._cancel_trace)
         app.router.add_post("/traces/{id}/retry", self._retry)
 
     async def _deploy(self, request: web.Request) -> web.Response:
-        return await self._order(client_of(request, self._clients), await _deployment(request))
+        client = client_of(request, self._clients)
+        return await self._give(client, await self._deployments.order(client.name, await _read(request, Deployment)))
+
+    async def _plan_deployment(self, request: web.Request) -> web.Response:
+        client = client_of(request, self._clients)
+        return await self._ask(client, await self._deployments.order(client.name, await _read(request, Deployment)))
+
+    async def _command(self, request: web.Request) -> web.Response:
+        client = client_of(request, self._clients)
+        return await self._give(client, (await _read(request, Command)).order_of(client.name))
+
+    async def _plan_command(self, request: web.Request) -> web.Response:
+        client = client_of(request, self._clients)
+        return await self._ask(client, (await _read(request, Command)).order_of(client.name))
 
     async def _retry(self, request: web.Request) -> web.Response:
-        """The same order once more, as a trace of its own."""
+        """The same order once more, as a trace of its own. Of an image the repository is asked once more as well."""
         trace = trace_of(request, self._traces)
-        client = self._clients.named(trace.client)
-        disk, _, partition = trace.partition.partition("/")
-        if client is None or not trace.image or not trace.ended:
+        client, order = self._clients.named(trace.client), trace.order
+        if client is None or not trace.ended or not (order.members or order.image):
             return error(CONFLICT, f"trace {trace.id} cannot be tried again", trace=trace.id)
-        return await self._order(client, Deployment(trace.image, int(disk), int(partition), trace.method))
+        if order.function == RESTORE and order.image:
+            return await self._give(client, await self._deployments.again(order))
+        return await self._give(client, order)
 
-    async def _plan(self, request: web.Request) -> web.Response:
-        """What the agent would do, in its own words. No trace: nothing is done."""
-        client = client_of(request, self._clients)
-        order = await _deployment(request)
-        image = await self._image(client, order)
-        if isinstance(image, web.Response):
-            return image
-        try:
-            answer = await self._agents.plan(client, self._members(order, image, _NO_TRACE))
-        except Unreachable as why:
-            return error(BAD_GATEWAY, str(why))
-        return as_json(answer.members) if answer.status == 200 and answer.members else refused(answer)
+    async def _give(self, client: Client, order: Order | web.Response) -> web.Response:
+        return order if isinstance(order, web.Response) else await self._dispatch.give(client, order)
 
-    async def _order(self, client: Client, order: Deployment) -> web.Response:
-        image = await self._image(client, order)
-        return image if isinstance(image, web.Response) else await self._call(client, order, image)
-
-    async def _image(self, client: Client, order: Deployment) -> Image | web.Response:
-        """The image of the order, or why there will be no call."""
-        try:
-            image = await self._images.named(order.image)
-        except RepositoryUnreachable as why:
-            return error(BAD_GATEWAY, str(why))
-        if image is None:
-            return error(404, f"the repository has no image {order.image}")
-        if not image.offered:
-            return error(UNPROCESSABLE, f"{order.image} is corrupt: {image.reason}")
-        if client.agent is None:
-            return error(CONFLICT, f"{client.name} is off")
-        return image
-
-    async def _call(self, client: Client, order: Deployment, image: Image) -> web.Response:
-        """The trace is there before the call: the agent may report before it has answered."""
-        place = f"{order.disk}/{order.partition}"
-        trace = self._traces.open(client=client.name, image=image.name, partition=place, method=order.method)
-        await self._store.save_trace(trace)
-        try:
-            answer = await self._agents.deploy(client, self._members(order, image, trace.id))
-        except Unreachable as why:
-            return await self._give_up(trace, str(why), error(BAD_GATEWAY, str(why), trace=trace.id))
-        job_id = answer.members.get("job_id")
-        if answer.status != 200 or not isinstance(job_id, str):
-            return await self._give_up(trace, words(answer), refused(answer, trace=trace.id))
-        if trace.job_id not in {"", job_id}:
-            self._traces.violated(f"the call was answered with {job_id}, reports say {trace.job_id}", trace=trace)
-        trace.job_id = job_id
-        await self._store.save_trace(trace)
-        return as_json({"job_id": job_id, "trace": trace.id})
-
-    async def _give_up(self, trace: Trace, reason: str, answer: web.Response) -> web.Response:
-        trace.refuse(reason)
-        await self._store.save_trace(trace)
-        return answer
-
-    def _members(self, order: Deployment, image: Image, trace_id: str) -> dict[str, str]:
-        """As in OpenGnsys' documentation: these members, all of them strings."""
-        where = {"dsk": str(order.disk), "par": str(order.partition), "cpt": image.code, "ifs": "1"}
-        what = {"idi": image.id, "nci": image.name, "ipr": self._images.host, "nfn": _FUNCTION}
-        return {**where, **what, "method": order.method, "ids": trace_id}
+    async def _ask(self, client: Client, order: Order | web.Response) -> web.Response:
+        return order if isinstance(order, web.Response) else await self._dispatch.ask(client, order)
 
     async def _cancel_client(self, request: web.Request) -> web.Response:
         client = client_of(request, self._clients)
@@ -151,9 +107,9 @@ class Commands:
         return as_json({**answer.members, "trace": trace.id})
 
 
-async def _deployment(request: web.Request) -> Deployment:
+async def _read(request: web.Request, kind: type[T]) -> T:
     try:
         members = msgspec.json.decode(await request.read())
-        return msgspec.convert(members, Deployment, strict=False)
+        return msgspec.convert(members, kind, strict=False)
     except GARBLED as why:
         raise web.HTTPBadRequest(text=f"the order cannot be read: {why}") from None

@@ -10,20 +10,23 @@ from msgspec import Struct
 
 from simulator import __version__
 from simulator.ogcore import views
+from simulator.ogcore.order import COMMANDS
 
 _SCHEMAS: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"{(\w+)}")
-_ORDER: Final = "Deployment"
+_REFUSALS: Final = (400, 401, 403, 404, 409, 422, 502, 503)
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """``query`` names the parameters that may be given; ``refusals`` are the statuses of a ``Refused``."""
+    """``order`` names the schema of the body. ``query`` names the parameters that may be given; ``refusals`` are the
+    statuses of a ``Refused``.
+    """
 
     method: str
     path: str
     summary: str
     answer: type
-    ordered: bool = False
+    order: str = ""
     query: tuple[str, ...] = ()
     refusals: tuple[int, ...] = ()
 
@@ -36,6 +39,20 @@ OPERATIONS: Final = (
         path="/clients/{name}/disks",
         summary="The disks of a client, as its agent sees them now or saw them last",
         answer=views.InventoryView,
+        refusals=(404,),
+    ),
+    Operation(
+        method="get",
+        path="/clients/{name}/hardware",
+        summary="The hardware of a client, as its agent told last",
+        answer=views.HardwareView,
+        refusals=(404,),
+    ),
+    Operation(
+        method="get",
+        path="/clients/{name}/software",
+        summary="The software on each partition of a client that was asked for, as its agent told last",
+        answer=views.SoftwareList,
         refusals=(404,),
     ),
     Operation(
@@ -68,16 +85,32 @@ OPERATIONS: Final = (
         path="/clients/{name}/deploy",
         summary="Deploy an image to a partition",
         answer=views.Accepted,
-        ordered=True,
-        refusals=(400, 401, 404, 409, 422, 502, 503),
+        order="Deployment",
+        refusals=_REFUSALS,
     ),
     Operation(
         method="post",
         path="/clients/{name}/plan",
         summary="What the same order to deploy would do; nothing is written",
         answer=dict,
-        ordered=True,
-        refusals=(400, 401, 404, 409, 422, 502, 503),
+        order="Deployment",
+        refusals=_REFUSALS,
+    ),
+    Operation(
+        method="post",
+        path="/clients/{name}/command",
+        summary="Call any function of the agent",
+        answer=views.Accepted,
+        order="Command",
+        refusals=_REFUSALS,
+    ),
+    Operation(
+        method="post",
+        path="/clients/{name}/command/plan",
+        summary="What the same call would do; nothing is written",
+        answer=dict,
+        order="Command",
+        refusals=_REFUSALS,
     ),
     Operation(
         method="post",
@@ -98,7 +131,7 @@ OPERATIONS: Final = (
         path="/traces/{id}/retry",
         summary="Give the same order once more",
         answer=views.Accepted,
-        refusals=(400, 401, 404, 409, 422, 502, 503),
+        refusals=_REFUSALS,
     ),
 )
 
@@ -113,6 +146,15 @@ _DEPLOYMENT: Final[dict[str, Any]] = {
         "method": {"type": "string", "maxLength": 200, "default": "unicast"},
     },
 }
+_COMMAND: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["function"],
+    "properties": {
+        "function": {"enum": list(COMMANDS)},
+        "members": {"type": "object", "description": "as the agent wants them; ogCore adds nfn and ids"},
+    },
+}
 
 
 def document() -> dict[str, Any]:
@@ -125,7 +167,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "ogCore of ogsim", "version": __version__},
         "paths": paths,
-        "components": {"schemas": {**components, _ORDER: _DEPLOYMENT}},
+        "components": {"schemas": {**components, "Deployment": _DEPLOYMENT, "Command": _COMMAND}},
     }
 
 
@@ -140,8 +182,8 @@ def _described(operation: Operation) -> dict[str, Any]:
             **{str(status): _content("Refused", _schema(views.Refused)) for status in operation.refusals},
         },
     }
-    if operation.ordered:
-        order = {"schema": {"$ref": _SCHEMAS.format(name=_ORDER)}}
+    if operation.order:
+        order = {"schema": {"$ref": _SCHEMAS.format(name=operation.order)}}
         described["requestBody"] = {"required": True, "content": {"application/json": order}}
     return described
 

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 Text = Annotated[str, Meta(max_length=2000)]
+LongText = Annotated[str, Meta(max_length=1 << 19)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Count = Annotated[int, Meta(ge=0)]
-Phase = Literal["checking", "fetching", "flushing", "reading-back", "committing", "caching"]
+Phase = Literal[
+    "checking", "fetching", "flushing", "reading-back", "reducing", "capturing", "verifying", "partitioning",
+    "formatting", "committing", "finishing", "caching", "growing", "running",
+]  # fmt: skip
+Function = Literal[
+    "RestaurarImagen", "CrearImagen", "Configurar", "InventarioHardware", "InventarioSoftware", "EjecutarScript",
+    "IniciarSesion", "Reiniciar", "Apagar", "Actualizar",
+]  # fmt: skip
+Response = Literal[
+    "RESPUESTA_RestaurarImagen", "RESPUESTA_CrearImagen", "RESPUESTA_Configurar", "RESPUESTA_InventarioHardware",
+    "RESPUESTA_InventarioSoftware", "RESPUESTA_EjecutarScript", "RESPUESTA_IniciarSesion", "RESPUESTA_Reiniciar",
+    "RESPUESTA_Apagar",
+]  # fmt: skip
+"""The look at the disks ends as a change of them does."""
 
+RESTORE: Final = "RestaurarImagen"
 SUCCEEDED: Final = "1"
 CANCELLED: Final = "000-Cancelled"
+_RESPONSE: Final = "RESPUESTA_"
 
 
-class ProgressReport(Struct, frozen=True, kw_only=True, tag_field="nfn", tag="RestaurarImagen"):
+class ProgressReport(Struct, frozen=True, kw_only=True):
     """``bytes`` holds counts by name, ``rate`` is in bytes a second."""
 
+    nfn: Function
     job_id: Name
     ids: Text
     progress: Percent
@@ -30,7 +48,7 @@ class ProgressReport(Struct, frozen=True, kw_only=True, tag_field="nfn", tag="Re
     event_id: Name
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of ``cfg``: a disk, or a partition. Only the former has an ``identity``, and not from every agent."""
 
     disk: Text
@@ -43,22 +61,53 @@ class Row(Struct, frozen=True, kw_only=True):
     identity: Text = ""
 
 
-class FinalReport(Struct, frozen=True, kw_only=True, tag_field="nfn", tag="RESPUESTA_RestaurarImagen"):
+class FinalReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a function has of its own is None where it does not say it; rules.py knows who must say what."""
+
+    nfn: Response
     job_id: Name
     ids: Text
-    idi: Text
-    dsk: Text
-    par: Text
-    ifs: Text
     res: Literal["1", "2"]
     der: Text
-    cfg: list[Row] | None = None
-    """Left out when no disk could be read: what was known of them is still known."""
     progress: Percent
     seq: Count
     event_id: Name
     ip: Text
     mac: Text
+    cfg: list[Row] | None = None
+    """Left out when no disk could be read: what was known of them is still known."""
+    idi: Text | None = None
+    dsk: Text | None = None
+    par: Text | None = None
+    ifs: Text | None = None
+    cpt: Text | None = None
+    ipr: Text | None = None
+    image: dict[str, Any] | None = None
+    hrd: LongText | None = None
+    sft: LongText | None = None
+    out: LongText | None = None
+    code: Text | None = None
 
 
 Report = ProgressReport | FinalReport
+
+
+class _Named(Struct):
+    nfn: str
+
+
+def read_report(body: bytes) -> Report:
+    """Raises what msgspec does."""
+    if msgspec.json.decode(body, type=_Named).nfn.startswith(_RESPONSE):
+        return msgspec.json.decode(body, type=FinalReport)
+    return msgspec.json.decode(body, type=ProgressReport)
+
+
+def function_of(job_id: str) -> str:
+    """``RestaurarImagen-dfa42888``: the function's name comes first."""
+    return job_id.rpartition("-")[0]
+
+
+def response_of(function: str) -> str:
+    """The ``nfn`` of the report that ends a job of it."""
+    return _RESPONSE + ("Configurar" if function == "Actualizar" else function)

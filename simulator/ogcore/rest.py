@@ -28,6 +28,8 @@ class Rest:
         app.router.add_get("/clients", self._list_clients)
         app.router.add_get("/clients/{name}", self._show_client)
         app.router.add_get("/clients/{name}/disks", self._show_disks)
+        app.router.add_get("/clients/{name}/hardware", self._show_hardware)
+        app.router.add_get("/clients/{name}/software", self._show_software)
         app.router.add_get("/images", self._list_images)
         app.router.add_get("/traces", self._list_traces)
         app.router.add_get("/traces/{id}", self._show_trace)
@@ -51,6 +53,13 @@ class Rest:
             known = client.inventory
             return as_json(InventoryView(read=known.read, why=str(why), disks=known.disks))
         return as_json(client.inventory)
+
+    async def _show_hardware(self, request: web.Request) -> web.Response:
+        return as_json(client_of(request, self._clients).told.hardware)
+
+    async def _show_software(self, request: web.Request) -> web.Response:
+        told = client_of(request, self._clients).told
+        return as_json({"software": sorted(told.software.values(), key=lambda each: (each.disk, each.partition))})
 
     async def _list_images(self, request: web.Request) -> web.Response:
         """Those that can be deployed; with ``?corrupt=1`` the others, too."""

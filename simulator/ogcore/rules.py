@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
-from simulator.ogcore.reports import SUCCEEDED, FinalReport, ProgressReport, Report
+from simulator.ogcore.reports import (
+    SUCCEEDED,
+    FinalReport,
+    ProgressReport,
+    Report,
+    function_of,
+    response_of,
+)
 
 _DER: Final = re.compile(r"[0-9]{3}-\S.*", re.DOTALL)
+# What final reports have of their own: what comes back from the call, however it ended, and what was found out.
+_ECHOED: Final[Mapping[str, tuple[str, ...]]] = {
+    "RestaurarImagen": ("idi", "dsk", "par", "ifs"),
+    "CrearImagen": ("idi", "dsk", "par", "cpt", "ipr"),
+    "Configurar": ("dsk",),
+    "InventarioSoftware": ("dsk", "par"),
+    "IniciarSesion": ("dsk", "par"),
+}
+_FOUND: Final[Mapping[str, tuple[str, ...]]] = {
+    "CrearImagen": ("image",),
+    "InventarioHardware": ("hrd",),
+    "InventarioSoftware": ("sft",),
+    "EjecutarScript": ("out", "code"),
+}
 
 
 def broken_rules(
@@ -35,8 +57,13 @@ def _of_progress(report: ProgressReport) -> list[str]:
 
 
 def _of_final(report: FinalReport) -> list[str]:
+    function = function_of(report.job_id)
     broken = []
+    if report.nfn != response_of(function):
+        broken.append(f"{report.nfn} ends the job {report.job_id}")
     succeeded = report.res == SUCCEEDED
+    wanted = (*_ECHOED.get(function, ()), *(_FOUND.get(function, ()) if succeeded else ()))
+    broken += [f"{report.nfn} has no {name}" for name in wanted if getattr(report, name) is None]
     if succeeded != (report.progress == 100):
         broken.append(f"res is {report.res!r} with progress {report.progress}")
     if succeeded and report.der:

@@ -1,4 +1,6 @@
-"""What ogCore still knows after a restart: the agents that are there, and the traces but for their progress."""
+"""What ogCore still knows after a restart: the agents that are there, what they told of hardware and software, and the
+traces but for their progress.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,12 @@ import msgspec
 
 from simulator.errors import LabError
 from simulator.ogcore.clients import Client, Clients, Started
+from simulator.ogcore.inventories import Inventories
 from simulator.ogcore.traces import MOST_TRACES, Trace, TraceRecord, Traces
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS agents (client TEXT PRIMARY KEY, started BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS inventories (client TEXT PRIMARY KEY, told BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS traces (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
 """
 
@@ -38,6 +42,9 @@ class Store:
         for name, started in self._database.execute("SELECT client, started FROM agents"):
             if client := clients.named(name):
                 client.started(msgspec.json.decode(started, type=Started))
+        for name, told in self._database.execute("SELECT client, told FROM inventories"):
+            if client := clients.named(name):
+                client.told = msgspec.json.decode(told, type=Inventories)
         for (record,) in self._database.execute("SELECT record FROM traces ORDER BY number"):
             traces.restore(msgspec.json.decode(record, type=TraceRecord))
 
@@ -47,6 +54,10 @@ class Store:
             await self._do(lambda: self._database.execute("REPLACE INTO agents VALUES (?, ?)", row))
         else:
             await self._do(lambda: self._database.execute("DELETE FROM agents WHERE client = ?", (client.name,)))
+
+    async def save_inventories(self, client: Client) -> None:
+        row = (client.name, msgspec.json.encode(client.told))
+        await self._do(lambda: self._database.execute("REPLACE INTO inventories VALUES (?, ?)", row))
 
     async def save_trace(self, trace: Trace) -> None:
         record = trace.record()

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
-from simulator.ogcore.reports import CANCELLED, SUCCEEDED, FinalReport, ProgressReport, Report
+from simulator.ogcore.order import Order, place_of
+from simulator.ogcore.reports import CANCELLED, SUCCEEDED, FinalReport, ProgressReport, Report, function_of
 from simulator.ogcore.rules import broken_rules
 from simulator.ogcore.views import JobView, TraceDetails, TraceView, Violation
 
-COMMAND: Final = "deploy-image"
 COMPLETED: Final = "Completed successfully"
 MOST_TRACES: Final = 1000
 _MOST_LOOKED_AT: Final = 50
@@ -38,14 +39,10 @@ class Received(Struct, frozen=True, kw_only=True):
     report: Report
 
 
-class TraceRecord(Struct, frozen=True, kw_only=True):
+class TraceRecord(Order, frozen=True, kw_only=True):
     """What is kept of a trace beyond a restart of ogCore. ``digest`` is that of the final report as it was sent."""
 
     number: int
-    client: str
-    image: str
-    partition: str
-    method: str
     job_id: str
     created: str
     finished: str | None
@@ -58,12 +55,9 @@ class TraceRecord(Struct, frozen=True, kw_only=True):
 class Trace:
     """One command. ``refusal`` is why it never became a job; the state follows from what was received."""
 
-    def __init__(self, number: int, *, client: str, image: str, partition: str, method: str, job_id: str = "") -> None:
+    def __init__(self, number: int, order: Order, job_id: str = "") -> None:
         self.id = str(number)
-        self.client = client
-        self.image = image
-        self.partition = partition
-        self.method = method
+        self.order = order
         self.job_id = job_id
         self.created = now()
         self.finished: str | None = None
@@ -103,6 +97,10 @@ class Trace:
     def ended(self) -> bool:
         return self.state not in {TraceState.PENDING, TraceState.IN_PROGRESS}
 
+    @property
+    def client(self) -> str:
+        return self.order.client
+
     def refuse(self, reason: str) -> None:
         self.refusal = reason
         self.finished = now()
@@ -127,6 +125,7 @@ class Trace:
         reports = ({"received": entry.received, **msgspec.to_builtins(entry.report)} for entry in self.reports)
         violations = tuple(self.violations)
         more: dict[str, Any] = {
+            "members": self.order.members,
             "doubles": self.doubles,
             "violations": violations,
             "reports": tuple(reports),
@@ -136,19 +135,14 @@ class Trace:
 
     def record(self) -> TraceRecord:
         digest = self._events[self.final.event_id].hex() if self.final else ""
-        names = ("client", "image", "partition", "method", "job_id", "created", "finished", "refusal", "final", "job")
-        return TraceRecord(number=int(self.id), digest=digest, **{name: getattr(self, name) for name in names})
+        names = ("job_id", "created", "finished", "refusal", "final", "job")
+        own = {name: getattr(self, name) for name in names}
+        return TraceRecord(number=int(self.id), digest=digest, **asdict(self.order), **own)
 
     @classmethod
     def of_record(cls, record: TraceRecord) -> Trace:
-        trace = cls(
-            record.number,
-            client=record.client,
-            image=record.image,
-            partition=record.partition,
-            method=record.method,
-            job_id=record.job_id,
-        )
+        order = Order(**{name: getattr(record, name) for name in Order.__struct_fields__})
+        trace = cls(record.number, order, record.job_id)
         trace.created, trace.finished, trace.refusal = record.created, record.finished, record.refusal
         trace.job = record.job
         if record.final:
@@ -158,8 +152,9 @@ class Trace:
         return trace
 
     def _members(self) -> dict[str, Any]:
-        what = {"id": self.id, "command": COMMAND, "client": self.client, "image": self.image}
-        how = {"partition": self.partition, "method": self.method, "job_id": self.job_id}
+        order = self.order
+        what = {"id": self.id, "command": order.command, "client": order.client, "image": order.image}
+        how = {"partition": order.partition, "method": order.method, "job_id": self.job_id}
         times = {"created": self.created, "finished": self.finished}
         running: dict[str, Any] = {}
         if self.newest and not self.final:
@@ -192,9 +187,9 @@ class Traces:
         self._traces: dict[str, Trace] = {}
         self.violations: deque[Violation] = deque(maxlen=_MOST_VIOLATIONS)
 
-    def open(self, *, client: str, image: str, partition: str, method: str, job_id: str = "") -> Trace:
+    def open(self, order: Order, job_id: str = "") -> Trace:
         self._count += 1
-        trace = Trace(self._count, client=client, image=image, partition=partition, method=method, job_id=job_id)
+        trace = Trace(self._count, order, job_id)
         self._traces[trace.id] = trace
         if len(self._traces) > MOST_TRACES:
             del self._traces[next(iter(self._traces))]
@@ -216,8 +211,9 @@ class Traces:
         for trace in reversed(self._traces.values()):
             if (trace.client, trace.job_id) == (client, report.job_id):
                 return trace
-        partition = f"{report.dsk}/{report.par}" if isinstance(report, FinalReport) else ""
-        return self.open(client=client, image="", partition=partition, method="", job_id=report.job_id)
+        place = place_of(report.dsk, report.par) if isinstance(report, FinalReport) else ""
+        order = Order(client=client, function=function_of(report.job_id), partition=place)
+        return self.open(order, report.job_id)
 
     def select(self, wanted: Mapping[str, str]) -> list[Trace]:
         """Newest first. ``wanted`` holds ``status``, ``command`` and ``client``, any of them."""
@@ -246,5 +242,5 @@ def now() -> str:
 
 
 def _matches(trace: Trace, wanted: Mapping[str, str]) -> bool:
-    has = {"status": trace.state.value, "command": COMMAND, "client": trace.client}
+    has = {"status": trace.state.value, "command": trace.order.command, "client": trace.client}
     return all(has[name] == value for name, value in wanted.items())

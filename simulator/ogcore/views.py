@@ -61,6 +61,35 @@ class InventoryView(Struct, frozen=True, kw_only=True):
     disks: tuple[DiskView, ...] = ()
 
 
+class ComponentView(Struct, frozen=True, kw_only=True):
+    """``code`` is OpenGnsys' own for the kind of part."""
+
+    code: str
+    text: str
+
+
+class HardwareView(Struct, frozen=True, kw_only=True):
+    """What the agent told last, ``told`` then; empty for never."""
+
+    told: str = ""
+    components: tuple[ComponentView, ...] = ()
+
+
+class PackageView(Struct, frozen=True, kw_only=True):
+    name: str
+    version: str = ""
+
+
+class SoftwareView(Struct, frozen=True, kw_only=True):
+    """Of the system on one partition, as the agent told last."""
+
+    disk: int
+    partition: int
+    told: str
+    system: str
+    packages: tuple[PackageView, ...] = ()
+
+
 class ImageView(Struct, frozen=True, kw_only=True):
     """``size`` in bytes. A corrupt image is not offered; ``reason`` tells what is wrong with it."""
 
@@ -130,8 +159,11 @@ class Violation(Struct, frozen=True, kw_only=True):
 
 
 class TraceDetails(TraceView, frozen=True, kw_only=True):
-    """``reports`` are those that were received, oldest first; ``doubles`` came again and count once."""
+    """``members`` are those of the call, none when somebody else made it. ``reports`` are those that were received,
+    oldest first; ``doubles`` came again and count once.
+    """
 
+    members: dict[str, Any]
     doubles: int
     violations: tuple[Violation, ...]
     reports: tuple[dict[str, Any], ...]
@@ -140,6 +172,10 @@ class TraceDetails(TraceView, frozen=True, kw_only=True):
 
 class ClientList(Struct, frozen=True):
     clients: tuple[ClientView, ...]
+
+
+class SoftwareList(Struct, frozen=True):
+    software: tuple[SoftwareView, ...]
 
 
 class ImageList(Struct, frozen=True):

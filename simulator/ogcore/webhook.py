@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final, TypeVar
 
-import msgspec
 from aiohttp import web
 from msgspec import Struct
+from msgspec.json import Decoder
 
 from simulator.ogcore.agents import GARBLED, pinnable
 from simulator.ogcore.clients import Client, Clients, Started
-from simulator.ogcore.reports import FinalReport, Report
+from simulator.ogcore.reports import FinalReport, read_report
 from simulator.ogcore.store import Store
-from simulator.ogcore.traces import Traces
+from simulator.ogcore.traces import Traces, now
 
 _PREFIX: Final = "/opengnsys/rest"
 # Servers in the field turn away what does not come from this library.
@@ -52,7 +53,7 @@ class Webhook:
     async def _booting(self, request: web.Request) -> web.Response:
         if not ip_address(request.remote or "::").is_loopback:
             raise web.HTTPForbidden(text="only a lab on ogCore's own machine says this")
-        message = self._decode(await request.read(), Booting)
+        message = self._decode(await request.read(), Decoder(Booting).decode)
         client = self._client_at(message.ip)
         client.booting()
         if message.failed:
@@ -62,7 +63,7 @@ class Webhook:
 
     async def _started(self, request: web.Request) -> web.Response:
         body = await request.read()
-        agent = self._decode(body, Started)
+        agent = self._decode(body, Decoder(Started).decode)
         client = self._client_at(agent.ip)
         if not agent.secret or not pinnable(agent.fingerprint):
             raise web.HTTPBadRequest(text="secret or fingerprint cannot be used")
@@ -73,7 +74,7 @@ class Webhook:
 
     async def _stopped(self, request: web.Request) -> web.Response:
         body = await request.read()
-        client = self._client_at(self._decode(body, Stopped).ip)
+        client = self._client_at(self._decode(body, Decoder(Stopped).decode).ip)
         # An agent that ogCore does not know need not prove anything to be counted as off.
         if client.agent:
             self._demand_signature(request, body, client.agent.secret, client)
@@ -87,20 +88,22 @@ class Webhook:
             raise web.HTTPForbidden(text=f"the User-Agent does not begin with {_USER_AGENT}")
         body = await request.read()
         client = self._signer(request, body)
-        report: Report = self._decode(body, Report, client=client.name)  # type: ignore[arg-type]  # a union is no type
+        report = self._decode(body, read_report, client=client.name)
         trace = self._traces.of_report(client.name, report)
         if request.headers.get("X-OgAgent-Event") != report.event_id:
             self._traces.violated("X-OgAgent-Event is not the event_id of the report", trace=trace)
         for what in trace.receive(report, body):
             self._traces.violated(what, trace=trace)
         if isinstance(report, FinalReport):  # acknowledged only when it will not be forgotten
+            if trace.final is report and client.told.receive(report, trace.finished or now()):
+                await self._store.save_inventories(client)
             await self._store.save_trace(trace)
             client.disks_changed()
         return web.json_response({"trace": trace.id})
 
-    def _decode(self, body: bytes, kind: type[T], *, client: str = "") -> T:
+    def _decode(self, body: bytes, read: Callable[[bytes], T], *, client: str = "") -> T:
         try:
-            return msgspec.json.decode(body, type=kind)
+            return read(body)
         except GARBLED as error:
             self._traces.violated(f"a message that cannot be read: {error}", client=client)
             raise web.HTTPBadRequest(text=f"the message cannot be read: {error}") from None

@@ -1,7 +1,7 @@
 """A lab, as a person starts it, and a browser that looks at it.
 
 With CONSOLE_PICTURES=DIRECTORY every step of a story leaves a picture there, to be looked at. Those of the README, in
-simulator/pictures, are four of them.
+simulator/pictures, are five of them.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ Shoot = Callable[[Page, str], None]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the console. At the end nothing of the lab may be left.
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the console. At the end nothing of the lab may be left. A module may have a LAB of its own, the
+    arguments of one.
 
     For a module and no longer, as the browser: its addresses are fixed, and Playwright keeps an event loop running.
     """
     scratch = tmp_path_factory.mktemp("lab")
     command = [sys.executable, "-m", "simulator", "lab", "--port", str(PORT), "--mbit", "60"]
+    command += getattr(request.module, "LAB", [])
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -51,7 +51,7 @@ def test_the_demonstration(room: Page, lab: str, shoot: Shoot) -> None:
         card(page, "pc1").get_by_role("link", name="pc1").click()
         expect(page.get_by_role("img", name="Disk 1")).to_be_visible()
         shoot(page, "client")
-        press(page, "Switch off")
+        press(page, "Press the power button")
         expect(state(page)).to_have_text("off")
         press(page, "Switch on")
         expect(state(page)).to_have_text("initializing")
@@ -93,7 +93,7 @@ def test_the_demonstration(room: Page, lab: str, shoot: Shoot) -> None:
         expect(state(page)).to_have_text("linux-session")
         shoot(page, "linux-session")
     assert seen == STATES
-    press(page, "Restart")
+    press(page, "Restart into ogLive")
     expect(state(page)).to_have_text("og-live")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
@@ -16,7 +18,11 @@ ADDRESSES = [
     "?view=table",
     "clients/pc1",
     "clients/pc3",
+    "clients/pc1/inventory",
     "deploy?client=pc1",
+    "commands?client=pc1",
+    "script?client=pc1",
+    "partitions?client=pc1",
     "traces",
     "images",
     "faults",
@@ -30,19 +36,27 @@ def serious(page: Page) -> list[str]:
     return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in SERIOUS]
 
 
-def test_axe_finds_nothing_serious(room: Page, lab: str) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(room: Page, lab: str, shoot: Shoot, scheme: Literal["light", "dark"]) -> None:
     found = {}
+    room.emulate_media(color_scheme=scheme)
     for address in ADDRESSES:
         room.goto(lab + address)
         found[address] = serious(room)
+        shoot(room, address.partition("?")[0].replace("/", "-") or "groups")
     assert found == {address: [] for address in ADDRESSES}
 
 
-def test_axe_finds_nothing_serious_in_a_trace_and_its_outcome(room: Page, lab: str) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_a_trace_and_its_outcome(
+    room: Page, lab: str, shoot: Shoot, scheme: Literal["light", "dark"]
+) -> None:
+    room.emulate_media(color_scheme=scheme)
     deploy(room, lab, "pc5")
     assert serious(room) == []
     open_trace(room)
     expect(room.get_by_text("030-").first).to_be_visible()
+    shoot(room, "trace")
     assert serious(room) == []
 
 

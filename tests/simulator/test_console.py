@@ -19,7 +19,7 @@ from simulator.errors import LabError
 from simulator.machine.profile import DIRECTORY, read_profile
 from simulator.ogcore.app import ogcore_app
 from simulator.ogcore.clients import Client, ClientState, demo_room, read_clients
-from simulator.ogcore.console import actions, figures
+from simulator.ogcore.console import actions, figures, inventory, layouts
 from simulator.ogcore.console.app import console_app
 from simulator.ogcore.console.language import SPANISH, say_in
 from simulator.ogcore.console.pages import PAGES
@@ -29,6 +29,7 @@ from simulator.ogcore.views import DiskView, PartitionView
 
 CONSOLE = Path(figures.__file__).parent
 TEMPLATES = sorted((CONSOLE / "templates").glob("*.html"))
+TOLD = re.compile(r'(?:tell_missing\(request, |return )"([A-Z][^"]+\.)"')
 Browser = TestClient[web.Request, web.Application]
 
 
@@ -114,6 +115,9 @@ def test_everything_is_said_in_spanish_too() -> None:
     labels = re.findall(r'\("[^"]+:[^"]+", "([^"]+)"\)', (CONSOLE / "templates" / "faults.html").read_text())
     reasons = [read_profile(path).reason for path in DIRECTORY.glob("*.json")]
     said |= {*labels, *reasons, *actions._DONE.values(), *ClientState, *TraceState, *figures.PHASES}
+    said |= {*figures.TITLES.values(), *inventory.PARTS.values(), *(label for label, _ in layouts.LAYOUTS.values())}
+    said |= {text for path in CONSOLE.glob("*.py") for text in TOLD.findall(path.read_text())}
+    said |= {"kept", "emptied", "made anew", "new", "formatted", "removed"}
     assert sorted(said - set(SPANISH)) == []
 
 

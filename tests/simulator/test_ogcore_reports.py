@@ -179,5 +179,5 @@ async def test_a_report_of_the_wrong_shape(room: Room, changes: Members) -> None
 
 
 async def test_a_body_that_is_too_large(room: Room) -> None:
-    status, _ = await room.tell(WEBHOOK, {}, body=b" " * (1 << 19))
+    status, _ = await room.tell(WEBHOOK, {}, body=b" " * (1 << 20))
     assert status == 413

@@ -9,6 +9,7 @@ from simulator.ogcore.reports import FinalReport, ProgressReport
 from simulator.ogcore.rules import broken_rules
 
 PROGRESS = ProgressReport(
+    nfn="RestaurarImagen",
     job_id="RestaurarImagen-dfa42888",
     ids="1",
     progress=41,
@@ -20,6 +21,7 @@ PROGRESS = ProgressReport(
     event_id="e5",
 )
 FINAL = FinalReport(
+    nfn="RESPUESTA_RestaurarImagen",
     job_id="RestaurarImagen-dfa42888",
     ids="1",
     idi="01936caf-facb-72ad-9446-97e7dbf2b96a",
@@ -74,3 +76,32 @@ def test_nothing_comes_after_the_final_report() -> None:
     second = replace(FAILED, seq=11, event_id="e11")
     broken = broken_rules(second, progress=None, final=FINAL, last_seq=9)
     assert broken == ["a second final report after the final report"]
+
+
+SCRIPT = FinalReport(
+    nfn="RESPUESTA_EjecutarScript", job_id="EjecutarScript-dfa42888", ids="1", res="1", der="", progress=100, seq=9,
+    event_id="e9", ip="127.0.0.1", mac="", out="", code="0",
+)  # fmt: skip
+CONFIGURED = replace(SCRIPT, nfn="RESPUESTA_Configurar", job_id="Configurar-dfa42888", dsk="1")
+LOOKED = replace(SCRIPT, nfn="RESPUESTA_Configurar", job_id="Actualizar-dfa42888")
+
+
+@pytest.mark.parametrize(
+    ("report", "broken"),
+    [
+        (SCRIPT, []),
+        (CONFIGURED, []),
+        (LOOKED, []),
+        (replace(SCRIPT, out=None), ["RESPUESTA_EjecutarScript has no out"]),
+        (replace(SCRIPT, out=None, code=None, res="2", der="000-Cancelled", progress=0), []),
+        (replace(CONFIGURED, dsk=None), ["RESPUESTA_Configurar has no dsk"]),
+        (replace(CONFIGURED, dsk=None, res="2", der="040-x", progress=0), ["RESPUESTA_Configurar has no dsk"]),
+        (
+            replace(LOOKED, nfn="RESPUESTA_EjecutarScript"),
+            ["RESPUESTA_EjecutarScript ends the job Actualizar-dfa42888"],
+        ),
+        (replace(FINAL, idi=None, ifs=None), [f"RESPUESTA_RestaurarImagen has no {name}" for name in ("idi", "ifs")]),
+    ],
+)
+def test_a_final_report_is_that_of_the_function_and_says_what_it_must(report: FinalReport, broken: list[str]) -> None:
+    assert broken_rules(report, progress=None, final=None, last_seq=-1) == broken

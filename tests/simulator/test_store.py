@@ -8,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from simulator.errors import LabError
 from simulator.ogcore.clients import Clients, ClientState, Started, demo_room
+from simulator.ogcore.order import Order
 from simulator.ogcore.reports import FinalReport, ProgressReport
 from simulator.ogcore.store import Store
 from simulator.ogcore.traces import MOST_TRACES, Traces, TraceState
@@ -19,12 +21,14 @@ from simulator.ogcore.views import JobView
 JOB = "RestaurarImagen-dfa42888"
 AGENT = Started(ip="127.0.2.3", secret="s3cret", fingerprint="00" * 32, osversion="Debian")
 FINAL = FinalReport(
-    job_id=JOB, ids="1", idi="i", dsk="1", par="2", ifs="1", res="1", der="", cfg=[], progress=100, seq=9,
-    event_id="e9", ip="127.0.2.3", mac="",
+    nfn="RESPUESTA_RestaurarImagen", job_id=JOB, ids="1", idi="i", dsk="1", par="2", ifs="1", res="1", der="", cfg=[],
+    progress=100, seq=9, event_id="e9", ip="127.0.2.3", mac="",
 )  # fmt: skip
 PROGRESS = ProgressReport(
-    job_id=JOB, ids="1", progress=40, phase="fetching", bytes={}, rate=1, eta_s=None, seq=3, event_id="e3"
-)
+    nfn="RestaurarImagen", job_id=JOB, ids="1", progress=40, phase="fetching", bytes={}, rate=1, eta_s=None, seq=3,
+    event_id="e3",
+)  # fmt: skip
+DEPLOYMENT = Order(client="pc1", members={"dsk": "1"}, image="image-test", partition="1/2", method="unicast")
 
 
 def loaded(path: Path) -> tuple[Store, Clients, Traces]:
@@ -40,7 +44,7 @@ async def test_agents_and_traces_outlive_a_restart(tmp_path: Path) -> None:
     assert pc1
     pc1.started(AGENT)
     await store.save_agent(pc1)
-    trace = traces.open(client="pc1", image="image-test", partition="1/2", method="unicast")
+    trace = traces.open(DEPLOYMENT)
     trace.job_id = JOB
     body = msgspec.json.encode(FINAL)
     assert trace.receive(FINAL, body) == []
@@ -59,7 +63,7 @@ async def test_agents_and_traces_outlive_a_restart(tmp_path: Path) -> None:
     assert again.job == trace.job
     assert again.receive(FINAL, body) == []
     assert again.doubles == 1
-    assert traces.open(client="pc1", image="", partition="", method="").id == "2"
+    assert traces.open(Order(client="pc1")).id == "2"
     pc1.stopped()
     await store.save_agent(pc1)
     await store.close()
@@ -68,9 +72,42 @@ async def test_agents_and_traces_outlive_a_restart(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_what_a_client_told_outlives_a_restart(tmp_path: Path) -> None:
+    store, clients, _ = loaded(tmp_path / "memory")
+    pc1 = clients.named("pc1")
+    assert pc1
+    own = {"idi": None, "ifs": None, "sft": "Debian 12\nvim 9.1", "nfn": "RESPUESTA_InventarioSoftware"}
+    assert pc1.told.receive(replace(FINAL, **own), "2026-11-24T10:00:00.000Z")
+    await store.save_inventories(pc1)
+    await store.close()
+    store, clients, _ = loaded(tmp_path / "memory")
+    again = clients.named("pc1")
+    assert again
+    assert again.told == pc1.told
+    assert again.told.software["1/2"].system == "Debian 12"
+    await store.close()
+
+
+async def test_a_trace_of_an_ogcore_that_knew_deployments_only(tmp_path: Path) -> None:
+    store, _, traces = loaded(tmp_path / "memory")
+    trace = traces.open(DEPLOYMENT)
+    trace.receive(FINAL, b"")
+    record = msgspec.to_builtins(trace.record())
+    for name in ("function", "members"):
+        del record[name]
+    row = (1, msgspec.json.encode(record))
+    await store._do(lambda: store._database.execute("REPLACE INTO traces VALUES (?, ?)", row))
+    await store.close()
+    store, _, traces = loaded(tmp_path / "memory")
+    again = traces.numbered("1")
+    assert again
+    assert (again.order.command, again.state) == ("deploy-image", TraceState.SUCCESS)
+    await store.close()
+
+
 async def test_what_was_running_goes_on_with_the_next_report(tmp_path: Path) -> None:
     store, _, traces = loaded(tmp_path / "memory")
-    trace = traces.open(client="pc1", image="image-test", partition="1/2", method="unicast")
+    trace = traces.open(DEPLOYMENT)
     trace.job_id = JOB
     trace.receive(PROGRESS, b"")
     await store.save_trace(trace)
@@ -85,10 +122,10 @@ async def test_what_was_running_goes_on_with_the_next_report(tmp_path: Path) -> 
 
 async def test_the_oldest_traces_make_room(tmp_path: Path) -> None:
     store, _, traces = loaded(tmp_path / "memory")
-    first = traces.open(client="pc1", image="", partition="", method="")
+    first = traces.open(Order(client="pc1"))
     await store.save_trace(first)
     for _ in range(MOST_TRACES):
-        last = traces.open(client="pc1", image="", partition="", method="")
+        last = traces.open(Order(client="pc1"))
     await store.save_trace(last)
     await store.close()
     store, _, traces = loaded(tmp_path / "memory")

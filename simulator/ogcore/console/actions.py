@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
-from msgspec import Struct
 
 from simulator.errors import LabError
 from simulator.ogcore.console.api import OgCoreAway, Refusal
@@ -15,7 +13,8 @@ from simulator.ogcore.console.choices import places
 from simulator.ogcore.console.desk import DESK
 from simulator.ogcore.console.hands import Hands
 from simulator.ogcore.console.language import COOKIE, LANGUAGES
-from simulator.ogcore.views import Accepted, Refused
+from simulator.ogcore.console.outcomes import chosen, tell, tell_missing
+from simulator.ogcore.views import Refused
 
 _YEAR_S: Final = 365 * 24 * 3600
 _DONE: Final = {
@@ -26,15 +25,6 @@ _DONE: Final = {
     "log-in": "Somebody has logged in to {client}.",
     "log-out": "Nobody is logged in to {client} any more.",
 }
-
-
-class Outcome(Struct, frozen=True, kw_only=True):
-    """For one client: ``accepted`` or ``plan``, or else ``refused``."""
-
-    client: str
-    accepted: Accepted | None = None
-    plan: dict[str, Any] | None = None
-    refused: Refused | None = None
 
 
 def add_routes(app: web.Application) -> None:
@@ -51,27 +41,15 @@ def add_routes(app: web.Application) -> None:
 
 async def deploy(request: web.Request) -> web.Response:
     """The order to each of the chosen clients at the same time; or, as a dry run, the question what it would do."""
-    desk, form = request.app[DESK], await request.post()
-    clients = list(dict.fromkeys(str(name) for name in form.getall("client", [])))
+    ogcore, form = request.app[DESK].ogcore, await request.post()
+    clients = chosen(form)
     disk, _, partition = str(form.get("place", "")).partition("/")
     if not clients or not form.get("image") or not partition:
-        return desk.fragment("outcome.html", request, outcomes=[], missing=True, dry=False, image="")
+        return tell_missing(request, "Select at least one client, an image and a partition.")
     dry = request.path.endswith("/plan")
     order = {"image": str(form["image"]), "disk": disk, "partition": partition, "method": str(form.get("method", ""))}
-    outcomes = await asyncio.gather(*(_order(request, name, order, dry=dry) for name in clients))
-    return desk.fragment("outcome.html", request, outcomes=outcomes, missing=False, dry=dry, image=order["image"])
-
-
-async def _order(request: web.Request, client: str, order: dict[str, str], *, dry: bool) -> Outcome:
-    ogcore = request.app[DESK].ogcore
-    try:
-        if dry:
-            return Outcome(client=client, plan=await ogcore.plan(client, order))
-        return Outcome(client=client, accepted=await ogcore.deploy(client, order))
-    except Refusal as refusal:
-        return Outcome(client=client, refused=refusal.said)
-    except OgCoreAway as away:
-        return Outcome(client=client, refused=Refused(error=str(away)))
+    call = ogcore.plan if dry else ogcore.deploy
+    return await tell(request, clients, lambda client: call(client, order), dry=dry, image=order["image"])
 
 
 async def offer_places(request: web.Request) -> web.Response:

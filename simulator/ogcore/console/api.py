@@ -16,10 +16,13 @@ from simulator.ogcore.views import (
     Cancelled,
     ClientList,
     ClientView,
+    HardwareView,
     ImageList,
     ImageView,
     InventoryView,
     Refused,
+    SoftwareList,
+    SoftwareView,
     TraceDetails,
     TraceList,
     TraceView,
@@ -59,6 +62,12 @@ class OgCore:
     async def disks(self, name: str) -> InventoryView:
         return await self._get(f"/clients/{quote(name)}/disks", InventoryView)
 
+    async def hardware(self, name: str) -> HardwareView:
+        return await self._get(f"/clients/{quote(name)}/hardware", HardwareView)
+
+    async def software(self, name: str) -> tuple[SoftwareView, ...]:
+        return (await self._get(f"/clients/{quote(name)}/software", SoftwareList)).software
+
     async def images(self) -> tuple[ImageView, ...]:
         return (await self._get("/images?corrupt=1", ImageList)).images
 
@@ -73,6 +82,12 @@ class OgCore:
 
     async def plan(self, name: str, order: Mapping[str, Any]) -> dict[str, Any]:
         return await self._post(f"/clients/{quote(name)}/plan", dict[str, Any], order)
+
+    async def command(self, name: str, command: Mapping[str, Any]) -> Accepted:
+        return await self._post(f"/clients/{quote(name)}/command", Accepted, command)
+
+    async def plan_command(self, name: str, command: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._post(f"/clients/{quote(name)}/command/plan", dict[str, Any], command)
 
     async def cancel(self, number: str) -> Cancelled:
         return await self._post(f"/traces/{quote(number)}/cancel", Cancelled)

@@ -43,6 +43,7 @@ class Desk:
             lstrip_blocks=True,
         )
         self._templates.filters |= {"size": figures.size, "rate": figures.rate, "clock": figures.clock}
+        self._templates.filters |= {"titled": figures.title, "printed": figures.printed, "day": figures.day}
         self._templates.globals |= {"segments": figures.segments, "stages": figures.stages}
 
     async def page(self, page: Page, request: web.Request) -> str:

@@ -16,7 +16,25 @@ _FULL: Final = 1000.0
 _LEAST: Final = 34.0
 """Drawings are 1000 wide; what is narrower than this cannot be pointed at, so it takes a little from the others."""
 
-PHASES: Final = ("checking", "fetching", "flushing", "reading-back", "committing", "caching")
+PHASES: Final = (
+    "checking", "fetching", "flushing", "reading-back", "reducing", "capturing", "verifying", "partitioning",
+    "formatting", "committing", "finishing", "caching", "growing", "running",
+)  # fmt: skip
+TITLES: Final = {
+    "deploy-image": "Deploy image",
+    "create-image": "Create image",
+    "partition-and-format": "Partition and format",
+    "hardware-inventory": "Hardware inventory",
+    "software-inventory": "Software inventory",
+    "run-script": "Run script",
+    "login": "Boot partition",
+    "reboot": "Restart",
+    "shutdown": "Switch off",
+    "refresh": "Refresh",
+}
+"""Of commands, for people."""
+# What moves the cursor or rings the bell is shown as Unicode's pictures of it.
+_PICTURES: Final = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
 
 
 class Segment(Struct, frozen=True, kw_only=True):
@@ -54,6 +72,20 @@ def clock(text: str | None) -> str:
     return datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S") if text else _NOTHING
 
 
+def title(command: str) -> str:
+    return TITLES.get(command, command)
+
+
+def printed(text: str) -> str:
+    """What a program has printed, so that it can be read and does nothing."""
+    return text.replace("\r\n", "\n").translate(_PICTURES)
+
+
+def day(text: str) -> str:
+    """The same with the date, for what is not of today only."""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
 def segments(disk: DiskView) -> list[Segment]:
     pieces = list(_pieces(disk))
     widths = [max(length / max(disk.size, 1) * _FULL, _LEAST if part else 0.0) for length, part in pieces]
@@ -67,7 +99,7 @@ def segments(disk: DiskView) -> list[Segment]:
 
 def stages(job: JobView) -> list[Stage]:
     """How long each phase of the job took, and the same as a drawing."""
-    found = [(name, float(job.timings.get(name) or 0)) for name in PHASES]
+    found = [(name, float(job.timings[name] or 0)) for name in PHASES if name in job.timings]
     whole = sum(seconds for _, seconds in found) or 1.0
     drawn, x = [], 0.0
     for name, seconds in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -13,6 +13,9 @@ from simulator.faults import KINDS
 from simulator.ogcore.console.api import Refusal
 from simulator.ogcore.console.choices import METHODS, places
 from simulator.ogcore.console.desk import Context, Desk, Page
+from simulator.ogcore.console.figures import TITLES
+from simulator.ogcore.console.inventory import INVENTORY
+from simulator.ogcore.console.partitioning import ASSISTANT
 from simulator.ogcore.views import ClientView, ImageView, TraceView
 
 _LIVE: Final = {"pending", "in-progress"}
@@ -67,6 +70,13 @@ async def deploy(desk: Desk, request: web.Request) -> Context:
     }
 
 
+async def orders(desk: Desk, request: web.Request) -> Context:
+    """Clients to order something of, and their partitions."""
+    clients = await desk.ogcore.clients()
+    wanted = [each.name for each in clients if each.name in request.query.getall("client", [])]
+    return {"clients": clients, "chosen": wanted, "places": await places(desk, wanted)}
+
+
 async def traces(desk: Desk, request: web.Request) -> Context:
     query = request.query
     wanted = {name: query[name] for name in ("status", "client", "command") if query.get(name)}
@@ -82,6 +92,7 @@ async def traces(desk: Desk, request: web.Request) -> Context:
         "count": len(found),
         "wanted": wanted | {"since": since},
         "clients": clients,
+        "commands": TITLES,
         "states": _STATES,
         "sinces": _SINCE,
     }
@@ -89,7 +100,8 @@ async def traces(desk: Desk, request: web.Request) -> Context:
 
 async def trace(desk: Desk, request: web.Request) -> Context:
     found = await desk.ogcore.trace(request.match_info["id"])
-    return {"trace": found, "live": found.state in _LIVE}
+    final: Mapping[str, Any] = next((report for report in reversed(found.reports) if "res" in report), {})
+    return {"trace": found, "live": found.state in _LIVE, "final": final}
 
 
 async def images(desk: Desk, _: web.Request) -> Context:
@@ -122,7 +134,11 @@ def _newest_by_client(traces: Iterable[TraceView], *, running: bool) -> Mapping[
 PAGES: Final = {
     "/": Page("groups.html", groups),
     "/clients/{name}": Page("client.html", client),
+    "/clients/{name}/inventory": INVENTORY,
     "/deploy": Page("deploy.html", deploy),
+    "/commands": Page("commands.html", orders),
+    "/script": Page("script.html", orders),
+    "/partitions": ASSISTANT,
     "/traces": Page("traces.html", traces),
     "/traces/{id}": Page("trace.html", trace),
     "/images": Page("images.html", images),

@@ -1,5 +1,6 @@
 // What htmx does not do: say that the connection is lost, fill a page that waited for ogCore, choose all clients of a
-// room, bring an outcome into view, and clear away what was done well.
+// room, bring an outcome into view, clear away what was done well, search in tables, and let a slider and its number say
+// the same.
 document.addEventListener("htmx:sse:error", () => { document.getElementById("lost").hidden = false; });
 document.addEventListener("htmx:sse:before:connection", (event) => {
   if (event.detail.connection.attempt > 0) document.getElementById("lost").hidden = false;
@@ -16,6 +17,30 @@ document.addEventListener("htmx:after:swap", () => {
   if (document.querySelector("[data-waiting]") && !document.querySelector("#alerts .banner")) location.reload();
   const outcome = document.getElementById("outcome");
   if (outcome && outcome.childElementCount) outcome.scrollIntoView({ block: "nearest" });
+  const draft = document.getElementById("draft");
+  if (draft && document.activeElement === document.body) draft.focus(); // what had it is gone
+  search();
+});
+
+const plain = (text) => text.toLowerCase().normalize("NFD").replace(/\p{M}/gu, "");
+
+function search() {
+  const field = document.getElementById("search");
+  if (!field) return;
+  const words = plain(field.value).split(/\s+/);
+  const rows = [...document.querySelectorAll("[data-searched] tbody tr")];
+  for (const row of rows) row.hidden = !words.every((word) => plain(row.textContent).includes(word));
+  const shown = rows.filter((row) => !row.hidden).length;
+  const found = document.getElementById("found");
+  const text = field.dataset.count.replace("{shown}", shown).replace("{all}", rows.length);
+  if (found.textContent !== text) found.textContent = text;
+}
+document.addEventListener("DOMContentLoaded", search);
+
+document.addEventListener("input", (event) => {
+  if (event.target.id === "search") search();
+  const other = document.getElementById(event.target.dataset.pair);
+  if (other) other.value = event.target.value;
 });
 
 let clearing = 0;
