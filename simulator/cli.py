@@ -19,6 +19,7 @@ from ogagent.errors import AgentError, SettingsError
 from ogagent.system.inherited import forget_inherited
 from simulator import __version__
 from simulator.bench.command import bench_restore
+from simulator.bench.media import bench_media
 from simulator.bench.redeploy import bench_redeploy
 from simulator.certificates import Authority
 from simulator.demo import demo
@@ -164,12 +165,13 @@ def _parser() -> argparse.ArgumentParser:
     demo_command.set_defaults(command=_demo)
 
     bench = commands.add_parser("bench", help="measure").add_subparsers(required=True, metavar="WHAT")
-    for name, measure, text in (
-        ("restore", bench_restore, "this engine against the pipelines that it replaces; needs root"),
-        ("redeploy", bench_redeploy, "what is spared when partition or CACHE hold the image already; needs root"),
+    for name, measure, size, text in (
+        ("restore", bench_restore, 2, "this engine against the pipelines that it replaces; needs root"),
+        ("redeploy", bench_redeploy, 4, "what is spared when partition or CACHE hold the image already; needs root"),
+        ("media", bench_media, 1, "what is asked of disks that are slow; needs root"),
     ):
         what = bench.add_parser(name, help=text)
-        what.add_argument("--size", type=_bytes, default=4 << 30, metavar="4G", help="of the partition")
+        what.add_argument("--size", type=_bytes, default=size << 30, metavar=f"{size}G", help="of the partition")
         what.add_argument("--json", type=Path, metavar="FILE", help="the figures, for a program")
         what.set_defaults(command=_bench, measure=measure)
 

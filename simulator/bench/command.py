@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from msgspec import Struct
-from rich.console import Console
 
 from simulator.bench.aims import Aim, aims
-from simulator.bench.content import Images, make_images
-from simulator.bench.contestants import DECOMPRESS, OPENGNSYS
+from simulator.bench.content import ZSTD, Images, make_images, make_plain, pack
+from simulator.bench.contestants import DECOMPRESS, DECOMPRESS_FRAMES, OPENGNSYS
+from simulator.bench.hostile import Hostile, restore_hostile
 from simulator.bench.network import Arrival, Link, over_link, over_loopback
 from simulator.bench.restore import Row, compare
 from simulator.bench.served import Served, restore_and_watch
+from simulator.bench.session import Say, bench
 from simulator.bench.table import aims_table, machine, markdown
 from simulator.errors import LabError
 
@@ -35,6 +35,7 @@ class Result(Struct, frozen=True, kw_only=True):
     rows: list[Row]
     served: Served
     served_large: Served
+    hostile: list[Hostile]
     loopback: Arrival
     loopback_zstd: Arrival
     link: Link | None
@@ -43,16 +44,14 @@ class Result(Struct, frozen=True, kw_only=True):
 
 def bench_restore(size: int, json_file: Path | None) -> None:
     """Raises LabError, without root, say."""
-    console = Console()
-    with tempfile.TemporaryDirectory(prefix="ogsim-bench-") as scratch, console.status("making the images") as status:
-        result = _measure(size, Path(scratch), status.update)
-    if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
-    for part in (result.machine, _described(result), "", _contestants(result.rows), "", aims_table(result.aims)):
-        console.print(part, soft_wrap=True, highlight=False, markup=False)
+    bench(partial(_measure, size), _printed, json_file)
 
 
-def _measure(size: int, scratch: Path, say: Callable[[str], None]) -> Result:
+def _printed(result: Result) -> Sequence[str]:
+    return result.machine, _described(result), "", _contestants(result.rows), "", aims_table(result.aims)
+
+
+def _measure(size: int, scratch: Path, say: Say) -> Result:
     large = scratch / "large"
     large.mkdir()
     images = make_images(scratch, size)
@@ -67,7 +66,11 @@ def _measure(size: int, scratch: Path, say: Callable[[str], None]) -> Result:
     say("the whole agent")
     served = restore_and_watch(images.zstd, size, scratch)
     say("the whole agent, a large partition")
-    served_large = restore_and_watch(make_images(large, _LARGE, content=_LARGE_CONTENT).zstd, _LARGE, scratch)
+    large_plain, large_zstd = make_plain(large, _LARGE, content=_LARGE_CONTENT), large / "bench-zstd.img"
+    pack(large_plain, ZSTD, large_zstd)
+    served_large = restore_and_watch(large_zstd, _LARGE, scratch)
+    say("hostile images")
+    hostile = restore_hostile(large_plain, _LARGE, large)
     return Result(
         machine=machine(),
         size=size,
@@ -76,10 +79,11 @@ def _measure(size: int, scratch: Path, say: Callable[[str], None]) -> Result:
         rows=rows,
         served=served,
         served_large=served_large,
+        hostile=hostile,
         loopback=loopback,
         loopback_zstd=loopback_zstd,
         link=link,
-        aims=aims(rows, served, served_large, loopback, link),
+        aims=aims(rows, served, served_large, hostile, loopback, link),
     )
 
 
@@ -87,10 +91,14 @@ def _contestants(rows: Sequence[Row]) -> str:
     reference = next(row for row in rows if row.name == OPENGNSYS)
     lines = []
     for row in rows:
-        ratio = "" if row.name == DECOMPRESS else f"{row.wall_s / reference.wall_s:.2f}"
-        figures = (f"{row.wall_s:.2f}", f"{row.bytes_per_s / 1e6:.0f}", ratio, f"{row.cpu_s:.1f}")
+        ratio = "" if row.name in (DECOMPRESS, DECOMPRESS_FRAMES) else f"{row.seconds / reference.seconds:.2f}"
+        one_core = "" if row.one_core_s is None else f"{row.one_core_s:.2f}"
+        figures = (f"{row.seconds:.2f}", one_core, f"{row.bytes_per_s / 1e6:.0f}", ratio, f"{row.cpu_s:.1f}")
         lines.append((row.name, *figures, f"{row.peak_rss >> 20}", row.bottleneck or ""))
-    headings = ("", "seconds", "MB/s", "of OpenGnsys' time", "CPU seconds", "peak MiB", "slowest stage")
+    headings = (
+        *("", "seconds", "seconds on one core", "MB/s", "of OpenGnsys' time"),
+        *("CPU seconds", "peak MiB", "slowest stage"),
+    )
     return markdown(headings, lines)
 
 
@@ -100,4 +108,4 @@ def _described(result: Result) -> str:
 
 
 def _sizes(images: Images) -> dict[str, int]:
-    return {path.stem: path.stat().st_size for path in (images.zstd, images.lzop, images.gzip)}
+    return {path.stem: path.stat().st_size for path in (images.indexed, images.zstd, images.lzop, images.gzip)}

@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ _SHARES: Final = (("/usr/lib", 0.45), ("/usr/share", 0.35))
 
 _SMALLEST: Final = 4096
 _NEARLY: Final = 0.98
+ZSTD: Final = "zstd -q -T0 -c"
 _COPY_TIMEOUT_S: Final = 1800.0
 
 
@@ -35,11 +37,24 @@ class Images(Struct, frozen=True):
     zstd: Path
     lzop: Path
     gzip: Path
+    indexed: Path
     size: int
     used: int
 
 
-def make_images(directory: Path, size: int, *, content: int | None = None) -> Images:
+def make_images(directory: Path, size: int) -> Images:
+    """Raises LabError without root, and ToolMissing."""
+    plain = make_plain(directory, size)
+    zstd, lzop, gzip = (directory / f"bench-{name}.img" for name in ("zstd", "lzop", "gzip"))
+    for tool, into in ((ZSTD, zstd), ("lzop -c", lzop), ("pigz -c", gzip)):
+        pack(plain, tool, into)
+    indexed, used = directory / "bench-indexed.img", plain.stat().st_size
+    shutil.copyfile(plain, indexed)
+    put_in_frames(indexed)
+    return Images(plain=plain, zstd=zstd, lzop=lzop, gzip=gzip, indexed=indexed, size=size, used=used)
+
+
+def make_plain(directory: Path, size: int, *, content: int | None = None) -> Path:
     """``content`` is how many bytes of files to put in, when it is not most of the partition.
 
     Raises LabError without root, and ToolMissing.
@@ -48,10 +63,11 @@ def make_images(directory: Path, size: int, *, content: int | None = None) -> Im
     make_filesystem(filesystem, size, content=content)
     image_of(filesystem, plain)
     filesystem.unlink()
-    zstd, lzop, gzip = (directory / f"bench-{name}.img" for name in ("zstd", "lzop", "gzip"))
-    for tool, into in (("zstd -q -T0 -c", zstd), ("lzop -c", lzop), ("pigz -c", gzip)):
-        measure([[*tool.split(), plain]], stdout=into, timeout_s=_COPY_TIMEOUT_S)
-    return Images(plain=plain, zstd=zstd, lzop=lzop, gzip=gzip, size=size, used=plain.stat().st_size)
+    return plain
+
+
+def pack(plain: Path, tool: str, into: Path) -> None:
+    measure([[*tool.split(), plain]], stdout=into, timeout_s=_COPY_TIMEOUT_S)
 
 
 def make_filesystem(path: Path, size: int, *, content: int | None = None) -> None:
@@ -66,6 +82,11 @@ def image_of(filesystem: Path, image: Path) -> None:
     """What partclone makes of it, in no container."""
     log = image.with_name("partclone.log")
     run(["partclone.extfs", "-c", "-s", filesystem, "-O", image, "-L", log], timeout_s=_COPY_TIMEOUT_S)
+
+
+def put_in_frames(image: Path, *options: str) -> None:
+    """And its index beside it; ``options`` are those of ``ogagent image index``."""
+    run([sys.executable, "-m", "ogagent", "image", "index", *options, image], timeout_s=_COPY_TIMEOUT_S)
 
 
 @contextmanager

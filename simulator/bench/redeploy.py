@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import socket
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import msgspec
 from msgspec import Struct
-from rich.console import Console
 
 from simulator.bench.aims import Aim
+from simulator.bench.deploying import deploy, repository
+from simulator.bench.session import Say, bench
 from simulator.bench.table import aims_table, machine, markdown
-from simulator.bench.target import loop_device
+from simulator.bench.target import cache_partition, loop_device
 from simulator.bench.versions import Versions, make_versions, use_once
-from simulator.errors import LabError, ToolFailed
-from simulator.processes import measure, peer
+from simulator.errors import ToolFailed
+from simulator.processes import measure
 
-_ADDRESS: Final = "127.0.68.57"
-_PORT: Final = 8481
-_PATIENCE_S: Final = 120.0
 _KILLED_AT: Final = "0.5"
 
 State = Literal["foreign", "unchanged", "1 % of files changed", "used once", "killed half-way"]
-Origin = Literal["indexed", "CACHE", "stream"]
+Origin = Literal["indexed", "indexed into CACHE", "CACHE", "stream"]
 STATES: Final[tuple[State, ...]] = ("foreign", "unchanged", "1 % of files changed", "used once", "killed half-way")
-ORIGINS: Final[tuple[Origin, ...]] = ("indexed", "CACHE", "stream")
 
 
 class Row(Struct, frozen=True):
@@ -61,18 +53,16 @@ class Result(Struct, frozen=True, kw_only=True):
 
 def bench_redeploy(size: int, json_file: Path | None) -> None:
     """Raises LabError, without root, say."""
-    console = Console()
-    with tempfile.TemporaryDirectory(prefix="ogsim-bench-") as scratch, console.status("making the images") as status:
-        result = _measure(size, Path(scratch), status.update)
-    if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
-    for part in (result.machine, _described(result), "", _table(result), "", aims_table(result.aims)):
-        console.print(part, soft_wrap=True, highlight=False, markup=False)
+    bench(partial(_measure, size), _printed, json_file)
 
 
-def _measure(size: int, scratch: Path, say: Callable[[str], None]) -> Result:
+def _printed(result: Result) -> Sequence[str]:
+    return result.machine, _described(result), "", _table(result), "", aims_table(result.aims)
+
+
+def _measure(size: int, scratch: Path, say: Say) -> Result:
     versions = make_versions(scratch, size)
-    with _repository(scratch):
+    with repository(scratch):
         rows = [row for state in STATES for row in _rows(state, versions, scratch, say)]
         say("reading")
         with loop_device(size) as device:
@@ -94,20 +84,33 @@ def _measure(size: int, scratch: Path, say: Callable[[str], None]) -> Result:
     )
 
 
-def _rows(state: State, versions: Versions, scratch: Path, say: Callable[[str], None]) -> Iterator[Row]:
-    for origin in ORIGINS if state == "foreign" else ORIGINS[:2]:  # a stream is one, whatever the partition holds
-        say(f"{state}, {origin}")
-        image = versions.stream if origin == "stream" else _wanted(state, versions)
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            cache = Path(folder) if origin == "CACHE" else None
-            if cache is not None:
-                with loop_device(versions.size) as device:
-                    _deploy(image, device, cache)
-            with loop_device(versions.size) as device:
-                _bring_into(state, device, versions, scratch)
-                found = _deploy(image, device, cache)
-        counts = found["bytes"]
-        yield Row(state, origin, found["seconds"], found["network"], counts["written"], counts["reused"])
+def _rows(state: State, versions: Versions, scratch: Path, say: Say) -> Iterator[Row]:
+    image = _wanted(state, versions)
+    say(f"{state}, indexed")
+    yield _row(state, "indexed", _redeploy(state, image, versions, scratch))
+    say(f"{state}, CACHE")
+    with cache_partition(versions.size, scratch / "cache") as cache:
+        with loop_device(versions.size) as device:
+            filled = deploy(image, device, cache)
+        if state == "foreign":
+            yield _row(state, "indexed into CACHE", filled)
+        yield _row(state, "CACHE", _redeploy(state, image, versions, scratch, cache))
+    if state == "foreign":  # a stream is one, whatever the partition holds
+        say(f"{state}, stream")
+        yield _row(state, "stream", _redeploy(state, versions.stream, versions, scratch))
+
+
+def _redeploy(
+    state: State, image: Path, versions: Versions, scratch: Path, cache: Path | None = None
+) -> dict[str, Any]:
+    with loop_device(versions.size) as device:
+        _bring_into(state, device, versions, scratch)
+        return deploy(image, device, cache)
+
+
+def _row(state: State, origin: Origin, found: dict[str, Any]) -> Row:
+    counts = found["bytes"]
+    return Row(state, origin, found["seconds"], found["network"], counts["written"], counts["reused"])
 
 
 def _wanted(state: State, versions: Versions) -> Path:
@@ -118,39 +121,11 @@ def _bring_into(state: State, device: Path, versions: Versions, scratch: Path) -
     """From foreign, which it is."""
     if state == "killed half-way":
         with suppress(ToolFailed):
-            _deploy(versions.old, device, None, "--die-at", _KILLED_AT)
+            deploy(versions.old, device, None, "--die-at", _KILLED_AT)
     elif state != "foreign":
-        _deploy(versions.old, device, None)
+        deploy(versions.old, device, None)
     if state == "used once":
         use_once(device, scratch / "used")
-
-
-def _deploy(image: Path, device: Path, cache: Path | None, *more: str) -> dict[str, Any]:
-    url = f"http://{_ADDRESS}:{_PORT}/ogrepository/images/{image.name}"
-    command = [sys.executable, "-m", "simulator.bench.deployment", url, str(device), *more]
-    if cache is not None:
-        command += ["--cache", str(cache)]
-    found: dict[str, Any] = json.loads(measure([command]).said.splitlines()[-1])
-    return found
-
-
-@contextmanager
-def _repository(images: Path) -> Iterator[None]:
-    place = ("--address", _ADDRESS, "--port", str(_PORT))
-    command = [sys.executable, "-m", "simulator", "repository", "--plain", "--images", str(images), *place]
-    with peer("the repository", command, images / "repository.log") as repository:
-        give_up = time.monotonic() + _PATIENCE_S
-        while _silent():
-            repository.check()
-            if time.monotonic() > give_up:
-                raise LabError(f"nobody listens on {_ADDRESS} port {_PORT}")
-            time.sleep(0.1)
-        yield
-
-
-def _silent() -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((_ADDRESS, _PORT)) != 0
 
 
 def aims(rows: Sequence[Row], *, image: int, index: int, stream: int, reading_s: float) -> list[Aim]:
@@ -165,7 +140,11 @@ def aims(rows: Sequence[Row], *, image: int, index: int, stream: int, reading_s:
             "1 % of files changed, bytes over the network against the image's",
             100 * by_name["1 % of files changed", "indexed"].network / image, 5, "%",
         ),
-        Aim("first deployment, time with an index against none", first.seconds / stream_s, 1.05),
+        Aim("first deployment, time with an index against none", first.seconds / stream_s, 1.0),
+        Aim(
+            "first deployment through the CACHE, time with an index against none without CACHE",
+            by_name["foreign", "indexed into CACHE"].seconds / stream_s, 1.0,
+        ),
         Aim("indexed image, size against one frame of the same level", image / stream, 1.03),
         Aim("from CACHE, bytes over the network beyond the index", 100 * max(from_cache - index, 0) / image, 0.1, "%"),
     ]  # fmt: skip

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from simulator.bench.content import image_of, make_filesystem, mounted
-from simulator.processes import measure, run
+from simulator.bench.content import image_of, make_filesystem, mounted, put_in_frames
+from simulator.processes import measure
 
 _LEVEL: Final = 3
 _CHANGED: Final = 0.01
@@ -46,8 +45,7 @@ def make_versions(directory: Path, size: int) -> Versions:
     image_of(filesystem, new)
     filesystem.unlink()
     for image in (old, new):
-        command: list[str | Path] = [sys.executable, "-m", "ogagent", "image", "index", "--level", str(_LEVEL), image]
-        run(command, timeout_s=_TIMEOUT_S)
+        put_in_frames(image, "--level", str(_LEVEL))
     return Versions(old=old, new=new, stream=stream, size=size, used=used, changed=changed)
 
 
