@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import ssl
-import threading
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from simulator.lab.hosts import OGCORE
 from tests.console.conftest import Shoot
-from tests.console.ways import break_it, card, deploy, open_client, open_trace, press, put_right, state
+from tests.console.ways import break_it, card, deploy, open_client, open_trace, press, put_right, state, states_of
 
 pytestmark = pytest.mark.xdist_group("room")
 
 STATES = ["og-live", "off", "initializing", "og-live", "busy", "og-live", "initializing", "linux", "linux-session"]
-
-
-@contextmanager
-def states_of(client: str) -> Iterator[list[str]]:
-    """Every state that ogCore shows of the client, from now on, each once in a row."""
-    trusting = ssl._create_unverified_context()
-    seen: list[str] = []
-    done = threading.Event()
-
-    def look() -> None:
-        while not done.wait(0.02):
-            with urllib.request.urlopen(f"{OGCORE.url}/clients/{client}", context=trusting) as answer:
-                now = json.load(answer)["state"]
-            if seen[-1:] != [now]:
-                seen.append(now)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
 
 
 def test_the_demonstration(room: Page, lab: str, shoot: Shoot) -> None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import ssl
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from playwright.sync_api import Locator, Page, expect
+
+from simulator.lab.hosts import OGCORE
 
 
 def card(page: Page, client: str) -> Locator:
@@ -48,3 +57,26 @@ def put_right(page: Page, lab: str, fault: str) -> None:
     page.goto(f"{lab}faults")
     press(page, f"Put right {fault}")
     expect(page.locator("#live").get_by_text(fault)).to_have_count(0)
+
+
+@contextmanager
+def states_of(client: str) -> Iterator[list[str]]:
+    """Every state that ogCore shows of the client, from now on, each once in a row."""
+    trusting = ssl._create_unverified_context()
+    seen: list[str] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.02):
+            with urllib.request.urlopen(f"{OGCORE.url}/clients/{client}", context=trusting) as answer:
+                now = json.load(answer)["state"]
+            if seen[-1:] != [now]:
+                seen.append(now)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
