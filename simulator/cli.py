@@ -18,25 +18,14 @@ from ogagent.cli import read_settings, serve
 from ogagent.errors import AgentError, SettingsError
 from ogagent.system.inherited import forget_inherited
 from simulator import __version__
-from simulator.bench.command import bench_restore
-from simulator.bench.media import bench_media
-from simulator.bench.redeploy import bench_redeploy
 from simulator.certificates import Authority
-from simulator.demo import demo
 from simulator.errors import LabError
 from simulator.faults import FaultFile, Faults, no_faults
 from simulator.http_client import Place
-from simulator.lab.command import LabOptions, lab
 from simulator.lab.hosts import MOST_CLIENTS
-from simulator.machine.booted import Booted, booted_app, installed_system
 from simulator.machine.file_host import file_host
 from simulator.machine.file_power import FilePower
 from simulator.machine.profile import read_profile
-from simulator.ogcore.app import ogcore_app
-from simulator.ogcore.clients import demo_room, read_clients
-from simulator.ogcore.console.app import with_console
-from simulator.repository.app import repository_app
-from simulator.sample import make_sample
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -63,15 +52,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
+# Each command imports what it needs: a room has many agents, and none of them needs the console or the measuring.
+
+
 def _demo(options: argparse.Namespace) -> None:
+    from simulator.demo import demo
+
     demo(keep=options.keep)
 
 
 def _bench(options: argparse.Namespace) -> None:
-    options.measure(options.size, options.json)
+    from simulator.bench.command import bench_restore
+    from simulator.bench.media import bench_media
+    from simulator.bench.redeploy import bench_redeploy
+
+    measures = {"restore": bench_restore, "redeploy": bench_redeploy, "media": bench_media}
+    measures[options.what](options.size, options.json)
 
 
 def _repository(options: argparse.Namespace) -> None:
+    from simulator.repository.app import repository_app
+    from simulator.sample import make_sample
+
     if not options.images.is_dir():
         raise LabError(f"{options.images} is no directory", hint="make it, and put images into it or use --sample")
     if options.sample:
@@ -80,6 +82,10 @@ def _repository(options: argparse.Namespace) -> None:
 
 
 def _ogcore(options: argparse.Namespace) -> None:
+    from simulator.ogcore.app import ogcore_app
+    from simulator.ogcore.clients import demo_room, read_clients
+    from simulator.ogcore.console.app import with_console
+
     authority = Authority(options.tls)
     tls = authority.client_context()
     clients = read_clients(options.clients) if options.clients else demo_room()
@@ -90,6 +96,8 @@ def _ogcore(options: argparse.Namespace) -> None:
 
 
 def _lab(options: argparse.Namespace) -> None:
+    from simulator.lab.command import LabOptions, lab
+
     lab(
         LabOptions(
             clients=options.clients,
@@ -124,6 +132,8 @@ def _faults(options: argparse.Namespace) -> Faults:
 
 
 def _boot(options: argparse.Namespace) -> None:
+    from simulator.machine.booted import Booted, booted_app, installed_system
+
     authority = Authority(options.tls)
     context = authority.server_context(options.address)
     booted = Booted(
@@ -165,15 +175,15 @@ def _parser() -> argparse.ArgumentParser:
     demo_command.set_defaults(command=_demo)
 
     bench = commands.add_parser("bench", help="measure").add_subparsers(required=True, metavar="WHAT")
-    for name, measure, size, text in (
-        ("restore", bench_restore, 2, "this engine against the pipelines that it replaces; needs root"),
-        ("redeploy", bench_redeploy, 4, "what is spared when partition or CACHE hold the image already; needs root"),
-        ("media", bench_media, 1, "what is asked of disks that are slow; needs root"),
+    for name, size, text in (
+        ("restore", 2, "this engine against the pipelines that it replaces; needs root"),
+        ("redeploy", 4, "what is spared when partition or CACHE hold the image already; needs root"),
+        ("media", 1, "what is asked of disks that are slow; needs root"),
     ):
         what = bench.add_parser(name, help=text)
         what.add_argument("--size", type=_bytes, default=size << 30, metavar=f"{size}G", help="of the partition")
         what.add_argument("--json", type=Path, metavar="FILE", help="the figures, for a program")
-        what.set_defaults(command=_bench, measure=measure)
+        what.set_defaults(command=_bench, what=name)
 
     repository = commands.add_parser("repository", help="serve a directory of images")
     repository.add_argument("--images", type=Path, required=True, metavar="DIR")
