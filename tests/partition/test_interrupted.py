@@ -53,6 +53,7 @@ start=1MiB, size=8MiB, type=7
 6: start=19MiB, size=8MiB, type=83
 7: start=28MiB, size=8MiB, type=83
 """
+CACHE_TO_THE_END: Final = GPT.replace("start=53MiB, size=10MiB", f"start={53 * 2048}, size={21 * 1024}")
 LOW: Final = "label: gpt\nfirst-lba: 34\nstart=34, size=2048, type=linux\nstart=9MiB, size=12MiB, type=linux\n"
 FULL_TO_THE_END: Final = "label: dos\nstart=1MiB, size=8MiB, type=7\nstart=9MiB, type=83\n"
 
@@ -64,6 +65,10 @@ CASES: Final = {
     "gpt, only the copy is whole": (GPT, [CACHE, *rows((1, "EFI", 8), (2, "LINUX", 14))]),
     "nothing but what protects a gpt": (GPT, [{**CACHE, "ttp": "GPT"}, *rows((1, "EFI", 8), (2, "LINUX", 14))]),
     "gpt to msdos": (GPT, [{**CACHE, "ttp": "MSDOS"}, *rows((1, "EFI", 8), (2, "LINUX", 14))]),
+    "gpt to msdos, a CACHE in the last MiB": (
+        CACHE_TO_THE_END,
+        [{"ttp": "MSDOS"}, *rows((1, "EFI", 8), (2, "LINUX", 14))],
+    ),
     "msdos to gpt": (MSDOS, [{**CACHE, "ttp": "GPT"}, *rows((1, "NTFS", 8), (2, "LINUX", 14))]),
     "msdos full to the end to gpt": (FULL_TO_THE_END, [{"ttp": "GPT"}, *rows((1, "NTFS", 8), (2, "LINUX", 20))]),
     "msdos": (MSDOS, [CACHE, *rows((1, "NTFS", 8), (2, "LINUX", 14))]),
