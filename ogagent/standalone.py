@@ -28,13 +28,13 @@ from ogagent.disk.occupancy import block_device_number, read_occupants
 from ogagent.errors import DeviceBusy, DiskNotFound, TargetIsCache, TargetIsSystem
 from ogagent.imagefile.check import describe
 from ogagent.model.disk import Inventory
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import RestoreRequest
+from ogagent.model.plan import Target
 from ogagent.model.units import format_bytes
 from ogagent.restore.hibernation import warnings_of
 from ogagent.restore.job import read_header, restore
 from ogagent.restore.plan import hibernated_beside, member_of_a_volume, refuse_precious
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 
 _POLL_S: Final = 0.1

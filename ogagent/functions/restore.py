@@ -15,14 +15,14 @@ from ogagent.jobs.work import Claims
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, JobTarget
 from ogagent.model.kind import Kind
-from ogagent.model.plan import Preview, RestorePlan, Target
-from ogagent.model.request import FUNCTION, RESTORE_SCHEMA, RestoreRequest, restore_request
+from ogagent.model.plan import Preview, Target
 from ogagent.restore.edges import Edges
 from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.preview import Previewer
 from ogagent.restore.progress import Progress
 from ogagent.restore.record import record_of
+from ogagent.restore.request import FUNCTION, RESTORE_SCHEMA, RestorePlan, RestoreRequest, restore_request
 from ogagent.settings import Settings
 
 Engine = Callable[[RestorePlan, Progress], Coroutine[Any, Any, None]]

@@ -6,7 +6,6 @@ from msgspec import Struct
 
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import JobTarget
-from ogagent.model.request import RestoreRequest
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -74,19 +73,6 @@ class ImageHeader(Struct, frozen=True, kw_only=True):
     checksum: str = "none"
     blocks_per_checksum: int = 0
     sector_size: int = 0
-
-
-class RestorePlan(Struct, frozen=True, kw_only=True):
-    request: RestoreRequest
-    target: Target
-    source: str
-    """URL of the image."""
-    cache: Target | None = None
-    """The CACHE, when the image goes through it."""
-    suspended: tuple[Target, ...] = ()
-    """Swap space in which a Linux sleeps that must not wake again."""
-    sleeping: tuple[Target, ...] = ()
-    """Where a Windows sleeps of which people must be told."""
 
 
 class Preview(Struct, frozen=True, kw_only=True):

@@ -15,12 +15,13 @@ from ogagent.errors import AgentError, CacheError
 from ogagent.image.index import ImageIndex
 from ogagent.image.sums import md5_in
 from ogagent.model.job import Phase
-from ogagent.model.plan import RestorePlan, Target
+from ogagent.model.plan import Target
 from ogagent.model.units import MIB
 from ogagent.restore.kept import LONGEST_SUM, Desk, State
 from ogagent.restore.kept_regions import KeptRegions
 from ogagent.restore.kept_stream import FULL_SUM, KeptStream
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan
 from ogagent.source.shelf import Shelf
 from ogagent.source.source import Source
 

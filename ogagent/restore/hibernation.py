@@ -12,8 +12,9 @@ from typing import Final
 from ogagent.disk.hibernation import discard_image
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError, SystemHibernated
-from ogagent.model.plan import RestorePlan, Target
+from ogagent.model.plan import Target
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan
 
 _log: Final = logging.getLogger(__name__)
 

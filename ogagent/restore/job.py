@@ -17,7 +17,7 @@ from ogagent.disk.machine import Device, Machine
 from ogagent.errors import ImageError, InternalError
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.job import Phase
-from ogagent.model.plan import ImageHeader, RestorePlan, Target
+from ogagent.model.plan import ImageHeader, Target
 from ogagent.restore.boot_copy import add_boot_copy
 from ogagent.restore.caching import Cache, Caching, opened_cache
 from ogagent.restore.counted import CountedSource
@@ -29,6 +29,7 @@ from ogagent.restore.plan import check_identity, check_image, check_sectors, che
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
 from ogagent.restore.record import record_of
+from ogagent.restore.request import RestorePlan
 from ogagent.restore.sidecars import refuse_locked
 from ogagent.restore.streamed import streamed
 from ogagent.restore.threads import thread_count

@@ -23,9 +23,9 @@ from ogagent.errors import (
 )
 from ogagent.model.disk import OLDER_TABLE, PROTECTED, UNREADABLE, Disk, Inventory, Partition
 from ogagent.model.filesystem import SUSPENDED, family_of_code, of_image
-from ogagent.model.plan import ImageHeader, RestorePlan, Target, bound, cache_place
+from ogagent.model.plan import ImageHeader, Target, bound, cache_place
 from ogagent.model.repository import Networks, image_url, is_within
-from ogagent.model.request import RestoreRequest
+from ogagent.restore.request import RestorePlan, RestoreRequest
 
 THROUGH_CACHE: Final = "unicast"
 METHODS: Final = (THROUGH_CACHE, "unicast-direct")

@@ -6,10 +6,11 @@ import asyncio
 from typing import Final
 
 from ogagent.errors import RepositoryUnreachable
-from ogagent.model.plan import Preview, RestorePlan
+from ogagent.model.plan import Preview
 from ogagent.restore.hibernation import warnings_of
 from ogagent.restore.job import read_header
 from ogagent.restore.plan import check_identity
+from ogagent.restore.request import RestorePlan
 from ogagent.source.source import SourcePolicy
 
 _TIMEOUT_S: Final = 15.0

@@ -45,7 +45,7 @@ def _is_journal(output: TextIO, environment: Mapping[str, str]) -> bool:
 
 
 class TextLine(logging.Formatter):
-    """``2026-11-24T10:00:00.000Z WARNING ogagent.http [RestaurarImagen-dfa42888] what happened``"""
+    """``2026-11-24T10:00:00.000Z WARNING ogagent.http [job id] what happened``"""
 
     def format(self, record: logging.LogRecord) -> str:
         job_id = _job_id(record)

@@ -26,11 +26,11 @@ from ogagent.disk.cache_thread import CacheThread
 from ogagent.disk.device import BlockDevice, sector_size
 from ogagent.disk.machine import Device
 from ogagent.model.disk import Inventory
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import RestoreRequest
+from ogagent.model.plan import Target
 from ogagent.restore.caching import Caching
 from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
 from simulator.faults import Fault

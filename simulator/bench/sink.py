@@ -14,10 +14,10 @@ from typing import Final
 
 from ogagent.disk.machine import Device
 from ogagent.model.disk import Inventory
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import RestoreRequest
+from ogagent.model.plan import Target
 from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
 

@@ -18,9 +18,9 @@ from ogagent.disk.excluded import Exclusions
 from ogagent.disk.real import RealMachine
 from ogagent.errors import CacheError, DiskNotFound, SettingsError, TargetIsCache, TargetIsSystem
 from ogagent.model.disk import PROTECTED, Disk
-from ogagent.model.plan import RestorePlan, bound
-from ogagent.model.request import restore_request
+from ogagent.model.plan import bound
 from ogagent.restore.plan import Rules, plan_restore
+from ogagent.restore.request import RestorePlan, restore_request
 from tests.devices.conftest import LoopDisk
 from tests.included import first_included
 

@@ -12,11 +12,10 @@ import pytest
 
 from ogagent.disk.real import RealMachine
 from ogagent.errors import DeviceBusy
-from ogagent.model.plan import RestorePlan
-from ogagent.model.request import restore_request
 from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, restore_request
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
 from tests.devices import test_restore_by_hand as by_hand

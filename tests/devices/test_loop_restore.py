@@ -17,10 +17,10 @@ from msgspec.structs import replace
 
 from ogagent.disk.real import RealMachine
 from ogagent.errors import AgentError, DeviceBusy, DiskChanged, FilesystemMismatch
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import RestoreRequest
+from ogagent.model.plan import Target
 from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
 

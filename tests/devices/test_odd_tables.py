@@ -21,8 +21,8 @@ from ogagent.disk.real import RealMachine
 from ogagent.errors import CacheError, DiskNotPartitioned, PartitionInUse, PartitionOverlaps, Refusal
 from ogagent.model.disk import OLDER_TABLE, Disk, Partition
 from ogagent.model.plan import Target, bound
-from ogagent.model.request import restore_request
 from ogagent.restore.plan import Rules, plan_restore
+from ogagent.restore.request import restore_request
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from simulator.machine.mbr import MbrEntry, write_mbr
 from tests.included import first_included

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from ogagent.disk import blkid
 from ogagent.disk.real import RealMachine
 from ogagent.errors import FilesystemMismatch
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import RestoreRequest
+from ogagent.model.plan import Target
 from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
 from tests.devices.conftest import LoopDisk, bound

@@ -21,8 +21,8 @@ from ogagent.disk.content import Content, probe
 from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, RestoreRecord, decode, disk_mark, encode, read
 from ogagent.disk.volume import Volume
 from ogagent.model.plan import Target
-from ogagent.model.request import RestoreRequest
 from ogagent.restore.record import record_of
+from ogagent.restore.request import RestoreRequest
 
 MIB: Final = 1 << 20
 SIZE: Final = 16 * MIB

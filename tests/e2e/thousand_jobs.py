@@ -31,14 +31,14 @@ from ogagent.jobs.manager import JobManager
 from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.running import ended_job, moment
 from ogagent.model.job import ByteCounts, Job, State
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import RestoreRequest
+from ogagent.model.plan import Target
 from ogagent.ogcore.address import LocalAddress
 from ogagent.ogcore.outbox import Outbox
 from ogagent.ogcore.webhook import Webhook
 from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 from ogagent.system.metrics import Metrics
 from ogagent.system.tls import client_context

@@ -23,11 +23,11 @@ from ogagent.disk import blkid
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
 from ogagent.model.job import ByteCounts
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import restore_request
+from ogagent.model.plan import Target
 from ogagent.restore.caching import Caching
 from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, restore_request
 from ogagent.source.source import SourcePolicy
 from simulator.faults import Fault, parse_fault
 from simulator.machine.file_machine import FileMachine

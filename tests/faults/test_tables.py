@@ -17,10 +17,10 @@ from ogagent.disk.machine import Machine
 from ogagent.disk.real import RealMachine
 from ogagent.errors import Refusal
 from ogagent.model.disk import Inventory
-from ogagent.model.request import restore_request
 from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import restore_request
 from simulator.machine.file_machine import FileMachine
 from tests.faults.bench import LOOPBACK, WELL, Matrix
 from tests.faults.images import SIZE, image

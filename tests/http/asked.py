@@ -9,7 +9,7 @@ from ogagent.functions.restore import RestaurarImagen
 from ogagent.functions.table import Functions
 from ogagent.jobs.work import Claims, Order, Work
 from ogagent.model.disk import Inventory
-from ogagent.model.request import RestoreRequest, restore_request
+from ogagent.restore.request import RestoreRequest, restore_request
 
 
 class Asked:

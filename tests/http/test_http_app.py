@@ -21,8 +21,8 @@ from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobTarget, Phase, State
 from ogagent.model.plan import ImageHeader, Preview, Target
-from ogagent.model.request import RestoreRequest
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestoreRequest
 from ogagent.settings import AccessSettings
 from ogagent.system.metrics import Metrics
 from tests.http.asked import AskedFunctions, planned, request_of

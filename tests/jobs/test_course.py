@@ -10,8 +10,8 @@ import pytest
 from ogagent.errors import ImageCorrupt, JobNotFound
 from ogagent.jobs.journal import Journal
 from ogagent.model.job import Phase
-from ogagent.model.plan import RestorePlan
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan
 from tests.jobs.two_disks import (
     Jobs,
     Recorder,

@@ -13,8 +13,8 @@ import pytest
 from ogagent.errors import DiskBusy, ImageCorrupt, InternalError, JobNotFound, PartitionNotFound
 from ogagent.jobs.journal import Journal
 from ogagent.model.job import Job, Phase, State
-from ogagent.model.plan import RestorePlan
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan
 from tests.jobs.two_disks import (
     Jobs,
     Recorder,

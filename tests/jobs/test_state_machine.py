@@ -25,10 +25,10 @@ from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.recovery import settle_unended
 from ogagent.jobs.work import Order
 from ogagent.model.disk import Disk, Inventory, Partition
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import RestoreRequest
+from ogagent.model.plan import Target
 from ogagent.ogcore.outbox import Backlog
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.system.metrics import Metrics
 from tests.jobs.restoring import RULES, recoveries, restoring
 

@@ -15,10 +15,9 @@ from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
 from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.work import Order
-from ogagent.model.plan import RestorePlan
-from ogagent.model.request import RestoreRequest
 from ogagent.ogcore.outbox import NoOutbox
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.system.metrics import Metrics
 from tests.boots import BootedMachine, computer
 from tests.jobs.lost_power import MemoryShelf

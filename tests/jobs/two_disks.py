@@ -18,10 +18,10 @@ from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.running import now
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import Job
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import RestoreRequest
+from ogagent.model.plan import Target
 from ogagent.ogcore.outbox import Backlog
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.system.metrics import Metrics
 from tests.jobs.restoring import RULES, restoring
 

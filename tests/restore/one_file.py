@@ -13,10 +13,10 @@ from typing import Final
 from ogagent.disk.device import BlockDevice
 from ogagent.disk.machine import Device, Machine
 from ogagent.model.disk import Inventory
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import restore_request
+from ogagent.model.plan import Target
 from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, restore_request
 from ogagent.source.source import SourcePolicy
 
 _POLICY: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=0)

@@ -14,10 +14,10 @@ import pytest
 
 from ogagent.errors import AgentError, WriteFailed
 from ogagent.model.disk import Inventory
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import restore_request
+from ogagent.model.plan import Target
 from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, restore_request
 from ogagent.source.source import SourcePolicy
 from tests.records import without_record
 from tests.restore.one_image import BEFORE, BLOCK, IMAGE, MIB, PAGES, SIZE

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from ogagent.disk.machine import Device
 from ogagent.errors import AgentError, DeviceBusy, DiskChanged
 from ogagent.model.disk import Inventory
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import restore_request
+from ogagent.model.plan import Target
 from ogagent.restore.hibernation import discard_images, warn_of_windows, warnings_of
 from ogagent.restore.plan import plan_restore
 from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan, restore_request
 from tests.restore.one_file import OneFile, target_of
 from tests.restore.test_plan import CACHE, CALL, DISK, RULES, part, plan, with_partitions
 

@@ -25,9 +25,9 @@ from ogagent.errors import (
     TooFewPartitions,
 )
 from ogagent.model.disk import Disk, Inventory, Partition, TableKind
-from ogagent.model.plan import ImageHeader, RestorePlan, Target
-from ogagent.model.request import restore_request
+from ogagent.model.plan import ImageHeader, Target
 from ogagent.restore.plan import Rules, check_image, plan_restore
+from ogagent.restore.request import RestorePlan, restore_request
 
 GIB: Final = 1 << 30
 CALL: Final = {"dsk": "1", "par": "2", "idi": "1", "nci": "linux/ubuntu", "ipr": "192.168.2.1"}

@@ -16,8 +16,8 @@ from ogagent.errors import (
     TooFewPartitions,
 )
 from ogagent.model.disk import OLDER_TABLE, UNREADABLE, Inventory
-from ogagent.model.request import restore_request
 from ogagent.restore.plan import plan_restore
+from ogagent.restore.request import restore_request
 from tests.restore.test_plan import CACHE, CALL, DISK, GIB, RULES, part, plan, with_partitions
 
 OVERLAP = "it shares bytes with partition 3"

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from ogagent.errors import ImageTooLarge, RepositoryUnreachable
-from ogagent.model.plan import RestorePlan, Target
-from ogagent.model.request import RestoreRequest
+from ogagent.model.plan import Target
 from ogagent.restore.preview import Previewer
+from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
 

@@ -27,7 +27,7 @@ from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
 from ogagent.model.plan import ImageHeader, Preview, Target
-from ogagent.model.request import RestoreRequest
+from ogagent.restore.request import RestoreRequest
 from ogagent.system.metrics import Metrics
 from ogagent.system.tls import own_identity, server_context
 from tests.http.asked import AskedFunctions, planned, request_of

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ogagent.errors import InvalidField, MissingField
-from ogagent.model.request import RestoreRequest, restore_request
+from ogagent.restore.request import RestoreRequest, restore_request
 
 CALL: Final = {
     "nfn": "RestaurarImagen",

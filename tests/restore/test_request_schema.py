@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema_rs import validator_for
 
 from ogagent.errors import BadCall
-from ogagent.model.request import RESTORE_SCHEMA, restore_request
+from ogagent.restore.request import RESTORE_SCHEMA, restore_request
 from tests.http.bodies import BODIES, GOOD, HOSTS, by_hand
 
 SCHEMA: Final = validator_for(dict(RESTORE_SCHEMA), validate_formats=True)

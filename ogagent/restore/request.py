@@ -1,4 +1,6 @@
-"""The call ``RestaurarImagen``, decoded strictly: what is in a RestoreRequest has been checked."""
+"""The call ``RestaurarImagen``, decoded strictly: what is in a RestoreRequest has been checked; and what
+it is bound to.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ from ogagent.model.members import (
     string,
     text,
 )
+from ogagent.model.plan import Target
 from ogagent.model.repository import HOST_NAME, is_host
 from ogagent.model.text import LONGEST, SEEN
 
@@ -139,3 +142,16 @@ def restore_request(members: Mapping[str, Any]) -> RestoreRequest:
         identity=texts["identity"],
         force=texts["force"] == "1",
     )
+
+
+class RestorePlan(Struct, frozen=True, kw_only=True):
+    request: RestoreRequest
+    target: Target
+    source: str
+    """URL of the image."""
+    cache: Target | None = None
+    """The CACHE, when the image goes through it."""
+    suspended: tuple[Target, ...] = ()
+    """Swap space in which a Linux sleeps that must not wake again."""
+    sleeping: tuple[Target, ...] = ()
+    """Where a Windows sleeps of which people must be told."""
