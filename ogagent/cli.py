@@ -9,18 +9,17 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from ogagent import __version__, cli_image
+from ogagent import __version__, cli_capture, cli_check, cli_config, cli_disks, cli_finish, cli_image, cli_oglive
 from ogagent.cli_image import print_json
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError, SettingsError
-from ogagent.model.disk import Disk, Inventory
-from ogagent.model.units import format_bytes
+from ogagent.model.disk import Inventory
 from ogagent.power.power import Power
 from ogagent.settings import Settings, load
 from ogagent.system.inherited import forget_inherited
@@ -28,10 +27,12 @@ from ogagent.system.inherited import forget_inherited
 if TYPE_CHECKING:
     from ogagent.disk.cache import MountedCache
     from ogagent.functions.host import Host
+    from ogagent.functions.installed import InstalledHost
 
 DONE: Final = 0
 FAILED: Final = 1
-CONFIGURATION: Final = 78  # EX_CONFIG of sysexits.h
+RETIRED: Final = 75  # EX_TEMPFAIL of sysexits.h: systemd starts the agent that is installed now
+CONFIGURATION: Final = 78  # EX_CONFIG
 INTERRUPTED: Final = 130
 _UMASK: Final = 0o022
 """What the agent writes is read by others, images in the CACHE, say, and changed by nobody else."""
@@ -41,7 +42,7 @@ USUAL_CONFIG: Final = Path("/etc/ogagent/ogagent.toml")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     forget_inherited()
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         options.command(options)
     except AgentError as error:
@@ -58,8 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_settings(path: Path) -> Settings:
     """Raises SettingsError. The kernel command line counts, so that one ogLive serves every centre."""
+    return load(path, os.environ, _kernel_command_line())
+
+
+def _kernel_command_line() -> str:
     kernel = Path("/proc/cmdline")
-    return load(path, os.environ, kernel.read_text("utf-8", errors="replace") if kernel.exists() else "")
+    return kernel.read_text("utf-8", errors="replace") if kernel.exists() else ""
 
 
 def settings_of_machine(path: Path | None, usual: Path = USUAL_CONFIG) -> Settings:
@@ -69,43 +74,81 @@ def settings_of_machine(path: Path | None, usual: Path = USUAL_CONFIG) -> Settin
     return read_settings(path or usual)
 
 
-def serve(settings: Settings, host: Host) -> None:
+def serve(settings: Settings, host: Host | InstalledHost, before: Callable[[], None] = lambda: None) -> None:
+    """``before``: what is done first, once there is a log."""
     os.umask(_UMASK)
     from ogagent import service
     from ogagent.system import log
 
     log.set_up(settings.log.level, settings.log.format, os.environ)
-    asyncio.run(service.run(settings, host))
+    before()
+    if asyncio.run(service.run(settings, host)):
+        sys.exit(RETIRED)
 
 
 def _serve(options: argparse.Namespace) -> None:
     settings = read_settings(options.config)
-    serve(settings, _host(settings))
+    if _is_installed(settings):
+        serve(settings, _installed_host(settings), lambda: cli_check.tell(settings, None))
+    else:
+        serve(settings, _host(settings), lambda: cli_check.tell(settings, _machine(settings)))
+
+
+def _subject(options: argparse.Namespace) -> cli_check.Subject:
+    settings = settings_of_machine(options.config)
+    return settings, None if _is_installed(settings) else _machine(settings)
+
+
+def _is_installed(settings: Settings) -> bool:
+    """When in doubt it is not: whoever names disks to be written to means an ogLive, too."""
+    from ogagent.system.oglive import is_oglive, lies_on_a_disk
+
+    if settings.machine.kind == "auto":
+        return not settings.disks.include and not is_oglive(_kernel_command_line()) and lies_on_a_disk()
+    return settings.machine.kind == "installed"
+
+
+def _installed_host(settings: Settings) -> InstalledHost:
+    from ogagent.disk.seen import SeenDisks
+    from ogagent.functions.insight import RealInnerInsight
+    from ogagent.functions.installed import InstalledHost
+    from ogagent.installed.ledger import Surroundings
+    from ogagent.power.down import Down
+    from ogagent.power.real import RealGoing
+    from ogagent.system.desktop import RealDesktop
+    from ogagent.system.locale import boot_id, language
+    from ogagent.system.logind import RealLogind
+    from ogagent.system.os_release import system_name
+
+    return InstalledHost(
+        disks=SeenDisks(settings.disks.include, settings.disks.exclude),
+        insight=RealInnerInsight(),
+        power=RealGoing(Down()),
+        logind=RealLogind(),
+        desktop=RealDesktop(),
+        here=Surroundings(boot=boot_id(), language=language(), osversion=system_name()),
+    )
 
 
 def _host(settings: Settings) -> Host:
+    from ogagent.capture.real import RealModels
     from ogagent.disk.cache import MountedCache
+    from ogagent.finish.real import RealFinisher
     from ogagent.functions.host import Host
     from ogagent.functions.insight import RealInsight
     from ogagent.partition.real import RealTables, firmware
 
-    store = MountedCache(Path(settings.cache.mount_point))
+    store, machine = MountedCache(Path(settings.cache.mount_point)), _machine(settings)
     return Host(
-        machine=_machine(settings),
+        machine=machine,
         store=store,
         insight=RealInsight(Path(settings.state.dir)),
         tables=RealTables(),
+        models=RealModels(machine),
+        finisher=RealFinisher(machine, Path(settings.state.dir), uefi=firmware() == "uefi"),
         firmware=firmware(),
         power=_power(settings, store),
     )
-
-
-def _disks(options: argparse.Namespace) -> None:
-    inventory = asyncio.run(_machine(settings_of_machine(options.config)).inventory())
-    if options.json:
-        print_json(inventory)
-    else:
-        _print_disks(inventory)
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -129,6 +172,16 @@ async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
         print(plan_as_text(preview))  # noqa: T201 - this is what was asked for
     else:
         print_json(preview)
+
+
+def _retire(options: argparse.Namespace) -> None:
+    from ogagent.system.lock import retire
+
+    retire(Path(settings_of_machine(options.config).state.dir), options.wait, _say)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the place where something is told to a person, who may wait
 
 
 def _restore(options: argparse.Namespace) -> None:
@@ -169,54 +222,25 @@ def _power(settings: Settings, store: MountedCache) -> Power:
     return RealPower(Down(store.leave), look, kexec=settings.machine.kexec)
 
 
-def _print_disks(inventory: Inventory) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(markup=False, emoji=False)  # a label is nothing but text
-    if not inventory.disks:
-        console.print("This machine has no disks.")
-    for disk in inventory.disks:
-        table = Table("par", "device", "size", "code", "file system", "label", "system", "used", "", box=None)
-        kind = disk.table or "no table"
-        table.title = Text(f"disk {disk.disk}  {disk.device}  {format_bytes(disk.size)}  {disk.model}  {kind}")
-        table.title_justify = "left"
-        for part in disk.partitions:
-            used = "" if part.used is None else f"{part.used} %"
-            marks = {"CACHE": part.cache, "INCOMPLETE": part.incomplete, "hibernated": part.hibernated}
-            notes = " ".join(filter(None, (*(mark for mark, there in marks.items() if there), part.mounted or "")))
-            cells = (str(part.partition), part.device, format_bytes(part.size), part.code, part.filesystem, part.label)
-            # As text: in a string a label like [/] would be markup.
-            table.add_row(*map(Text, (*cells, part.os, used, notes)))
-        console.print(table)
-        for what, problem in _problems(disk):
-            console.print(Text(f"{what}: {problem}"), soft_wrap=True)
-
-
-def _problems(disk: Disk) -> Iterator[tuple[str, str]]:
-    if disk.problem:
-        yield f"disk {disk.disk}", disk.problem
-    for part in disk.partitions:
-        if part.problem:
-            yield f"partition {part.partition}", part.problem
-
-
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ogagent", description="The OpenGnsys agent for ogLive.")
     parser.add_argument("--version", action="version", version=f"ogagent {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve_command = commands.add_parser("serve", help="run the agent")
-    serve_command.add_argument("--config", type=Path, required=True, metavar="FILE")
+    serve_command.add_argument("--config", type=Path, required=True, metavar="FILE", help="its configuration")
     serve_command.set_defaults(command=_serve)
 
     disks_command = commands.add_parser("disks", help="show the disks as the agent sees them")
     _add_config(disks_command, "for disks.include and disks.exclude")
-    disks_command.add_argument("--json", action="store_true")
-    disks_command.set_defaults(command=_disks)
+    cli_disks.add_options(disks_command, lambda options: _machine(settings_of_machine(options.config)))
+
+    check_command = commands.add_parser("check", help="show what the agent depends on, and what is wrong with it")
+    _add_config(check_command, "for all that it says")
+    cli_check.add_options(check_command, _subject)
 
     plan_command = commands.add_parser("plan", help="show what a request would do; writes nothing")
-    plan_command.add_argument("--config", type=Path, required=True, metavar="FILE")
+    plan_command.add_argument("--config", type=Path, required=True, metavar="FILE", help="that of the agent")
     plan_command.add_argument("request", help="the body of a call, JSON; nfn names the function")
     plan_command.set_defaults(command=_plan)
 
@@ -230,6 +254,18 @@ def _parser() -> argparse.ArgumentParser:
     restore_command.add_argument("--ca", default="", metavar="FILE", help="CA of an https source")
     restore_command.set_defaults(command=_restore)
 
+    retire_help = "make room for a newer agent: the one that runs takes no new job, and ends with its last"
+    retire_command = commands.add_parser("retire", help=retire_help)
+    _add_config(retire_command, "for state.dir")
+    retire_command.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for its end (default: 0)")
+    retire_command.set_defaults(command=_retire)
+
+    cli_config.add_command(commands.add_parser("config", help="look at a configuration, or take one over"))
+
+    finish_help = "make a restored partition ready: the PC boots from it, as itself"
+    cli_finish.add_command(commands.add_parser("finish", help=finish_help), settings_of_machine)
+    cli_capture.add_command(commands.add_parser("capture", help="make an image of one block device or file"))
+    cli_oglive.add_commands(commands.add_parser("oglive", help="put the agent into the image of an ogLive"))
     cli_image.add_max_window(restore_command)
     cli_image.add_commands(commands.add_parser("image", help="look into image files, and index them"))
     return parser

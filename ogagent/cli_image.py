@@ -22,6 +22,7 @@ from ogagent.imagefile.check import Verified, describe, read_header, verify
 from ogagent.imagefile.diff import difference, load_beside
 from ogagent.imagefile.make import LEVEL, Wanted, make_index
 from ogagent.imagefile.progress import Report
+from ogagent.imagefile.torrent import make_torrent
 from ogagent.model.units import KIB, MIB, format_bytes
 from ogagent.settings import RestoreSettings, Window
 
@@ -39,7 +40,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     check = image.add_parser("verify", help="read all, prove all, write nothing: image, index, signature")
     check.add_argument("file", type=Path, metavar="FILE")
     check.add_argument("--key", type=Path, metavar="PUBLIC", help="Ed25519 public key (PEM) that must have signed it")
-    _add_threads(check)
+    add_threads(check)
     add_max_window(check)
     check.set_defaults(command=_verify)
 
@@ -52,7 +53,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     index.add_argument(
         "--level", type=int, choices=LEVELS, metavar="LEVEL", help=f"of zstd, 1 to {LEVELS[-1]} (default: {LEVEL})"
     )
-    _add_threads(index)
+    index.add_argument("--torrent", metavar="URL", help="write FILE.torrent, too, for the tracker at this address")
+    add_threads(index)
     add_max_window(index)
     index.set_defaults(command=_index)
 
@@ -106,6 +108,8 @@ def _index(options: argparse.Namespace) -> None:
     wanted = Wanted(options.region_size, options.level, options.threads, options.max_window, key)
     with _bar() as report:
         index, before = make_index(options.file, wanted, report)
+    if options.torrent:
+        make_torrent(options.file, options.torrent)
     signed = "" if key is None else ", signed"
     _say(
         f"{options.file}: {index.count} regions of {format_bytes(index.region_size)}, "
@@ -124,7 +128,7 @@ def _diff(options: argparse.Namespace) -> None:
         )
 
 
-def _add_threads(command: argparse.ArgumentParser) -> None:
+def add_threads(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--threads",
         type=int,

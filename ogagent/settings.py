@@ -12,20 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
-from yarl import URL
 
 from ogagent.errors import SettingsError
-from ogagent.model.repository import image_url, is_host
+from ogagent.settings_urls import check_capture_url, check_ogcore_url, check_repository_url, directory_of
 
 URL_VARIABLE: Final = "OGAGENT_OGCORE_URL"
 URL_PARAMETER: Final = "ogagent.ogcore"
-
-_REQUESTED_HOST: Final = re.compile(r"\{ipr\}(:[0-9]+)?")
-_IMAGE: Final = "directory/image"
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
@@ -34,6 +29,8 @@ Timeout = Annotated[float, Meta(gt=0, le=86400)]
 FilePath = Annotated[str, Meta(min_length=1)]
 CallPath = Annotated[str, Meta(pattern=r"^/[!-~]*\Z")]
 Network = IPv4Network | IPv6Network
+
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +58,8 @@ class OgCoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     register: bool = True
     started_path: CallPath = "/opengnsys/rest/ogagent/started"
     stopped_path: CallPath = "/opengnsys/rest/ogagent/stopped"
+    loggedin_path: CallPath = "/opengnsys/rest/ogagent/loggedin"
+    loggedout_path: CallPath = "/opengnsys/rest/ogagent/loggedout"
 
     def call(self, path: str) -> str:
         """The URL of one of the paths."""
@@ -78,13 +77,22 @@ class RepositorySettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     @property
     def directory(self) -> str:
-        """Where all images are when ``url`` is one of files: what stands before the first placeholder."""
-        location = URL(self.url.partition("{")[0] + "_")
-        return str(Path(location.path).parent) if location.scheme == "file" else ""
+        return directory_of(self.url)
 
     @property
     def networks(self) -> tuple[Network, ...]:
         return tuple(ip_network(network) for network in self.allow)
+
+
+class CaptureSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``url`` empty: that of the repository. ``level`` of zstd."""
+
+    url: str = ""
+    credential_file: str = ""
+    level: Annotated[int, Meta(ge=1, le=19)] = 3
+    reduce: bool = False
+    verify: bool = True
+    keep_previous: bool = True
 
 
 class DisksSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,7 +117,41 @@ class ScriptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     enabled: bool = True
 
 
+class FinishSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """After a restore. ``hostname`` empty: the name that this machine was given; ``hook`` empty: none."""
+
+    grow: bool = True
+    identity: bool = True
+    boot: bool = True
+    hostname: str = ""
+    agent: bool = True
+    hook: str = ""
+    hook_timeout_s: Timeout = 300
+    on_failure: Literal["fail", "warn"] = "fail"
+
+    @property
+    def wanted(self) -> bool:
+        return self.grow or self.identity or self.boot or self.agent or bool(self.hook)
+
+
+class CrowdSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``interface`` empty: the one that leads to the repository. ``upload_limit`` in bytes a second, 0: none."""
+
+    enabled: bool = True
+    interface: str = ""
+    join_timeout_s: Timeout = 120
+    stall_s: Timeout = 10
+    fallback: bool = True
+    request: Literal["none", "legacy"] = "none"
+    peer_port: Port = 6881
+    upload_limit: Annotated[int, Meta(ge=0)] = 0
+    seed_idle: bool = True
+
+
 class MachineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``kind`` "auto": what is found, see ``ogagent.system.oglive``."""
+
+    kind: Literal["auto", "oglive", "installed"] = "auto"
     kexec: bool = False
     script: ScriptSettings = field(default_factory=ScriptSettings)
 
@@ -131,6 +173,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disks: DisksSettings = field(default_factory=DisksSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     restore: RestoreSettings = field(default_factory=RestoreSettings)
+    finish: FinishSettings = field(default_factory=FinishSettings)
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
+    crowd: CrowdSettings = field(default_factory=CrowdSettings)
     machine: MachineSettings = field(default_factory=MachineSettings)
     state: StateSettings = field(default_factory=StateSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -142,9 +187,7 @@ def load(path: Path, environment: Mapping[str, str], kernel_command_line: str) -
     OGAGENT_OGCORE_URL in ``environment`` wins over ``ogagent.ogcore=`` on the kernel command line, and that over the
     file's ``ogcore.url``.
     """
-    settings = _decoded(path)
-    for key, reason in _mistakes(settings):
-        raise SettingsError(f"{path}: {key}: {reason}")
+    settings = checked(_text(path), str(path))
     for origin, url in _replacements(environment, kernel_command_line):
         if mistake := _ogcore_url_mistake(url):
             raise SettingsError(f"{origin}: ogcore.url: {mistake}")
@@ -152,16 +195,26 @@ def load(path: Path, environment: Mapping[str, str], kernel_command_line: str) -
     return settings
 
 
-def _decoded(path: Path) -> Settings:
+def checked(text: str, name: str) -> Settings:
+    """What a configuration of that name says. Raises SettingsError as ``load`` does."""
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Settings)
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+        settings = msgspec.convert(tomllib.loads(text), Settings)
     except msgspec.ValidationError as error:
         key, reason = _key_and_reason(str(error))
-        raise SettingsError(f"{path}: {key}: {reason}") from error
-    except ValueError as error:  # TOML that is none, or a file that is not UTF-8
-        raise SettingsError(f"{path}: is not TOML: {error}") from error
+        raise SettingsError(f"{name}: {key}: {reason}") from error
+    except ValueError as error:
+        raise SettingsError(f"{name}: is not TOML: {error}") from error
+    for key, reason in _mistakes(settings):
+        raise SettingsError(f"{name}: {key}: {reason}")
+    return settings
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else f"is not TOML: {error}"
+        raise SettingsError(f"{path}: {reason}") from error
 
 
 def _key_and_reason(message: str) -> tuple[str, str]:
@@ -191,8 +244,11 @@ def _mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _server_mistakes(settings.server)
     yield from _access_mistakes(settings.access)
     yield from _network_mistakes("repository.allow", settings.repository.allow)
-    if reason := _reason(_check_repository_url, settings.repository.url):
+    if reason := _reason(check_repository_url, settings.repository.url):
         yield "repository.url", reason
+    if settings.capture.url and (reason := _reason(check_capture_url, settings.capture.url)):
+        yield "capture.url", reason
+    yield from _finish_mistakes(settings.finish)
     if reason := _ogcore_url_mistake(settings.ogcore.url):
         yield "ogcore.url", reason
     for key, devices in (("disks.include", settings.disks.include), ("disks.exclude", settings.disks.exclude)):
@@ -218,6 +274,13 @@ def _access_mistakes(access: AccessSettings) -> Iterator[tuple[str, str]]:
         yield "access.allow", "empty: in mode address nobody could call this agent"
 
 
+def _finish_mistakes(finish: FinishSettings) -> Iterator[tuple[str, str]]:
+    if finish.hostname and not _HOST_NAME.fullmatch(finish.hostname):
+        yield "finish.hostname", f"{finish.hostname!r} is no host name: letters, digits and hyphens, 63 at most"
+    if finish.hook and not finish.hook.startswith("/"):
+        yield "finish.hook", f"{finish.hook!r} is not the path of a program, such as /etc/ogagent/ready"
+
+
 def _network_mistakes(key: str, networks: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for network in networks:
         if reason := _reason(ip_network, network):
@@ -226,54 +289,7 @@ def _network_mistakes(key: str, networks: tuple[str, ...]) -> Iterator[tuple[str
 
 def _ogcore_url_mistake(url: str) -> str | None:
     """Only https: reports are never sent to somebody unverified, and the secret travels in one of them."""
-    return _reason(_check_ogcore_url, url) if url else None
-
-
-def _check_ogcore_url(url: str) -> None:
-    _refuse_credentials(url)
-    location = _location(url)
-    if location.scheme != "https":
-        raise ValueError(f"{url!r} does not begin with https://")
-    if not location.raw_host:
-        raise ValueError(f"{url!r} is not of the form https://HOST[:PORT][/PATH]")
-
-
-def _check_repository_url(url: str) -> None:
-    _refuse_credentials(url)
-    rest = url.replace("{ipr}", "").replace("{nci}", "")
-    if "{nci}" not in url or "{" in rest or "}" in rest:
-        raise ValueError(f"{url!r} must hold {{nci}}, may hold {{ipr}}, and no other placeholder")
-    authority = url.partition("//")[2].partition("/")[0]
-    if "{" in authority and not _REQUESTED_HOST.fullmatch(authority):
-        raise ValueError(f"{url!r} has a placeholder in its host or port: {{ipr}} may only be the whole host")
-    location = _location(image_url(url, "repository.example", _IMAGE))
-    if location.scheme not in ("http", "https", "file"):
-        raise ValueError(f"{url!r} does not begin with http://, https:// or file://")
-    if (location.scheme == "file") == bool(location.raw_host):
-        raise ValueError(f"{url!r} has a host where none belongs, or none where one belongs")
-    if not location.path.startswith("/") or _IMAGE not in location.path:
-        raise ValueError(f"{url!r} must have {{nci}} in its path, which begins with /")
-
-
-def _refuse_credentials(url: str) -> None:
-    """Addresses stand in logs, plans and reports. So this one is not shown."""
-    if "@" in url.partition("//")[2].partition("/")[0]:
-        raise ValueError("SCHEME://USER@HOST: a user's name or password would be shown wherever this address is")
-
-
-def _location(url: str) -> URL:
-    """Raises ValueError for what would fail at a call only."""
-    location, parts = URL(url), urlsplit(url)  # calls are made with the one; the other takes no port like +80
-    if parts.port == 0 or "?" in url or "#" in url:
-        raise ValueError(f"{url!r} is not of the form SCHEME://HOST[:PORT][/PATH]")
-    if not url.isprintable() or not location.path.isprintable():
-        raise ValueError(f"{url!r} holds a character that cannot be printed")
-    (parts.hostname or "").encode("idna")  # as sockets do it
-    host = location.raw_host or ""
-    # DNS has names with an underscore, and with a dot at the end.
-    if host and not is_host(host.removesuffix(".").replace("_", "-")):
-        raise ValueError(f"{host!r} is neither an IP address nor the name of a host")
-    return location
+    return _reason(check_ogcore_url, url) if url else None
 
 
 def _reason(check: Callable[[str], Any], value: str) -> str | None:

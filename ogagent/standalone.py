@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,23 +12,23 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
+from ogagent.disk.by_path import ByPath, target_at
 from ogagent.disk.codes import mark_cache, may_be_a_cache
 from ogagent.disk.content import Content, probe
-from ogagent.disk.device import BlockDevice, sector_size
 from ogagent.disk.excluded import Excluded
 from ogagent.disk.identity import sysfs_directory
 from ogagent.disk.inventory import read_disk
 from ogagent.disk.kernel import KernelDisk, describe_disk
-from ogagent.disk.machine import Device
 from ogagent.disk.occupancy import block_device_number, read_occupants
-from ogagent.errors import DeviceBusy, DiskNotFound, TargetIsCache, TargetIsSystem
+from ogagent.disk.precious import member_of_a_volume, refuse_precious
+from ogagent.errors import DiskNotFound, TargetIsCache, TargetIsSystem
 from ogagent.imagefile.check import describe
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
 from ogagent.model.units import format_bytes
 from ogagent.restore.hibernation import warnings_of
 from ogagent.restore.job import read_header, restore
-from ogagent.restore.plan import hibernated_beside, member_of_a_volume, refuse_precious
+from ogagent.restore.plan import hibernated_beside
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
@@ -68,7 +64,7 @@ async def restore_to(
         console.print("Nothing was written.")
         return None
     progress = Progress(read_back_wanted=read_back)
-    work = asyncio.create_task(restore(plan, _OneTarget(), policy, progress))
+    work = asyncio.create_task(restore(plan, ByPath(), policy, progress))
     await _show(work, progress, console)
     await work
     unforeseen = [warning for warning in progress.warnings if warning not in foreseen]
@@ -82,32 +78,6 @@ def _result(progress: Progress) -> str:
     slowest = f"; the others waited for {progress.bottleneck}" if progress.bottleneck else ""
     reused = f", {format_bytes(progress.reused)} were there already" if progress.reused else ""
     return f"Done: {format_bytes(progress.written)} {done}{reused} in {seconds:.1f} s{slowest}."
-
-
-class _OneTarget:
-    """The ``Machine`` of a restore that an operator aims by hand."""
-
-    async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
-        return Inventory()
-
-    @contextmanager
-    def open_target(self, target: Target) -> Iterator[Device]:
-        fd = _open(target.device)
-        device = BlockDevice(fd, base=0, size=target.size, sector_size=target.sector_size, name=target.device)
-        try:
-            yield device
-        finally:
-            device.close()
-
-
-def _open(path: str) -> int:
-    """O_EXCL fails on a block device that is in use, and means nothing for a file: open(2)."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise DeviceBusy(f"{path} is in use", hint="unmount it first") from error
-        raise DiskNotFound(f"{path} cannot be opened: {error.strerror}") from error
 
 
 async def _look_around(path: str, number: int, excluded: Excluded) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
@@ -159,19 +129,9 @@ def _kernel_disk(path: str, directory: Path) -> KernelDisk:
 
 
 def _plan(source: str, path: str) -> RestorePlan:
-    fd = _open(path)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode) and not stat.S_ISBLK(os.fstat(fd).st_mode):
-            raise DiskNotFound(f"{path} is neither a block device nor a file")
-        size, sector = os.lseek(fd, 0, os.SEEK_END), sector_size(fd)
-    finally:
-        os.close(fd)
     url = source if "://" in source else Path(source).resolve().as_uri()
-    target = Target(
-        disk=0, partition=0, device=path, disk_device=path, identity=path, start=0, size=size, sector_size=sector
-    )
     request = RestoreRequest(dsk=1, par=1, idi="", nci="", ipr="")
-    return RestorePlan(request=request, target=target, source=url)
+    return RestorePlan(request=request, target=target_at(path), source=url)
 
 
 def _same(one: str, other: str) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
-import ssl
 import sys
 from collections.abc import Awaitable, Sequence
 from functools import partial
@@ -19,10 +17,12 @@ from ogagent.errors import AgentError, SettingsError
 from ogagent.system.inherited import forget_inherited
 from simulator import __version__
 from simulator.certificates import Authority
+from simulator.cli_bench import add_crowd_benches
+from simulator.cli_values import client_count, mebibytes, megabits, size
 from simulator.errors import LabError
 from simulator.faults import FaultFile, Faults, no_faults
 from simulator.http_client import Place
-from simulator.lab.hosts import MOST_CLIENTS
+from simulator.lab.hosts import KEYBOARD
 from simulator.machine.file_host import file_host
 from simulator.machine.file_power import FilePower
 from simulator.machine.profile import read_profile
@@ -32,7 +32,6 @@ FAILED: Final = 1
 CONFIGURATION: Final = 78  # EX_CONFIG of sysexits.h
 INTERRUPTED: Final = 130
 _GOODBYE_S: Final = 2.0
-_MEGABIT: Final = 1_000_000 / 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,34 +61,61 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
+    from simulator.bench.capture import bench_capture
     from simulator.bench.command import bench_restore
     from simulator.bench.media import bench_media
     from simulator.bench.redeploy import bench_redeploy
 
-    measures = {"restore": bench_restore, "redeploy": bench_redeploy, "media": bench_media}
+    measures = {"restore": bench_restore, "redeploy": bench_redeploy, "media": bench_media, "capture": bench_capture}
     measures[options.what](options.size, options.json)
+
+
+def _bench_crowd(options: argparse.Namespace) -> None:
+    from simulator.bench.crowd.command import Wishes, bench_crowd
+
+    names = ("size", "mbit", "methods", "clients", "troubles", "quick", "plain", "json")
+    bench_crowd(Wishes(**{name: getattr(options, name) for name in names}))
+
+
+def _bench_campus(options: argparse.Namespace) -> None:
+    from simulator.bench.campus import campus
+
+    campus(options.rooms, options.pcs)
 
 
 def _repository(options: argparse.Namespace) -> None:
     from simulator.repository.app import repository_app
+    from simulator.repository.crowd.offer import Crowd
     from simulator.sample import make_sample
+    from simulator.token_file import read_token
 
     if not options.images.is_dir():
         raise LabError(f"{options.images} is no directory", hint="make it, and put images into it or use --sample")
     if options.sample:
         make_sample(options.images)
-    _listen(repository_app(options.images, rate=options.mbit, faults=_faults(options)), options)
+    token = read_token(options.token_file) if options.token_file else ""
+    app = repository_app(
+        options.images,
+        rate=options.mbit,
+        faults=_faults(options),
+        token=token,
+        quota=options.quota_mib,
+        crowd=Crowd(address=options.address, interface=options.interface) if options.crowd else None,
+    )
+    _listen(app, options)
 
 
 def _ogcore(options: argparse.Namespace) -> None:
     from simulator.ogcore.app import ogcore_app
     from simulator.ogcore.clients import demo_room, read_clients
     from simulator.ogcore.console.app import with_console
+    from simulator.token_file import read_token
 
     authority = Authority(options.tls)
     tls = authority.client_context()
     clients = read_clients(options.clients) if options.clients else demo_room()
-    app = ogcore_app(clients, repository=options.repository, repository_tls=tls, memory=options.memory)
+    token = read_token(options.token_file) if options.token_file else ""
+    app = ogcore_app(clients, repository=options.repository, repository_tls=tls, token=token, memory=options.memory)
     if options.console:
         app = with_console(app, Place(options.address, options.port).url, tls, options.console)
     _listen(app, options)
@@ -132,28 +158,21 @@ def _faults(options: argparse.Namespace) -> Faults:
 
 
 def _boot(options: argparse.Namespace) -> None:
-    from simulator.machine.booted import Booted, booted_app, installed_system
+    from simulator.machine.booted import booted_host, own_state
+    from simulator.machine.seat import SeatWithKeyboard
 
-    authority = Authority(options.tls)
-    context = authority.server_context(options.address)
-    booted = Booted(
-        ip=options.address,
-        ogcore=options.ogcore,
-        ogcore_tls=authority.client_context(),
-        fingerprint=authority.fingerprint(options.address),
-        system=installed_system(options.disk, options.partition),
-    )
-    _listen_with(booted_app(booted), options, context)
+    settings = own_state(read_settings(options.config))
+    profile = read_profile(options.profile) if options.profile else None
+    power = FilePower(options.disk, options.nvram or Path(settings.state.dir) / "nvram")
+    seat = SeatWithKeyboard(settings.server.address, options.keyboard)
+    serve(settings, booted_host(options.disk, tuple(options.boots), seat, power, profile))
+    if power.ended:
+        sys.exit(power.ended)
 
 
 def _listen(app: web.Application | Awaitable[web.Application], options: argparse.Namespace) -> None:
-    _listen_with(app, options, Authority(options.tls).server_context(options.address) if options.tls else None)
-
-
-def _listen_with(
-    app: web.Application | Awaitable[web.Application], options: argparse.Namespace, context: ssl.SSLContext | None
-) -> None:
     """Until SIGTERM or SIGINT."""
+    context = Authority(options.tls).server_context(options.address) if options.tls else None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     serve_app = partial(web.run_app, app, host=options.address, port=options.port, ssl_context=context)
     try:
@@ -175,68 +194,91 @@ def _parser() -> argparse.ArgumentParser:
     demo_command.set_defaults(command=_demo)
 
     bench = commands.add_parser("bench", help="measure").add_subparsers(required=True, metavar="WHAT")
-    for name, size, text in (
+    for name, gib, text in (
         ("restore", 2, "this engine against the pipelines that it replaces; needs root"),
         ("redeploy", 4, "what is spared when partition or CACHE hold the image already; needs root"),
         ("media", 1, "what is asked of disks that are slow; needs root"),
+        ("capture", 4, "how images are made, against the pipelines that do it today; needs root"),
     ):
         what = bench.add_parser(name, help=text)
-        what.add_argument("--size", type=_bytes, default=size << 30, metavar=f"{size}G", help="of the partition")
+        what.add_argument("--size", type=size, default=gib << 30, metavar=f"{gib}G", help="of the partition")
         what.add_argument("--json", type=Path, metavar="FILE", help="the figures, for a program")
         what.set_defaults(command=_bench, what=name)
+    add_crowd_benches(bench, _bench_crowd, _bench_campus)
 
     repository = commands.add_parser("repository", help="serve a directory of images")
-    repository.add_argument("--images", type=Path, required=True, metavar="DIR")
-    repository.add_argument("--sample", action="store_true", help="make image-test in it first")
-    repository.add_argument("--mbit", type=_megabits, default=0, metavar="N", help="so many megabits a second for each")
-    _add_faults(repository)
-    _add_place(repository, "127.0.68.55", 8443)
-    security = repository.add_mutually_exclusive_group(required=True)
-    security.add_argument("--tls", type=Path, metavar="DIR", help=_TLS_HELP)
-    security.add_argument("--plain", dest="tls", action="store_const", const=None, help="HTTP without TLS")
+    _add_repository(repository)
     repository.set_defaults(command=_repository)
 
     lab_command = commands.add_parser("lab", help="a computer room with a console in the browser, until Ctrl-C")
-    lab_command.add_argument("--clients", type=_client_count, default=6, metavar="N", help="default 6")
+    lab_command.add_argument("--clients", type=client_count, default=6, metavar="N", help="default 6")
     lab_command.add_argument("--profile", type=Path, action="append", default=[], metavar="FILE", help=_PROFILE_HELP)
     lab_command.add_argument("--mbit", type=int, choices=range(1, 1001), default=40, metavar="N", help=_MBIT_HELP)
     lab_command.add_argument("--fault", action="append", default=[], metavar="SPEC", help=_FAULT_HELP)
     _add_place(lab_command, "127.0.0.1", 8080)
     lab_command.set_defaults(command=_lab)
 
-    ogcore = commands.add_parser("ogcore", help="run ogCore, for clients that are real or not")
-    ogcore.add_argument("--clients", type=Path, metavar="FILE", help=_CLIENTS_HELP)
-    ogcore.add_argument("--memory", type=Path, metavar="FILE", help="where it remembers agents and traces")
-    ogcore.add_argument("--console", type=int, metavar="PORT", help="with its console on this port of 127.0.0.1")
-    ogcore.add_argument("--repository", default="https://127.0.68.55:8443", metavar="URL")
-    _add_place(ogcore, "127.0.2.1", 8443)
-    ogcore.add_argument("--tls", type=Path, required=True, metavar="DIR", help=_TLS_HELP)
-    ogcore.set_defaults(command=_ogcore)
+    _add_ogcore(commands.add_parser("ogcore", help="run ogCore, for clients that are real or not"))
 
     agent = commands.add_parser("agent", help="run the real agent on disks that are files")
-    agent.add_argument("--config", type=Path, required=True, metavar="FILE")
-    agent.add_argument("--disk", type=Path, required=True, nargs="+", metavar="FILE", help="disk 1, disk 2, …")
-    agent.add_argument("--profile", type=Path, metavar="FILE", help="what the files do not tell: models, mounts")
-    agent.add_argument("--nvram", type=Path, metavar="FILE", help="where is kept from which partition it boots next")
+    _add_machine(agent)
     _add_faults(agent)
     agent.set_defaults(command=_agent)
 
-    boot = commands.add_parser("boot", help="be a client that has booted from its disk, if that boots")
-    boot.add_argument("--disk", type=Path, required=True, metavar="FILE")
-    boot.add_argument("--partition", type=int, default=2, metavar="N")
-    boot.add_argument("--ogcore", default="https://127.0.2.1:8443", metavar="URL")
-    _add_place(boot, "127.0.2.3", 8000)
-    boot.add_argument("--tls", type=Path, required=True, metavar="DIR", help=_TLS_HELP)
+    boot = commands.add_parser(
+        "boot", help="run the real agent of a client that has booted from its disk, if that boots"
+    )
+    _add_machine(boot)
+    boot.add_argument("--boots", type=int, nargs=2, default=(1, 2), metavar=("DISK", "PARTITION"), help="default 1 2")
+    boot.add_argument("--keyboard", type=int, default=KEYBOARD, metavar="PORT", help=_KEYBOARD_HELP)
     boot.set_defaults(command=_boot)
     return parser
 
 
 _FAULTS_HELP: Final = "what goes wrong, one a line, disk:full@1MiB, say; may change while this runs"
+_WRITING_HELP: Final = "whoever shows the token in it may write; default: nobody"
 _CLIENTS_HELP: Final = 'JSON, [{"name": "pc1", "mac": …, "ip": …}]; default: those of the demonstration'
 _PROFILE_HELP: Final = "a machine; given several times, dealt out in turn; default: one of each kind"
 _MBIT_HELP: Final = "speed of each client's cable in megabits a second, default 40"
 _FAULT_HELP: Final = "what goes wrong from the start, pc1:link=2, say; may be given several times"
+_PUT_BACK_HELP: Final = "the repository's token; without one, no previous version of an image is put back"
+_KEYBOARD_HELP: Final = "of the agent's address: POST /lab/login and /lab/logout there; default 8002"
+_CROWD_HELP: Final = "sessions of udpcast, uftp and p2p as well; a tracker on port 6969, and TCP 2009 of older clients"
+_INTERFACE_HELP: Final = "where multicast is sent from, eth0, say; default: the one with the address"
 _TLS_HELP: Final = "directory of the lab's certificate authority, made when there is none"
+
+
+def _add_ogcore(ogcore: argparse.ArgumentParser) -> None:
+    ogcore.add_argument("--clients", type=Path, metavar="FILE", help=_CLIENTS_HELP)
+    ogcore.add_argument("--memory", type=Path, metavar="FILE", help="where it remembers agents, traces and images")
+    ogcore.add_argument("--console", type=int, metavar="PORT", help="with its console on this port of 127.0.0.1")
+    ogcore.add_argument("--repository", default="https://127.0.68.55:8443", metavar="URL")
+    ogcore.add_argument("--token-file", type=Path, metavar="FILE", help=_PUT_BACK_HELP)
+    _add_place(ogcore, "127.0.2.1", 8443)
+    ogcore.add_argument("--tls", type=Path, required=True, metavar="DIR", help=_TLS_HELP)
+    ogcore.set_defaults(command=_ogcore)
+
+
+def _add_repository(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--images", type=Path, required=True, metavar="DIR")
+    command.add_argument("--sample", action="store_true", help="make image-test in it first")
+    command.add_argument("--mbit", type=megabits, default=0, metavar="N", help="so many megabits a second for each")
+    command.add_argument("--token-file", type=Path, metavar="FILE", help=_WRITING_HELP)
+    command.add_argument("--quota-mib", type=mebibytes, metavar="N", help="no more than this in all files together")
+    command.add_argument("--crowd", action="store_true", help=_CROWD_HELP)
+    command.add_argument("--interface", default="", metavar="NAME", help=_INTERFACE_HELP)
+    _add_faults(command)
+    _add_place(command, "127.0.68.55", 8443)
+    security = command.add_mutually_exclusive_group(required=True)
+    security.add_argument("--tls", type=Path, metavar="DIR", help=_TLS_HELP)
+    security.add_argument("--plain", dest="tls", action="store_const", const=None, help="HTTP without TLS")
+
+
+def _add_machine(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, required=True, metavar="FILE")
+    command.add_argument("--disk", type=Path, required=True, nargs="+", metavar="FILE", help="disk 1, disk 2, …")
+    command.add_argument("--profile", type=Path, metavar="FILE", help="what the files do not tell: models, mounts")
+    command.add_argument("--nvram", type=Path, metavar="FILE", help="where is kept from which partition it boots next")
 
 
 def _add_faults(command: argparse.ArgumentParser) -> None:
@@ -246,25 +288,3 @@ def _add_faults(command: argparse.ArgumentParser) -> None:
 def _add_place(command: argparse.ArgumentParser, address: str, port: int) -> None:
     command.add_argument("--address", default=address, help=f"default {address}")
     command.add_argument("--port", type=int, default=port, help=f"default {port}")
-
-
-def _bytes(text: str) -> int:
-    """``4G``, ``512M``."""
-    found = re.fullmatch(r"(\d{1,6})([MG])", text)
-    if not found or int(found[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text} is no size: write 4G or 512M")
-    return int(found[1]) << (30 if found[2] == "G" else 20)
-
-
-def _client_count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_CLIENTS:
-        raise argparse.ArgumentTypeError(f"a room has between 1 and {MOST_CLIENTS} clients")
-    return int(text)
-
-
-def _megabits(text: str) -> int:
-    """In bytes a second."""
-    rate = float(text) * _MEGABIT
-    if not 1 <= rate < 1 << 40:
-        raise argparse.ArgumentTypeError(f"{text} is no speed for a network")
-    return int(rate)

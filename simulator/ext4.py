@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import tempfile
@@ -15,6 +16,8 @@ from simulator.processes import run
 from simulator.tree import Kind, Node, Tree
 
 BLOCK_SIZE: Final = 4096
+_SECTOR: Final = 512
+_PIECE: Final = 1 << 20
 # Named one by one, so that the host's mke2fs.conf and the version of e2fsprogs have no say.
 _FEATURES: Final = (
     "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,"
@@ -48,6 +51,52 @@ def fill(file: Path, tree: Tree, *, offset: int = 0) -> None:
     check(file, offset=offset)
 
 
+def change(file: Path, before: Tree, after: Tree, *, offset: int = 0) -> None:
+    """Makes of a file system that holds ``before`` one that holds ``after``, and has e2fsck look at the result."""
+    gone = [path for path, node in before.items() if after.get(path) != node and node.kind != "directory"]
+    new = {path: node for path, node in after.items() if before.get(path) != node}
+    if not gone and not new:
+        return
+    filesystem = _at(file, offset)
+    with tempfile.TemporaryDirectory(prefix="ogsim-") as directory:
+        script = Path(directory, "script")
+        lines = [*(f'rm "{path}"' for path in gone), *_commands(dict(sorted(new.items())), Path(directory))]
+        script.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        _, said = run(["debugfs", "-w", "-f", script, filesystem], environment=_FIXED_TIME)
+    complaints = said.strip().splitlines()[1:]
+    if complaints:
+        raise ToolFailed(f"debugfs could not change {filesystem}: {complaints[0]}")
+    check(file, offset=offset)
+
+
+def grow(file: Path, size: int, *, offset: int = 0) -> None:
+    """To ``size`` bytes. In a copy: resize2fs makes a file as long as its file system, whatever else is in it."""
+    with tempfile.TemporaryDirectory(prefix="ogsim-") as directory:
+        copy = Path(directory, "filesystem")
+        _copy(file, offset, copy, 0, size)
+        run(["e2fsck", "-f", "-y", str(copy)])
+        run(["resize2fs", str(copy), f"{size // _SECTOR}s"], timeout_s=600)
+        _copy(copy, 0, file, offset, size)
+
+
+def _copy(source: Path, at: int, target: Path, to: int, length: int) -> None:
+    """Zeros where there are none stay a hole."""
+    target.touch()
+    with source.open("rb") as reading, target.open("r+b") as writing:
+        for start in range(0, length, _PIECE):
+            count = min(_PIECE, length - start)
+            piece = os.pread(reading.fileno(), count, at + start)
+            if piece != os.pread(writing.fileno(), count, to + start):
+                os.pwrite(writing.fileno(), piece, to + start)
+        writing.truncate(max(target.stat().st_size, to + length))
+
+
+def size_of(file: Path, *, offset: int = 0) -> int:
+    """Bytes of the file system."""
+    listing, _ = run(["dumpe2fs", "-h", _at(file, offset)])
+    return _number(listing, "Block count") * _number(listing, "Block size")
+
+
 def check(file: Path, *, offset: int = 0) -> None:
     """Raises ToolFailed when e2fsck finds anything at all."""
     run(["e2fsck", "-f", "-n", _at(file, offset)])
@@ -74,9 +123,9 @@ def read_tree(file: Path, *, offset: int = 0) -> dict[str, Node]:
         return dict(_nodes(listing, copy))
 
 
-def used_blocks(filesystem: Path) -> UsedBlocks:
+def used_blocks(filesystem: Path, *, offset: int = 0) -> UsedBlocks:
     """Every block that dumpe2fs does not list as free."""
-    listing, _ = run(["dumpe2fs", filesystem])
+    listing, _ = run(["dumpe2fs", _at(filesystem, offset)])
     count = _number(listing, "Block count")
     free = sorted(
         (_block_range(word) for words in _FREE_BLOCKS.findall(listing) for word in words.split(", ") if word),

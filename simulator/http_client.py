@@ -31,9 +31,9 @@ class Unreachable(LabError):
 
 
 class Server:
-    """One server, over HTTPS. What it answers with is an object, empty when it sends none."""
+    """One server, over HTTPS, or without TLS. What it answers with is an object, empty when it sends none."""
 
-    def __init__(self, place: Place, tls: ssl.SSLContext) -> None:
+    def __init__(self, place: Place, tls: ssl.SSLContext | None) -> None:
         self.place = place
         self._tls = tls
 
@@ -46,7 +46,11 @@ class Server:
 
     def _call(self, method: str, path: str, body: str | None) -> dict[str, Any]:
         where = (self.place.address, self.place.port)
-        connection = http.client.HTTPSConnection(*where, timeout=_TIMEOUT_S, context=self._tls)
+        connection = (
+            http.client.HTTPConnection(*where, timeout=_TIMEOUT_S)
+            if self._tls is None
+            else http.client.HTTPSConnection(*where, timeout=_TIMEOUT_S, context=self._tls)
+        )
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
             response = connection.getresponse()

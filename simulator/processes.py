@@ -1,4 +1,4 @@
-"""The only module of the simulator that starts processes.
+"""The only module of the simulator that starts processes; children.py does for whoever has an event loop.
 
 Each runs in a session of its own, with an environment by allow-list, and never outlives the block that started it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -28,13 +29,21 @@ _KEPT: Final = ("HOME", "TMPDIR", "CI")
 _PACKAGES: Final = {
     "ip": "iproute2",
     "losetup": "mount",
+    "mkfs.ntfs": "ntfs-3g",
     "mkfs.vfat": "dosfstools",
+    "nft": "nftables",
     "partclone.extfs": "partclone",
+    "partclone.ntfs": "partclone",
     "partclone.restore": "partclone",
+    "setpriv": "util-linux",
     "sfdisk": "fdisk",
+    "sysctl": "procps",
     "tc": "iproute2",
+    "udp-receiver": "udpcast",
+    "udp-sender": "udpcast",
+    "uftpd": "uftp",
 }
-_OF_THE_SAME_NAME: Final = ("curl", "lzop", "mbuffer", "mount", "pigz", "zstd")
+_OF_THE_SAME_NAME: Final = ("curl", "lzop", "mbuffer", "mount", "pigz", "uftp", "zstd")
 _DEFAULT_PACKAGE: Final = "e2fsprogs"
 _GRACE_S: Final = 10.0
 _KILL_S: Final = 60.0
@@ -53,7 +62,7 @@ def run(
         try:
             out, err = process.communicate(timeout=timeout_s)
         except BaseException as error:
-            _kill_group(process.pid)
+            kill_group(process.pid)
             if isinstance(error, subprocess.TimeoutExpired):
                 raise ToolFailed(f"{tool} did not end within {timeout_s:.0f} seconds") from None
             raise
@@ -109,7 +118,7 @@ def measure(pipeline: Sequence[Sequence[str | Path]], *, stdout: Path | None = N
 def _kill_rest(started: Sequence[subprocess.Popen[bytes]]) -> None:
     for process in started:
         if process.returncode is None:
-            _kill_group(process.pid)
+            kill_group(process.pid)
 
 
 def _reap(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
@@ -154,13 +163,13 @@ class Peer:
             with suppress(ProcessLookupError):
                 self._process.terminate()
             _wait_for_end(self._process.pid, self._grace_s)
-            _kill_group(self._process.pid)
+            kill_group(self._process.pid)
             self._process.wait(_KILL_S)
 
     def kill(self) -> None:
         """SIGKILL to it and to its group: no last word. Returns when it is gone."""
         if self._process.poll() is None:
-            _kill_group(self._process.pid)
+            kill_group(self._process.pid)
             self._process.wait(_KILL_S)
 
 
@@ -202,20 +211,33 @@ def _start(
     stderr: int,
     stdin: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     try:
         return subprocess.Popen(
             [str(word) for word in command],
             stdin=stdin or subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            env={"PATH": _PATH, "LC_ALL": "C.UTF-8", **kept, **environment},
+            env={**allowed_environment(), **environment},
             start_new_session=True,
         )
     except FileNotFoundError:
-        tool = str(command[0])
-        package = tool if tool in _OF_THE_SAME_NAME else _PACKAGES.get(tool, _DEFAULT_PACKAGE)
-        raise ToolMissing(f"{tool} is not installed", hint=f"install the package {package}") from None
+        raise _missing(str(command[0])) from None
+
+
+def allowed_environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {"PATH": _PATH, "LC_ALL": "C.UTF-8", **kept}
+
+
+def demand(tool: str) -> None:
+    """Raises ToolMissing."""
+    if shutil.which(tool, path=_PATH) is None:
+        raise _missing(tool)
+
+
+def _missing(tool: str) -> ToolMissing:
+    package = tool if tool in _OF_THE_SAME_NAME else _PACKAGES.get(tool, _DEFAULT_PACKAGE)
+    return ToolMissing(f"{tool} is not installed", hint=f"install the package {package}")
 
 
 def _wait_for_end(pid: int, timeout_s: float) -> None:
@@ -227,6 +249,7 @@ def _wait_for_end(pid: int, timeout_s: float) -> None:
         os.close(descriptor)
 
 
-def _kill_group(pid: int) -> None:
+def kill_group(pid: int) -> None:
+    """SIGKILL to all of it; nothing, when nobody is left."""
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)

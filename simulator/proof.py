@@ -20,6 +20,12 @@ def digest_of_neighbours(disk: Path, partition: Entry) -> str:
     return digest.hexdigest()
 
 
+def digest_of(disk: Path) -> str:
+    """SHA-256 of all of it."""
+    with disk.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def prove_contents(disk: Path, partition: Entry, expected: Tree) -> int:
     """The number of files, directories and links that are all as ``expected``. Raises LabError for any that is not."""
     check(disk, offset=partition.start)

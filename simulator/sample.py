@@ -1,4 +1,6 @@
-"""Makes ``image-test``, the reference image: a small Ubuntu on ext4, captured by partclone's format. Deterministic."""
+"""A small Ubuntu on ext4, and ``image-test``, the reference image that is made of it in partclone's format.
+Deterministic.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,20 @@ class Sample(Struct, frozen=True, kw_only=True):
 
 def make_sample(directory: Path, name: str = IMAGE_NAME) -> Sample:
     """Writes ``name.img`` and its sidecars into ``directory``. Raises ToolMissing or ToolFailed."""
-    tree = linux_tree(_UUID)
     image = directory / f"{name}.img"
     with tempfile.TemporaryDirectory(prefix="ogsim-") as scratch:
         filesystem = Path(scratch, "filesystem")
-        make_filesystem(filesystem, FILESYSTEM_SIZE, uuid=_UUID, label="")
-        fill(filesystem, tree)
+        tree = install_system(filesystem)
         capture(filesystem, image)
     return Sample(image=image, filesystem_size=FILESYSTEM_SIZE, tree=tree)
+
+
+def install_system(disk: Path, *, offset: int = 0) -> Tree:
+    """The small Ubuntu, at ``offset`` of ``disk``, and what it is made of. Raises ToolMissing or ToolFailed."""
+    tree = linux_tree(_UUID)
+    make_filesystem(disk, FILESYSTEM_SIZE, uuid=_UUID, label="", offset=offset)
+    fill(disk, tree, offset=offset)
+    return tree
 
 
 def capture(filesystem: Path, image: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Kind = Literal["directory", "file", "symlink", "hard link"]
 Tree = Mapping[str, "Node"]
@@ -18,6 +19,8 @@ _PERSON: Final = 1000
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 
+MODEL: Final = "modelo"
+"""The PC that the system was made on."""
 _KERNEL: Final = "6.8.0-31-generic"
 _PACKAGES: Final = (
     ("base-files", "13ubuntu10"),
@@ -67,6 +70,13 @@ def linux_tree(uuid: str) -> dict[str, Node]:
     return dict(sorted(nodes.items(), key=lambda item: (item[1].kind == "hard link", item[0])))
 
 
+def named(tree: Tree, name: str) -> dict[str, Node]:
+    """The same system on a PC of its own, which is called ``name``."""
+    old, new = MODEL.encode(), name.encode()
+    changed = {path: tree[path].content.replace(old, new) for path in ("/etc/hostname", "/etc/hosts")}
+    return {**tree, **{path: replace(tree[path], content=content) for path, content in changed.items()}}
+
+
 def _everything(uuid: str) -> Iterator[tuple[str, Node]]:
     yield from _system(uuid)
     yield from _boot()
@@ -85,8 +95,8 @@ def _system(uuid: str) -> Iterator[tuple[str, Node]]:
     yield "/usr/lib/os-release", _text(OS_RELEASE)
     yield "/etc/os-release", Node(kind="symlink", mode=0o777, target="../usr/lib/os-release")
     yield "/var/lib/dpkg/status", _text(_packages())
-    yield "/etc/hostname", _text(b"modelo\n")
-    yield "/etc/hosts", _text(b"127.0.0.1 localhost\n127.0.1.1 modelo\n")
+    yield "/etc/hostname", _text(f"{MODEL}\n".encode())
+    yield "/etc/hosts", _text(f"127.0.0.1 localhost\n127.0.1.1 {MODEL}\n".encode())
     yield "/etc/fstab", _text(f"UUID={uuid} / ext4 errors=remount-ro 0 1\n".encode())
     yield "/etc/passwd", _text(b"root:x:0:0:root:/root:/bin/bash\nalumno:x:1000:1000::/home/alumno:/bin/bash\n")
     yield "/etc/shadow", Node(kind="file", mode=0o640, gid=_SHADOW, content=b"root:*:19800:0:99999:7:::\n")

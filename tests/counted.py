@@ -13,20 +13,27 @@ Matrix = tuple[dict[str, int], dict[str, int], list[str]]
 
 FIGURES: Final = pytest.StashKey[list[str]]()
 MATRICES: Final = pytest.StashKey[list[Matrix]]()
+TABLES: Final = pytest.StashKey[list[tuple[str, list[str]]]]()
+"""Title and lines of what stands for itself."""
 _MOST_VIOLATIONS: Final = 20
 
 
 def hand_over(config: pytest.Config) -> None:
     """In a process that works for another one."""
     if hasattr(config, "workeroutput"):
-        config.workeroutput["counted"] = (config.stash.get(FIGURES, []), config.stash.get(MATRICES, []))
+        config.workeroutput["counted"] = (
+            config.stash.get(FIGURES, []),
+            config.stash.get(MATRICES, []),
+            config.stash.get(TABLES, []),
+        )
 
 
 def take_over(config: pytest.Config, output: dict[str, Any]) -> None:
     """From a process that has ended; one that died has counted for nothing."""
-    figures, matrices = output.get("counted", ([], []))
+    figures, matrices, tables = output.get("counted", ([], [], []))
     config.stash.setdefault(FIGURES, []).extend(figures)
     config.stash.setdefault(MATRICES, []).extend(matrices)
+    config.stash.setdefault(TABLES, []).extend(tables)
 
 
 def sections(config: pytest.Config) -> Iterator[tuple[str, list[str]]]:
@@ -34,6 +41,7 @@ def sections(config: pytest.Config) -> Iterator[tuple[str, list[str]]]:
         yield "figures", figures
     if matrices := config.stash.get(MATRICES, []):
         yield "fault matrix", list(_lines(matrices))
+    yield from config.stash.get(TABLES, [])
 
 
 def _lines(matrices: list[Matrix]) -> Iterator[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ogagent import __version__
-from ogagent.cli import _print_disks, settings_of_machine
+from ogagent.cli import settings_of_machine
+from ogagent.cli_disks import print_disks
 from ogagent.errors import SettingsError
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.settings import Settings
@@ -71,7 +72,7 @@ def test_a_label_is_nothing_but_text(capsys: pytest.CaptureFixture[str]) -> None
     disk = Disk(
         disk=1, device="/dev/sdx", identity="i", model="[/]", size=1, sector_size=512, table="gpt", partitions=(odd,)
     )
-    _print_disks(Inventory(disks=(disk,)))
+    print_disks(Inventory(disks=(disk,)))
     shown = capsys.readouterr().out
     assert "[/red]" in shown
     assert "[b]:x:" in shown
@@ -132,3 +133,15 @@ def test_commands_without_a_configuration_go_by_that_of_the_agent(tmp_path: Path
         settings_of_machine(None, usual)
     with pytest.raises(SettingsError):
         settings_of_machine(tmp_path / "missing.toml", usual)
+
+
+def test_a_configuration_is_checked(tmp_path: Path) -> None:
+    config = tmp_path / "ogagent.toml"
+    config.write_text("[server]\nport = 8000\n")
+    done = ogagent("config", "--check", config)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{config}: nothing is wrong with it\n"
+    config.write_text("[server]\nprt = 8000\n")
+    done = ogagent("config", "--check", config)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr == f"ogagent: {config}: server.prt: unknown key\n"

@@ -35,6 +35,8 @@ webhook_path = "/opengnsys/rest/clients/status/webhook"
 register = true
 started_path = "/opengnsys/rest/ogagent/started"
 stopped_path = "/opengnsys/rest/ogagent/stopped"
+loggedin_path = "/opengnsys/rest/ogagent/loggedin"
+loggedout_path = "/opengnsys/rest/ogagent/loggedout"
 [repository]
 url = "https://{ipr}/ogrepository/images/{nci}.img"
 ca = ""
@@ -52,7 +54,34 @@ read_back = true
 stall_timeout_s = 30
 retry_for_s = 600
 max_window = 134217728
+[finish]
+grow = true
+identity = true
+boot = true
+hostname = ""
+agent = true
+hook = ""
+hook_timeout_s = 300
+on_failure = "fail"
+[capture]
+url = ""
+credential_file = ""
+level = 3
+reduce = false
+verify = true
+keep_previous = true
+[crowd]
+enabled = true
+interface = ""
+join_timeout_s = 120
+stall_s = 10
+fallback = true
+request = "none"
+peer_port = 6881
+upload_limit = 0
+seed_idle = true
 [machine]
+kind = "auto"
 kexec = false
 script.enabled = true
 [state]

@@ -135,3 +135,14 @@ def test_so_is_that_of_ogcore(tmp_path: Path, host: str) -> None:
 def test_a_slash_at_the_end_of_ogcores_url_is_not_doubled(tmp_path: Path, url: str) -> None:
     ogcore = loaded(tmp_path, "ogcore", url).ogcore
     assert ogcore.call(ogcore.webhook_path) == "https://h/opengnsys/rest/clients/status/webhook"
+
+
+@pytest.mark.parametrize("url", ["https://{ipr}/images/{nci}.img", "file:///mnt/images/{nci}.img", ""])
+def test_where_images_may_be_made(tmp_path: Path, url: str) -> None:
+    assert loaded(tmp_path, "capture", url).capture.url == url
+
+
+@pytest.mark.parametrize("url", ["http://{ipr}/{nci}.img", "https://{ipr}/image", "https://u:p@h/{nci}", "/mnt/{nci}"])
+def test_where_they_may_not(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SettingsError, match=r"capture\.url: "):
+        loaded(tmp_path, "capture", url)

@@ -45,9 +45,9 @@ def superblock(fd: int, offset: int, size: int) -> dict[str, str]:
         return _values(probe, ("TYPE", "LABEL")) or {}
 
 
-def filesystem_uuid(fd: int) -> str:
-    """Of what a partition holds; empty for none. Raises as ``superblock`` does."""
-    with _probe(fd, 0, 0) as probe:
+def filesystem_uuid(fd: int, offset: int = 0, size: int = 0) -> str:
+    """Of what a partition holds; empty for none. Size 0 means up to the end. Raises as ``superblock`` does."""
+    with _probe(fd, offset, size) as probe:
         _library().blkid_probe_set_superblocks_flags(probe, _SUPERBLOCK_UUID)
         return (_values(probe, ("UUID",)) or {}).get("UUID", "")
 

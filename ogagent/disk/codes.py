@@ -64,11 +64,14 @@ _GPT_CODES: Final = {
     "A19D880F-05FC-4D3B-A006-743F0F84911E": "FD00",  # Linux RAID
 }
 
+_ESP: Final = ("ef", "ef00")
+_BIOS_BOOT: Final = "ef02"
+
 # Firmware, boot loaders and makers' tools look for these, or they are pieces of something larger. What is merely data
 # of another system is not in here.
 _NO_PLACE: Final = {
-    **dict.fromkeys(("ef", "ef00"), "an EFI system partition"),
-    "ef02": "a BIOS boot partition",
+    **dict.fromkeys(_ESP, "an EFI system partition"),
+    _BIOS_BOOT: "a BIOS boot partition",
     "0c01": "a Microsoft reserved partition",
     **dict.fromkeys(("5", "f", "85"), "an extended partition"),
     **dict.fromkeys(("15", "1f", "91", "9b", "c5", "cf"), "a hidden extended partition"),
@@ -131,6 +134,15 @@ _RULES: Final[tuple[Callable[[Disk, Partition], bool], ...]] = (
     lambda disk, partition: disk.table == "gpt" and partition.name == CACHE,
     lambda disk, partition: disk.table == "msdos" and partition.code == _MSDOS_CACHE,
 )
+
+
+def is_esp(code: str) -> bool:
+    return code.lower() in _ESP
+
+
+def is_bios_boot(code: str) -> bool:
+    """Where GRUB has its core on a GPT disk."""
+    return code.lower() == _BIOS_BOOT
 
 
 def may_be_a_cache(disk: Disk, partition: Partition) -> bool:

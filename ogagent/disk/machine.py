@@ -36,13 +36,15 @@ class Device(Protocol):
         """Reads from the medium, not from a cache of what was written."""
 
 
-class Machine(Protocol):
+class Inventoried(Protocol):
     async def inventory(self, *, thorough: bool = True) -> Inventory:
         """The disks as they are now. ``incomplete`` is what partitions say of themselves; the jobs may know more.
 
         Unless ``thorough``, ``os`` and ``used`` may be missing: they take longer than all else.
         """
 
+
+class Machine(Inventoried, Protocol):
     def open_target(self, target: Target) -> AbstractContextManager[Device]:
         """Opens the partition exclusively. Blocking.
 

@@ -19,9 +19,15 @@
     │   ├── ImageError                 UnknownImage, ImageCorrupt, ImageTooLarge, FilesystemMismatch,
     │   │                              SignatureRefused
     │   ├── CacheError                 CacheFull
+    │   ├── CrowdError                 MulticastFailed, SessionNotJoined
     │   ├── SystemHibernated
     │   └── DeviceError                WriteFailed, ReadBackDiffers, DiskChanged, DeviceBusy
+    ├── CaptureError                   a partition does not become an image: ModelNotRead, ModelNotClean, ModelChanged,
+    │                                  RepositoryFull, ImageNotKept, ModelNotGrownBack, CannotReduce
+    ├── FinishError                    the disk holds the image, and is not ready: NotGrown, NotReady
     ├── Interrupted                    the agent died while the job ran
+    ├── NotAdded                       the image of an ogLive does not get the agent
+    ├── NotRetired                     an agent that is to make room for a newer one still works
     ├── ScriptError                    ScriptFailed, ScriptNotRun
     ├── NoSystem                       what was to be booted does not start
     ├── PartitionNotReadable           its disk does not answer, or its file system is damaged
@@ -35,5 +41,7 @@ when a call ends so; the message names the thing, ``hint`` the next step.
 """
 
 from ogagent.errors.base import *
+from ogagent.errors.capture import *
+from ogagent.errors.finish import *
 from ogagent.errors.refusal import *
 from ogagent.errors.restore import *

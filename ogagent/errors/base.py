@@ -26,6 +26,18 @@ class SettingsError(AgentError):
     number = 1
 
 
+class NotRetired(AgentError):
+    """The agent that runs goes on, with the code that it was started with."""
+
+    code = "not-retired"
+
+
+class NotAdded(AgentError):
+    """The image of an ogLive stays as it is."""
+
+    code = "not-added"
+
+
 class Interrupted(AgentError):
     code = "interrupted"
     number = 93

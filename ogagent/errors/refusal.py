@@ -147,6 +147,16 @@ class JobFinished(InTheWay):
     code = "job-finished"
 
 
+class NotInOgLive(InTheWay):
+    """The system of the PC's own disk is running: its disks are in use by it."""
+
+    code = "not-in-oglive"
+
+
+class NobodyLoggedIn(InTheWay):
+    code = "nobody-logged-in"
+
+
 class Impossible(Refusal):
     code = "disk-not-partitioned"
     status = 422
@@ -193,6 +203,13 @@ class NothingToBoot(Impossible):
 
 class TooManyConnections(Refusal):
     code = "too-many-connections"
+    status = 503
+
+
+class SessionsUnknown(Refusal):
+    """systemd-logind cannot be asked who is logged in."""
+
+    code = "sessions-unknown"
     status = 503
 
 

@@ -112,3 +112,21 @@ class DeviceBusy(DeviceError):
 
     code = "partition-in-use"
     number = 3
+
+
+class CrowdError(RestoreError):
+    """An image does not come from a crowd. The repository gives the rest then, unless ``crowd.fallback`` is off."""
+
+    code = "multicast-failed"
+    number = 57
+
+
+class MulticastFailed(CrowdError):
+    """Also for peers that stop giving."""
+
+    code = "multicast-failed"
+
+
+class SessionNotJoined(CrowdError):
+    code = "session-not-joined"
+    number = 60

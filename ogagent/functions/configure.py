@@ -22,7 +22,7 @@ from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, JobTarget, Phase
 from ogagent.model.kind import Kind
 from ogagent.model.members import Form
-from ogagent.model.progress import JobProgress
+from ogagent.model.progress import Books, JobProgress
 from ogagent.partition.change import TableChange
 from ogagent.partition.formats import require_tools
 from ogagent.partition.layout import plan_table
@@ -63,7 +63,7 @@ class Configurar(Function):
     def order(self, members: Mapping[str, Any]) -> _Order:
         return _Order(self._tables, self._firmware, members)
 
-    async def settled(self, left: Unended) -> bool:
+    async def settled(self, left: Unended, books: Books) -> bool:  # noqa: ARG002 - nothing follows its commit
         """The table is the old or the new one afterwards, and what was being formatted is empty."""
         note = msgspec.json.decode(left.note or b"", type=_Note)
         work: Callable[[], str] = lambda: settle(self._tables, note.plan, note.change, note.formatting or 0)  # noqa: E731

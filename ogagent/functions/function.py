@@ -8,12 +8,15 @@ from typing import Any, ClassVar, Self
 
 from msgspec import Struct
 
+from ogagent.capture.machine import ModelMachine
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
+from ogagent.finish.machine import FinishMachine
 from ogagent.functions.insight import Insight
 from ogagent.jobs.entry import Unended
 from ogagent.jobs.work import Order
 from ogagent.model.kind import Kind
+from ogagent.model.progress import Books
 from ogagent.partition.machine import TableMachine
 from ogagent.partition.plan import Firmware
 from ogagent.power.power import Power
@@ -32,6 +35,8 @@ class Equipment(Struct, frozen=True, kw_only=True):
     policy: SourcePolicy
     insight: Insight
     tables: TableMachine
+    models: ModelMachine
+    finisher: FinishMachine
     firmware: Firmware
     power: Power
     caching: Caching | None = None
@@ -60,6 +65,6 @@ class Function(ABC):
     def order(self, members: Mapping[str, Any]) -> Order:
         """Raises MissingField or InvalidField."""
 
-    async def settled(self, left: Unended) -> bool:  # noqa: ARG002 - for those that have something to look at
+    async def settled(self, left: Unended, books: Books) -> bool:  # noqa: ARG002 - for those that have to look
         """See ``ogagent.jobs.recovery.Recovery``."""
         return False

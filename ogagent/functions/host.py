@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ogagent.capture.machine import ModelMachine
 from ogagent.disk.machine import CacheStore, Machine
+from ogagent.finish.machine import FinishMachine
 from ogagent.functions.function import Equipment
 from ogagent.functions.insight import Insight
 from ogagent.partition.machine import TableMachine
@@ -20,6 +22,8 @@ class Host(Struct, frozen=True, kw_only=True):
     store: CacheStore
     insight: Insight
     tables: TableMachine
+    models: ModelMachine
+    finisher: FinishMachine
     power: Power
     firmware: Firmware
     """By which the machine has booted."""
@@ -32,6 +36,8 @@ class Host(Struct, frozen=True, kw_only=True):
             policy=policy,
             insight=self.insight,
             tables=self.tables,
+            models=self.models,
+            finisher=self.finisher,
             firmware=self.firmware,
             power=self.power,
             caching=caching,

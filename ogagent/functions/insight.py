@@ -10,18 +10,35 @@ from ogagent.hardware.inventory import read_hardware
 from ogagent.model.hardware import Hardware
 from ogagent.model.plan import Target
 from ogagent.model.software import Software
-from ogagent.software.inventory import software_on
+from ogagent.software.inventory import software_here, software_on
 from ogagent.system.patience import in_thread
 
 
-class Insight(Protocol):
+class HardwareInsight(Protocol):
     async def hardware(self) -> Hardware: ...
 
+
+class Insight(HardwareInsight, Protocol):
     async def software(self, target: Target, filesystem: str) -> Software:
         """What is installed on the partition, which stays as it is. ``filesystem`` as libblkid names it.
 
         Raises DiskChanged, DeviceBusy, FilesystemNotSupported, PartitionNotReadable, ToolMissing, ToolFailed.
         """
+
+
+class InnerInsight(HardwareInsight, Protocol):
+    async def software_here(self) -> Software:
+        """What the running system holds. Raises PartitionNotReadable, ToolMissing, ToolFailed."""
+
+
+class RealInnerInsight:
+    """Implements ``InnerInsight``."""
+
+    async def hardware(self) -> Hardware:
+        return await in_thread(None, _no_hurry, read_hardware)
+
+    async def software_here(self) -> Software:
+        return await software_here()
 
 
 class RealInsight:

@@ -10,7 +10,7 @@ from ogagent import errors
 from ogagent.disk.lookup import find_disk, find_partition, refuse_without_table
 from ogagent.errors import FilesystemNotSupported, PartitionInUse, SoftwareIncomplete
 from ogagent.functions.function import Equipment, Function, Refusals
-from ogagent.functions.insight import Insight
+from ogagent.functions.insight import HardwareInsight, Insight
 from ogagent.functions.plain import Intention, PlainOrder, PlainWork
 from ogagent.jobs.work import Claims
 from ogagent.model.disk import Inventory, Partition
@@ -41,29 +41,26 @@ class Look(PlainWork):
         """Raises AgentError."""
 
 
-class _Seeing(Function):
+class InventarioHardware(Function):
     preview: ClassVar[type] = Intention
+    kind: ClassVar[Kind] = _HARDWARE
+    summary: ClassVar[str] = "What the machine is made of"
+    schema: ClassVar[Form] = schema(_HARDWARE_RULES)
+    refusals: ClassVar[Refusals] = (errors.Stopping,)
 
-    def __init__(self, insight: Insight) -> None:
+    def __init__(self, insight: HardwareInsight) -> None:
         self._insight = insight
 
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
         return cls(equipment.insight)
 
-
-class InventarioHardware(_Seeing):
-    kind: ClassVar[Kind] = _HARDWARE
-    summary: ClassVar[str] = "What the machine is made of"
-    schema: ClassVar[Form] = schema(_HARDWARE_RULES)
-    refusals: ClassVar[Refusals] = (errors.Stopping,)
-
     def order(self, members: Mapping[str, Any]) -> PlainOrder:
         return PlainOrder(_HardwareLook(self._insight, checked(_HARDWARE_RULES, members)))
 
 
 class _HardwareLook(Look):
-    def __init__(self, insight: Insight, request: Mapping[str, str]) -> None:
+    def __init__(self, insight: HardwareInsight, request: Mapping[str, str]) -> None:
         super().__init__(_HARDWARE, request, Claims(), "tell ogCore what this machine is made of")
         self._insight = insight
 
@@ -78,23 +75,31 @@ def _title(job: Job) -> str:
     return f"the inventory of software on {where}"
 
 
-_SOFTWARE: Final = Kind(
+SOFTWARE: Final = Kind(
     name="InventarioSoftware", response="RESPUESTA_InventarioSoftware", echoed=("dsk", "par"), title=_title
 )
-_SOFTWARE_RULES: Final = {"nfn": function_name(_SOFTWARE.name), "dsk": DISK, "par": PARTITION, "ids": TRACE}
+SOFTWARE_RULES: Final = {"nfn": function_name(SOFTWARE.name), "dsk": DISK, "par": PARTITION, "ids": TRACE}
 
 
-class InventarioSoftware(_Seeing):
-    kind: ClassVar[Kind] = _SOFTWARE
+class InventarioSoftware(Function):
+    preview: ClassVar[type] = Intention
+    kind: ClassVar[Kind] = SOFTWARE
     summary: ClassVar[str] = "What is installed on a partition, which stays as it is"
-    schema: ClassVar[Form] = schema(_SOFTWARE_RULES)
+    schema: ClassVar[Form] = schema(SOFTWARE_RULES)
     refusals: ClassVar[Refusals] = (
         *(errors.DiskNotFound, errors.DiskNotPartitioned, errors.PartitionNotFound, errors.PartitionInUse),
         *(errors.FilesystemNotSupported, errors.DiskBusy, errors.DiskRenumbered, errors.MachineBusy, errors.Stopping),
     )
 
+    def __init__(self, insight: Insight) -> None:
+        self._insight = insight
+
+    @classmethod
+    def of(cls, equipment: Equipment) -> Self:
+        return cls(equipment.insight)
+
     def order(self, members: Mapping[str, Any]) -> _Order:
-        return _Order(self._insight, checked(_SOFTWARE_RULES, members))
+        return _Order(self._insight, checked(SOFTWARE_RULES, members))
 
 
 class _Order:
@@ -134,7 +139,7 @@ def _refuse_unreadable(target: Target, partition: Partition) -> None:
 class _SoftwareLook(Look):
     def __init__(self, insight: Insight, request: Mapping[str, str], target: Target, filesystem: str) -> None:
         claims = Claims(disks={target.identity: target.disk})
-        super().__init__(_SOFTWARE, request, claims, f"tell ogCore what is installed on {target.name}")
+        super().__init__(SOFTWARE, request, claims, f"tell ogCore what is installed on {target.name}")
         self.target = target.named
         self._insight = insight
         self._place = target

@@ -17,7 +17,7 @@ from ogagent.model.job import Job
 from ogagent.model.kind import Kind
 from ogagent.model.members import DISK, PARTITION, TRACE, Form, Rule, checked, function_name, schema
 from ogagent.power.plan import boot_place
-from ogagent.power.power import BootPlace, Power
+from ogagent.power.power import BootPlace, Going, Power
 
 _WHOLE: Final = Claims(machine=True)
 
@@ -30,7 +30,7 @@ class _PowerFunction(Function):
     refusals: ClassVar[Refusals] = (errors.MachineBusy, errors.Stopping)
     preview: ClassVar[type] = Intention
 
-    def __init__(self, power: Power) -> None:
+    def __init__(self, power: Going) -> None:
         self.power = power
 
     @classmethod
@@ -94,8 +94,12 @@ class IniciarSesion(_PowerFunction):
     )
     foreseen: ClassVar[Refusals] = (errors.NoSystem, errors.DeviceBusy, errors.DiskChanged)
 
+    def __init__(self, power: Power) -> None:
+        super().__init__(power)
+        self._ways = power
+
     def order(self, members: Mapping[str, Any]) -> _BootOrder:
-        return _BootOrder(checked(_BOOT_RULES, members), self.power)
+        return _BootOrder(checked(_BOOT_RULES, members), self._ways)
 
 
 class _BootOrder:

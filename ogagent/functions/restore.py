@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Final, Self
 
+from msgspec.structs import replace
+
 from ogagent import errors
+from ogagent.crowd.real import RealCrowding, missing_engines
 from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.disk.machine import Machine
+from ogagent.functions.finishing import Finishing
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.jobs.entry import Unended
+from ogagent.jobs.steps import Step
 from ogagent.jobs.work import Claims
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, JobTarget
 from ogagent.model.kind import Kind
 from ogagent.model.plan import Preview, Target
+from ogagent.model.progress import Books
 from ogagent.restore.edges import Edges
 from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules, plan_restore
@@ -24,6 +31,8 @@ from ogagent.restore.progress import Progress
 from ogagent.restore.record import record_of
 from ogagent.restore.request import FUNCTION, RESTORE_SCHEMA, RestorePlan, RestoreRequest, restore_request
 from ogagent.settings import Settings
+
+_log: Final = logging.getLogger(__name__)
 
 Engine = Callable[[RestorePlan, Progress], Coroutine[Any, Any, None]]
 """Returns when the disk holds the image; raises AgentError when it does not."""
@@ -63,23 +72,36 @@ class RestaurarImagen(Function):
     preview: ClassVar[type] = Preview
 
     def __init__(
-        self, machine: Machine, rules: Rules, engine: Engine, previewer: Previewer, *, read_back: bool = True
+        self,
+        machine: Machine,
+        rules: Rules,
+        engine: Engine,
+        previewer: Previewer,
+        finishing: Finishing | None = None,
+        *,
+        read_back: bool = True,
     ) -> None:
+        """Without ``finishing`` a job is done when the disk holds the image."""
         self._machine = machine
         self._rules = rules
         self._engine = engine
         self._previewer = previewer
+        self._finishing = finishing
         self._read_back = read_back
 
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
         machine, policy, caching = equipment.machine, equipment.policy, equipment.caching
+        settings = equipment.settings
+        crowding = RealCrowding(settings.crowd, settings.repository.networks, settings.server.address)
 
         async def engine(plan: RestorePlan, progress: Progress) -> None:
-            await restore(plan, machine, policy, progress, caching)
+            await restore(plan, machine, policy, progress, caching, crowding)
 
-        settings = equipment.settings
-        return cls(machine, rules_of(settings), engine, Previewer(policy), read_back=settings.restore.read_back)
+        wanted = settings.finish.wanted
+        finishing = Finishing(machine, equipment.finisher, settings.finish, settings.ogcore) if wanted else None
+        previewer = Previewer(policy)
+        return cls(machine, rules_of(settings), engine, previewer, finishing, read_back=settings.restore.read_back)
 
     def order(self, members: Mapping[str, Any]) -> _Order:
         return self.order_of(restore_request(members))
@@ -88,16 +110,28 @@ class RestaurarImagen(Function):
         return _Order(request, self._rules, self._work)
 
     def _work(self, plan: RestorePlan) -> _Work:
-        return _Work(plan, self._engine, self._previewer, Progress(read_back_wanted=self._read_back))
+        progress = Progress(read_back_wanted=self._read_back, finish_wanted=self._finishing is not None)
+        return _Work(plan, self._engine, self._previewer, progress, self._finishing)
 
-    async def settled(self, left: Unended) -> bool:
+    async def settled(self, left: Unended, books: Books) -> bool:
+        """Whoever comes later goes on with what makes the partition ready."""
+        if left.step is Step.COMMITTING:
+            if not await asyncio.wrap_future(DaemonThread("edges").submit(self._settled, left)):
+                return False
+            if self._finishing is not None:
+                await asyncio.to_thread(books.finishing, b"")
+        if self._finishing is None or left.target is None:
+            return left.target is not None
+        progress = Progress(job_id=left.job.job_id, books=books)
+        note = left.note if left.step is Step.FINISHING else None
+        await self._finishing.make_ready(left.target, left.job.request, progress, note or b"")
+        return True
+
+    def _settled(self, left: Unended) -> bool:
         """All but the edges was proven on the medium, and the note says what those will be. When the medium has all of
         them it holds the image. When it has some they are wiped, so that it mounts nowhere. Any other content is
         somebody else's and left alone.
         """
-        return await asyncio.wrap_future(DaemonThread("edges").submit(self._settled, left))
-
-    def _settled(self, left: Unended) -> bool:
         job, target = left.job, left.target
         if target is None or left.note is None:
             return False
@@ -112,6 +146,8 @@ def rules_of(settings: Settings) -> Rules:
         repository_url=settings.repository.url,
         repository_networks=settings.repository.networks,
         cache_required=settings.cache.required,
+        crowd=settings.crowd.enabled,
+        missing=missing_engines(),
     )
 
 
@@ -138,8 +174,16 @@ class _Work:
     kind: Final = KIND
     afterwards: Final = None
 
-    def __init__(self, plan: RestorePlan, engine: Engine, previewer: Previewer, progress: Progress) -> None:
+    def __init__(
+        self,
+        plan: RestorePlan,
+        engine: Engine,
+        previewer: Previewer,
+        progress: Progress,
+        finishing: Finishing | None,
+    ) -> None:
         self.progress = progress
+        self._finishing = finishing
         self._plan = plan
         self._engine = engine
         self._previewer = previewer
@@ -161,10 +205,21 @@ class _Work:
         return self._plan.target
 
     async def preview(self) -> Preview:
-        return await self._previewer.preview(self._plan)
+        found = await self._previewer.preview(self._plan)
+        if self._finishing is None:
+            return found
+        return replace(found, finish=await self._finishing.outlook(self._plan.target, found.image))
 
     async def run(self) -> None:
-        await self._engine(self._plan, self.progress)
+        try:
+            await self._engine(self._plan, self.progress)
+        except Exception:
+            if not self.progress.holds_image:
+                raise
+            _log.exception("after the disk held the image")
+        if self._finishing is not None:
+            await self._finishing.make_ready(self._plan.target, self._plan.request.echo(), self.progress)
+            await asyncio.to_thread(self.progress.commit)
 
     def answer(self) -> Mapping[str, str]:
         return {}

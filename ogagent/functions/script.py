@@ -16,7 +16,8 @@ from ogagent.jobs.work import Claims
 from ogagent.model.kind import Kind
 from ogagent.model.members import TRACE, Form, Rule, checked, function_name, schema
 from ogagent.model.units import KIB
-from ogagent.system.script import LONGEST, run_script
+from ogagent.system.account import Account
+from ogagent.system.script import LONGEST, run_script, run_script_as
 
 KIND: Final = Kind(
     name="EjecutarScript",
@@ -59,15 +60,15 @@ class EjecutarScript(Function):
         settings = equipment.settings
         return cls(Path(settings.state.dir) / "scripts", enabled=settings.machine.script.enabled)
 
-    def order(self, members: Mapping[str, Any]) -> PlainOrder:
-        """Raises CallerNotAllowed where scripts are switched off."""
+    def order(self, members: Mapping[str, Any], account: Account | None = None) -> PlainOrder:
+        """It runs as ``account``, or as root. Raises CallerNotAllowed where scripts are switched off."""
         if not self._enabled:
             raise CallerNotAllowed("this agent runs no scripts", hint="machine.script.enabled is false")
         texts = checked(_RULES, members)
         script = plain(texts["scp"])
         if script is None:
             raise InvalidField("scp is no text when it is decoded", field="scp")
-        return PlainOrder(_Work(script, self._folder, texts))
+        return PlainOrder(_Work(script, self._folder, texts, account))
 
 
 def plain(text: str) -> str | None:
@@ -82,14 +83,18 @@ def plain(text: str) -> str | None:
 
 
 class _Work(PlainWork):
-    def __init__(self, script: str, folder: Path, request: Mapping[str, str]) -> None:
-        would = f"run a script of {len(script.splitlines())} lines as root"
+    def __init__(self, script: str, folder: Path, request: Mapping[str, str], account: Account | None) -> None:
+        would = f"run a script of {len(script.splitlines())} lines as {account.name if account else 'root'}"
         super().__init__(KIND, {"ids": request["ids"]}, Claims(machine=True), would)
         self._script = script
         self._folder = folder
+        self._account = account
 
     async def do(self) -> None:
-        ended = await run_script(self._script, self._folder / self.progress.job_id, most=_TOLD)
+        if self._account is None:
+            ended = await run_script(self._script, self._folder / self.progress.job_id, most=_TOLD)
+        else:
+            ended = await run_script_as(self._account, self._script, most=_TOLD)
         self.own |= {"out": ended.output, "code": str(ended.status)}
         if ended.status:
             raise ScriptFailed(f"The script ended with status {ended.status}", hint="its output says why")

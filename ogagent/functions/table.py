@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ogagent.errors import InvalidField
+from ogagent.functions.capture import CrearImagen
 from ogagent.functions.configure import Configurar
 from ogagent.functions.function import Equipment, Function
 from ogagent.functions.inventories import InventarioHardware, InventarioSoftware
@@ -19,6 +20,7 @@ from ogagent.model.kind import Kinds
 
 FUNCTIONS: Final[tuple[type[Function], ...]] = (
     RestaurarImagen,
+    CrearImagen,
     Configurar,
     InventarioHardware,
     InventarioSoftware,
@@ -38,7 +40,7 @@ class Functions:
     """The functions of this machine, by name."""
 
     def __init__(self, equipment: Equipment) -> None:
-        self._functions = {function.kind.name: function.of(equipment) for function in FUNCTIONS}
+        self._functions: Mapping[str, Function] = {each.kind.name: each.of(equipment) for each in FUNCTIONS}
 
     def __getitem__(self, name: str) -> Function:
         return self._functions[name]

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ogagent.check.finding import Finding
 from ogagent.model.job import Job, State
 
 
@@ -15,6 +16,13 @@ class Accepted(Struct, frozen=True):
 
 class Launched(Struct, frozen=True):
     op: Literal["launched"] = "launched"
+
+
+class Reached(Struct, frozen=True, kw_only=True):
+    """``sessions``: so many it was done to."""
+
+    op: Literal["launched"] = "launched"
+    sessions: int
 
 
 class Ended(Struct, frozen=True):
@@ -33,12 +41,19 @@ class Configuration(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    status: Literal["oglive", "busy"]
+    status: Literal["oglive", "busy", "linux"]
     loggedin: bool
 
 
 class Health(Struct, frozen=True):
     ok: bool
+
+
+class Capabilities(Struct, frozen=True):
+    """``ok``: no problem was found, as ``ogagent check`` counts."""
+
+    ok: bool
+    checks: list[Finding]
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):

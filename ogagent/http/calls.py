@@ -16,8 +16,18 @@ from ogagent.functions.function import Function, Refusals
 from ogagent.functions.inventories import InventarioSoftware
 from ogagent.functions.power import Apagar, Reiniciar
 from ogagent.functions.table import FUNCTIONS
-from ogagent.http import handlers, looks
-from ogagent.http.answers import Accepted, Configuration, Ended, Health, JobList, Launched, Status
+from ogagent.http import handlers, looks, people
+from ogagent.http.answers import (
+    Accepted,
+    Capabilities,
+    Configuration,
+    Ended,
+    Health,
+    JobList,
+    Launched,
+    Reached,
+    Status,
+)
 from ogagent.http.events import follow_job
 from ogagent.http.metrics import show_metrics
 from ogagent.model.disk import Inventory
@@ -49,13 +59,23 @@ class Call(Struct, frozen=True, kw_only=True):
     """Numbers that have to be in the query of its URL."""
     open: bool = False
     """Needs no credential."""
+    oglive: bool = False
+    """Only in an ogLive: it is, or may be, about disks."""
 
     def route(self) -> web.RouteDef:
         if self.method == "GET":  # nobody asks for the headers alone of something without end
             return web.get(self.path, self._answer, allow_head=self.answer != EVENT_STREAM)
         return web.route(self.method, self.path, self._answer)
 
+    @property
+    def all_refusals(self) -> Refusals:
+        return (*self.refusals, errors.NotInOgLive) if self.oglive else self.refusals
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if self.oglive and request.app[handlers.PEOPLE] is not None:
+            raise errors.NotInOgLive(
+                f"{self.path} is for an ogLive: here the system of this PC's own disk is running", hint=_RESTART
+            )
         try:
             return await self.handler(request)
         except AgentError as error:
@@ -64,6 +84,7 @@ class Call(Struct, frozen=True, kw_only=True):
             raise InternalError(f"{self.method} {self.path} does not say that it may answer {error.code}") from error
 
 
+_RESTART: Final = "restart the PC by the network, or set machine.kind when this is an ogLive"
 FROM_ANYONE: Final[Refusals] = (errors.MalformedHttp, errors.TooManyConnections)
 WITHOUT_CREDENTIAL: Final[Refusals] = (
     *(errors.CredentialMissing, errors.CredentialWrong),
@@ -95,6 +116,7 @@ def _starting(function: type[Function]) -> Call:
         body=function.schema,
         answer=Accepted,
         refusals=(*_BODY, *function.refusals),
+        oglive=True,
     )
 
 
@@ -124,6 +146,7 @@ CALLS: Final = (
         body=_JOB_ID,
         answer=Ended,
         refusals=(*_BODY, *_CANCEL),
+        oglive=True,
     ),
     Call(
         method="POST",
@@ -133,6 +156,7 @@ CALLS: Final = (
         body={"anyOf": [function.schema for function in FUNCTIONS]},
         answer=tuple({function.preview: None for function in FUNCTIONS}),
         refusals=(*_BODY, *_any_of(function.refusals + function.foreseen for function in FUNCTIONS)),
+        oglive=True,
     ),
     Call(method="GET", path="/jobs", handler=handlers.show_jobs, summary="All jobs, newest first", answer=JobList),
     Call(
@@ -202,18 +226,51 @@ CALLS: Final = (
         summary="What is installed on a partition",
         answer=Software,
         query=("disk", "part"),
-        refusals=(errors.MissingField, errors.InvalidField, *InventarioSoftware.refusals),
+        refusals=(errors.MissingField, errors.InvalidField, errors.NotInOgLive, *InventarioSoftware.refusals),
     ),
     Call(
         method="GET",
         path="/opengnsys/status",
         handler=handlers.show_status,
-        summary="Whether a job runs",
+        summary="What runs here: an ogLive, busy or not, or an installed system; and whether anybody is logged in",
         answer=Status,
         open=True,
     ),
     _launching("/opengnsys/reboot", Reiniciar),
     _launching("/opengnsys/poweroff", Apagar),
+    Call(
+        method="POST",
+        path="/opengnsys/logoff",
+        handler=people.log_off,
+        summary="End the sessions of all who are logged in; in an ogLive nobody is",
+        answer=Reached,
+        refusals=(errors.SessionsUnknown,),
+    ),
+    Call(
+        method="POST",
+        path="/opengnsys/popup",
+        handler=people.pop_up,
+        summary="Show a message on the desktop of everybody who is logged in; in an ogLive nobody is",
+        body=people.POPUP,
+        answer=Reached,
+        refusals=_BODY,
+    ),
+    Call(
+        method="POST",
+        path="/opengnsys/script",
+        handler=people.run_script,
+        summary="Run a script as root, or as who is logged in: a job of EjecutarScript",
+        body=people.SCRIPT,
+        answer=Launched,
+        refusals=(*_BODY, *people.OF_SCRIPTS),
+    ),
+    Call(
+        method="GET",
+        path="/capabilities",
+        handler=looks.show_capabilities,
+        summary="What the agent depends on, and what to do about what is wrong with it, as ogagent check has it",
+        answer=Capabilities,
+    ),
     Call(
         method="GET",
         path="/healthz",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
@@ -11,6 +12,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from ogagent.check.finding import Finding
 from ogagent.functions.function import Function
 from ogagent.functions.table import Functions
 from ogagent.http.answers import Accepted, Ended, Health, JobList, Launched, Status
@@ -19,6 +21,23 @@ from ogagent.http.telling import Heard, Telling
 from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job
+from ogagent.system.account import Account
+
+
+class People(Protocol):
+    """Who is logged in on an installed system."""
+
+    @property
+    def logged_in(self) -> bool: ...
+
+    async def log_off(self) -> int:
+        """Ends all sessions, and says how many. Raises SessionsUnknown."""
+
+    async def show(self, title: str, message: str) -> int:
+        """On every desktop; says on how many."""
+
+    async def at_the_desk(self) -> Account:
+        """Raises NobodyLoggedIn."""
 
 
 class Jobs(Protocol):
@@ -57,10 +76,18 @@ class Jobs(Protocol):
         """From now on ogCore may have heard which disk has which number; what this returns is called when it has."""
 
 
+Look = Callable[[], Awaitable[list[Finding]]]
+"""At what the agent depends on."""
+
+LOOK: Final[web.AppKey[Look]] = web.AppKey("look")
+LOOKING: Final[web.AppKey[asyncio.Lock]] = web.AppKey("looking")
+"""One at a time: it starts a program, and calls ogCore."""
 INTERFACE: Final[web.AppKey[Mapping[str, Any]]] = web.AppKey("interface")
 """The OpenAPI document."""
 JOBS: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
 FUNCTIONS: Final[web.AppKey[Functions]] = web.AppKey("functions")
+PEOPLE: Final[web.AppKey[People | None]] = web.AppKey("people")
+"""None in an ogLive, where nobody logs in."""
 
 
 def starting(function: type[Function]) -> Handler:
@@ -120,6 +147,9 @@ async def show_disks(request: web.Request) -> web.Response:
 
 
 async def show_status(request: web.Request) -> web.Response:
+    people = request.app[PEOPLE]
+    if people is not None:
+        return json_answer(Status("linux", loggedin=people.logged_in))
     return json_answer(Status("busy" if request.app[JOBS].busy else "oglive", loggedin=False))
 
 

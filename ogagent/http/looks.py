@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ogagent.check.finding import Verdict
 from ogagent.functions.inventories import InventarioHardware, InventarioSoftware, Look
-from ogagent.http.answers import Configuration
-from ogagent.http.handlers import FUNCTIONS, JOBS, json_answer
+from ogagent.http.answers import Capabilities, Configuration
+from ogagent.http.handlers import FUNCTIONS, JOBS, LOOK, LOOKING, json_answer
 from ogagent.jobs.work import Order
 from ogagent.model.report import configuration
 
@@ -22,6 +23,12 @@ async def show_software(request: web.Request) -> web.Response:
 
 async def show_configuration(request: web.Request) -> web.Response:
     return json_answer(Configuration(configuration(await request.app[JOBS].inventory())))
+
+
+async def show_capabilities(request: web.Request) -> web.Response:
+    async with request.app[LOOKING]:
+        found = await request.app[LOOK]()
+    return json_answer(Capabilities(all(each.state is not Verdict.PROBLEM for each in found), found))
 
 
 async def _seen(request: web.Request, order: Order) -> web.Response:

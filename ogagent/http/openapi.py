@@ -91,7 +91,7 @@ def _number(name: str) -> dict[str, Any]:
 
 
 def _refusals(call: Call) -> dict[str, Any]:
-    kinds: Iterable[type[AgentError]] = [*FROM_ANYONE, *(() if call.open else WITHOUT_CREDENTIAL), *call.refusals]
+    kinds: Iterable[type[AgentError]] = [*FROM_ANYONE, *(() if call.open else WITHOUT_CREDENTIAL), *call.all_refusals]
     codes: dict[int, list[str]] = {}
     for kind in kinds:
         codes.setdefault(kind.status, []).append(kind.code)

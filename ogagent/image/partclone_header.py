@@ -20,6 +20,9 @@ MAGIC: Final = b"partclone-image"
 _VERSION: Final = slice(30, 34)  # the same place in both formats
 _HEADER: Final = struct.Struct("<16s14s4sH16sQQQQIIHHHHIBBI")
 _HEADER_0001: Final = struct.Struct("<15s15s4s2xiQQQ4096x")
+HEADER_0002: Final = _HEADER.size
+BITMAP_SUM: Final = 4
+"""Bytes; the latter stand behind the bitmap."""
 LONGEST_HEADER: Final = _HEADER_0001.size + 8
 """Of all formats, with what stands after a bitmap."""
 _ENDIAN_MARK: Final = 0xC0DE
@@ -31,6 +34,8 @@ _SECTOR: Final = 512  # the least that partclone's file systems come in
 _MAX_BLOCK: Final = 64 * MIB  # partclone's MAX_BLOCK_SIZE
 _MAX_GROUP: Final = 256 * MIB
 _MAX_BITMAP: Final = 512 * MIB  # 16 TiB in blocks of 4 KiB
+MOST_BLOCKS: Final = _MAX_BITMAP * 8
+"""Of a partition."""
 
 
 class Geometry(NamedTuple):
@@ -73,7 +78,7 @@ def parse_header(raw: bytes) -> Geometry:
     _require(
         total * block_size <= device_size < 1 << 63, f"{total} blocks of {block_size} do not fit {device_size} bytes"
     )
-    _require(total <= _MAX_BITMAP * 8, f"it has {total} blocks")
+    _require(total <= MOST_BLOCKS, f"it has {total} blocks")
     _require(
         mode not in _MODES_0001 and checksum.SIZES.get(mode) == size, f"its checksum mode is {mode:#x}, size {size}"
     )

@@ -98,8 +98,8 @@ def replace(original: Original, sums: Sums, files: IndexFiles) -> None:
             beside(path, suffix).unlink(missing_ok=True)
         beside(path, _PARTIAL).rename(path)
         _flush_directory(path)
-        _write(original, ".full.sum", f"{sums.whole}\n".encode())
-        _write(original, ".sum", f"{sums.last_mib}\n".encode())
+        write_beside(original, ".full.sum", f"{sums.whole}\n".encode())
+        write_beside(original, ".sum", f"{sums.last_mib}\n".encode())
         _correct_info(original)
         _write_index(original, files)
 
@@ -114,8 +114,8 @@ def replace_index(original: Original, files: IndexFiles) -> None:
 def _write_index(original: Original, files: IndexFiles) -> None:
     """The signature first: an index that is there is never without the signature that belongs to it."""
     if files.signature is not None:
-        _write(original, signature.SUFFIX, files.signature)
-    _write(original, index.SUFFIX, files.index)
+        write_beside(original, signature.SUFFIX, files.signature)
+    write_beside(original, index.SUFFIX, files.index)
     _flush_directory(original.path)
 
 
@@ -125,10 +125,11 @@ def _correct_info(original: Original) -> None:
         fields = beside(original.path, ".info").read_text("utf-8", errors="surrogateescape").split(":")
         if len(fields) == 5:
             fields[1] = "ZSTD"
-            _write(original, ".info", ":".join(fields).encode("utf-8", errors="surrogateescape"))
+            write_beside(original, ".info", ":".join(fields).encode("utf-8", errors="surrogateescape"))
 
 
-def _write(original: Original, suffix: str, content: bytes) -> None:
+def write_beside(original: Original, suffix: str, content: bytes) -> None:
+    """What belongs to the image, in place of what was there."""
     partial, final = beside(original.path, f"{suffix}{_PARTIAL}"), beside(original.path, suffix)
     partial.unlink(missing_ok=True)
     with partial.open("xb") as file:

@@ -82,7 +82,7 @@ def _rewrite(original: Original, wanted: Wanted, report: Report) -> ImageIndex:
     packing = Packing(wanted.region_size, wanted.level or LEVEL, wanted.threads, wanted.max_window)
     reading = _Reading(original, report)
     with successor(original) as out:
-        packed = pack(original.path.name, reading.chunks(), out, packing)
+        packed = pack(original.path.name, reading.chunks(), out.write, packing)
         reading.check_sum()
         _to_the_medium(out)
         files = _files(packed.index, wanted.key)

@@ -93,7 +93,8 @@ def _ended(left: Ended, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:
         return left
     kind = kinds[left.job.function]
     job = interrupted_job(left.job, kind, now())
-    return Ended(job=job, target=None, report={**final_report(job, kind, inventory, {}), "seq": LAST_SEQ})
+    report = {**final_report(job, kind, inventory, {}), "seq": LAST_SEQ}
+    return Ended(job=job, target=left.target, report=report, finishing=left.finishing)
 
 
 def _interrupted(record: RestoreRecord, target: Target, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:

@@ -58,16 +58,17 @@ class Copies:
         """A job holds it while it runs: nothing is done here to a disk that somebody works on."""
         return self._disks.setdefault(identity, asyncio.Lock())
 
-    async def begun(self, job: Job) -> None:
-        """Before it does anything: whoever comes after the power went knows that it was accepted."""
+    async def begun(self, job: Job, finishing: Target | None = None) -> None:
+        """Before it does anything: whoever comes after the power went knows that it was accepted. ``finishing``: the
+        partition that it makes ready, which says nothing of it any more.
+        """
         if len(self._shelved) >= MOST_COPIES:
             return
         self._shelved.add(job.job_id)
+        copy = Ended(job=job, target=finishing, report=None, finishing=finishing is not None)
         try:
             async with asyncio.timeout(_PATIENCE_S), self._shelf_is_free:
-                await self._shelf.put(
-                    _file_name(job.job_id), msgspec.json.encode(Ended(job=job, target=None, report=None))
-                )
+                await self._shelf.put(_file_name(job.job_id), msgspec.json.encode(copy))
         except (AgentError, TimeoutError) as error:
             _log.warning("after a power cut nobody would know of the job: %s", error or "the CACHE does not answer")
 
@@ -200,7 +201,8 @@ def _copy(content: bytes, kinds: Kinds) -> Ended | None:
         return None
     report = ended.report or {}
     if not ended.job.final:
-        return ended if ended.report is None and kinds[ended.job.function].lasts else None
+        lasts = ended.finishing or kinds[ended.job.function].lasts
+        return ended if ended.report is None and lasts else None
     if type(report.get("seq")) is not int:
         return None
     meant = final_report(ended.job, kinds[ended.job.function], Inventory(), {})

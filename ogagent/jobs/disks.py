@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ogagent.disk.machine import Machine
+from ogagent.disk.machine import Inventoried
 from ogagent.jobs.entry import Mark, Place
 from ogagent.jobs.journal import Journal
 from ogagent.model.disk import Disk, Inventory, Partition
@@ -19,7 +19,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class MarkedDisks:
-    def __init__(self, machine: Machine, journal: Journal) -> None:
+    def __init__(self, machine: Inventoried, journal: Journal) -> None:
         self._machine = machine
         self._journal = journal
 
@@ -50,15 +50,21 @@ class MarkedDisks:
 
 
 def _marked(disk: Disk, marks: Mapping[Place, Mark]) -> Disk:
-    partitions = (
-        replace(part, incomplete=part.incomplete or _holds_for(marks.get((disk.identity, part.partition)), part))
-        for part in disk.partitions
+    return replace(
+        disk, partitions=tuple(_told(part, marks.get((disk.identity, part.partition))) for part in disk.partitions)
     )
-    return replace(disk, partitions=tuple(partitions))
 
 
-def _holds_for(mark: Mark | None, part: Partition) -> bool:
+def _told(part: Partition, mark: Mark | None) -> Partition:
+    if mark is None or not _holds_for(mark, part):
+        return part
+    if mark.whole:
+        return replace(part, unfinished=bool(part.filesystem) and not part.incomplete)
+    return replace(part, incomplete=True)
+
+
+def _holds_for(mark: Mark, part: Partition) -> bool:
     """Not for a partition that was made anew, of another place or size, nor for one that was formatted since."""
-    if mark is None or mark.start not in (None, part.start) or mark.size not in (None, part.size):
+    if mark.start not in (None, part.start) or mark.size not in (None, part.size):
         return False
     return not (mark.wiped and part.filesystem)

@@ -19,20 +19,26 @@ Told = tuple[int, str]
 class Mark(Struct, frozen=True):
     """A partition whose restore has not finished, and where it was, in bytes; None where that was not noted.
 
-    ``wiped``: its edges are known to have been, so that a file system which is there now was made since.
+    ``wiped``: its edges are known to have been, so that a file system which is there now was made since. ``whole``: it
+    holds the image, and was not made ready.
     """
 
     start: int | None
     size: int | None
     wiped: bool
+    whole: bool = False
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """A job that has ended, and its final report while ogCore shall still take it. ``target`` as in ``accept``."""
+    """A job that has ended, and its final report while ogCore shall still take it. ``target`` as in ``accept``.
+
+    ``finishing``: its partition holds the image, and had to be made ready.
+    """
 
     job: Job
     target: Target | None
     report: dict[str, Any] | None
+    finishing: bool = False
 
 
 class Unended(Struct, frozen=True, kw_only=True):

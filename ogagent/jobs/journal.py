@@ -90,14 +90,15 @@ class Journal:
             self._forget_old(do)
 
     def advance(self, job_id: str, step: Step, note: bytes | None = None) -> None:
-        """Raises IllegalStep. The target is incomplete from TOUCHED until COMMITTED."""
+        """Raises IllegalStep. The target is incomplete from TOUCHED until COMMITTED, and whole from FINISHING on."""
         with self._transaction() as do:
             self._advance(do, job_id, step, note)
 
     def note(self, job_id: str, note: bytes) -> None:
-        """While the job is COMMITTING."""
+        """While the job is COMMITTING or FINISHING."""
+        values = (note, job_id, Step.COMMITTING, Step.FINISHING)
         with self._transaction() as do:
-            do.execute("UPDATE jobs SET note = ? WHERE job_id = ? AND step = ?", (note, job_id, Step.COMMITTING))
+            do.execute("UPDATE jobs SET note = ? WHERE job_id = ? AND step IN (?, ?)", values)
 
     def end(self, job: Job, report: Report | None) -> None:
         """The end and the report of it, if there is anybody to report to, are written together or not at all."""
@@ -109,7 +110,7 @@ class Journal:
     def adopt(self, ended: Ended, *, incomplete: bool) -> None:
         """One that this journal knows nothing of: the one that did was lost with the power.
 
-        ``incomplete``: so is its partition.
+        ``incomplete``: so is its partition. One that was FINISHING has left it whole, and not ready.
         """
         job, report = ended.job, _json_or_null(ended.report)
         values = (job.job_id, job.state.value, _json(job), _json(ended.target), job.finished, report)
@@ -118,8 +119,8 @@ class Journal:
                 "INSERT INTO jobs (job_id, step, job, target, finished, report) VALUES (?, ?, ?, ?, ?, ?)", values
             )
             self._note_step(do, job.job_id, Step(job.state.value))
-            if incomplete and ended.target is not None:
-                self._mark_incomplete(do, ended.target, wiped=True)
+            if ended.target is not None and (incomplete or ended.finishing):
+                self._mark_incomplete(do, ended.target, wiped=incomplete, whole=not incomplete)
             self._forget_old(do)
 
     def history(self) -> list[Job]:
@@ -155,8 +156,8 @@ class Journal:
     # --- partitions -----------------------------------------------------------------------------------------------
 
     def incomplete(self) -> dict[Place, Mark]:
-        rows = self._rows("SELECT identity, partition, start, size, wiped FROM incomplete")
-        return {(identity, number): Mark(start, size, bool(wiped)) for identity, number, start, size, wiped in rows}
+        rows = self._rows("SELECT identity, partition, start, size, wiped, whole FROM incomplete")
+        return {(identity, number): Mark(start, size, bool(w), bool(h)) for identity, number, start, size, w, h in rows}
 
     def wiped(self, place: Place) -> None:
         """The edges of an incomplete partition were seen to be wiped. Nothing while a job may be writing them."""
@@ -166,6 +167,11 @@ class Journal:
                 "AND NOT EXISTS (SELECT 1 FROM jobs WHERE step = ?)",
                 (*place, Step.COMMITTING),
             )
+
+    def made_ready(self, place: Place) -> None:
+        """By hand, by somebody who is no job: a partition that was whole."""
+        with self._transaction() as do:
+            do.execute("DELETE FROM incomplete WHERE identity = ? AND partition = ? AND whole = 1", place)
 
     # --- reports --------------------------------------------------------------------------------------------------
 
@@ -219,14 +225,15 @@ class Journal:
             self._mark_incomplete(do, target, wiped=False)
         elif step is Step.COMMITTING:
             do.execute("UPDATE incomplete SET wiped = 0 WHERE identity = ? AND partition = ?", place)
+        elif step is Step.FINISHING:
+            do.execute("UPDATE incomplete SET whole = 1, wiped = 0 WHERE identity = ? AND partition = ?", place)
         elif step in {Step.COMMITTED, Step.SUCCEEDED}:
             do.execute("DELETE FROM incomplete WHERE identity = ? AND partition = ?", place)
 
-    def _mark_incomplete(self, do: sqlite3.Connection, target: Target, *, wiped: bool) -> None:
-        values = (target.identity, target.partition, target.start, target.size, wiped)
-        do.execute(
-            "INSERT OR REPLACE INTO incomplete (identity, partition, start, size, wiped) VALUES (?, ?, ?, ?, ?)", values
-        )
+    def _mark_incomplete(self, do: sqlite3.Connection, target: Target, *, wiped: bool, whole: bool = False) -> None:
+        values = (target.identity, target.partition, target.start, target.size, wiped, whole)
+        names = "identity, partition, start, size, wiped, whole"
+        do.execute(f"INSERT OR REPLACE INTO incomplete ({names}) VALUES (?, ?, ?, ?, ?, ?)", values)  # noqa: S608
 
     def _note_step(self, do: sqlite3.Connection, job_id: str, step: Step) -> None:
         values = (step, self._now().isoformat(timespec="milliseconds"), job_id)

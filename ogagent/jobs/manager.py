@@ -99,8 +99,8 @@ class JobManager:
         job = new_job(work, self._new_id(work.kind.name), self._now())
         progress = work.progress
         progress.job_id, progress.created = job.job_id, job.created
-        progress.books = JournalBooks(self._journal, job.job_id)
         running = Running(job, work)
+        progress.books = JournalBooks(self._journal, job.job_id, self._lasting(running))
         self._running[job.job_id] = running
         running.ended = asyncio.create_task(self._see_through(running), name=job.job_id)
         await asyncio.shield(running.accepted)
@@ -135,6 +135,12 @@ class JobManager:
         await asyncio.wait([running.ended])
         return self.job(job_id)
 
+    async def drained(self) -> None:
+        """No new job from now on; returns when those that run have ended."""
+        self._stopping.set()
+        if running := [each.ended for each in self._running.values()]:
+            await asyncio.wait(running)
+
     async def aclose(self) -> None:
         """No new job from now on; those that run are cancelled, and their final reports handed over."""
         self._stopping.set()
@@ -165,6 +171,13 @@ class JobManager:
         self._board.show(running.job)
         running.accepted.set_result(None)
         return True
+
+    def _lasting(self, running: Running) -> Callable[[], None]:
+        """For a thread of the job, which waits until there is a copy of it."""
+        loop, copies, target = asyncio.get_running_loop(), self._copies, running.work.overwrites
+        if copies is None or target is None:
+            return lambda: None
+        return lambda: asyncio.run_coroutine_threadsafe(copies.begun(running.job, target), loop).result()
 
     async def _work(self, running: Running) -> None:
         _log.info("begins: %s", running.work.kind.title(running.job))

@@ -5,6 +5,7 @@ What is known at each step:
 - ``accepted``: nothing was changed.
 - ``touched``: something may have been, and it is not done.
 - ``committing``: it was about to be done. The function is asked whether it was, and may bring it to an end.
+- ``finishing``: what it committed is done, and was being made ready. The function goes on from there.
 - ``committed``: it was done.
 """
 
@@ -22,18 +23,20 @@ from ogagent.errors import AgentError, Interrupted
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.entry import Unended
 from ogagent.jobs.journal import Journal
-from ogagent.jobs.running import Now, as_value, ended_job, now
+from ogagent.jobs.running import JournalBooks, Now, as_value, ended_job, now
 from ogagent.jobs.steps import Step
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, State
 from ogagent.model.kind import Kind, Kinds
+from ogagent.model.progress import Books
 from ogagent.model.report import final_report
 from ogagent.system.log import JOB_ID
 
 _log: Final = logging.getLogger(__name__)
 
-Recovery = Callable[[Unended], Awaitable[bool]]
-"""Of a job that was committing: whether it is done now. Raises AgentError when that cannot be known, as if it were not.
+Recovery = Callable[[Unended, Books], Awaitable[bool]]
+"""Of a job that was committing or finishing: whether it is done now. Raises AgentError when that cannot be known, as if
+it were not. The books are told when it has found the commit done, and something has to follow.
 
 Whatever it finds half done it leaves so that nobody takes it for whole.
 """
@@ -57,7 +60,8 @@ async def settle_unended(
         token = JOB_ID.set(left.job.job_id)
         kind = kinds[left.job.function]
         step = left.step
-        if step is Step.COMMITTING and await _is_done(left, recoveries.get(kind.name)):
+        books = JournalBooks(journal, left.job.job_id)
+        if step in (Step.COMMITTING, Step.FINISHING) and await _is_done(left, books, recoveries.get(kind.name)):
             # The mark on the partition follows, so that the report tells of it.
             await asyncio.to_thread(journal.advance, left.job.job_id, Step.COMMITTED)
             step = Step.COMMITTED
@@ -71,12 +75,12 @@ async def settle_unended(
     return ended
 
 
-async def _is_done(left: Unended, recovery: Recovery | None) -> bool:
+async def _is_done(left: Unended, books: Books, recovery: Recovery | None) -> bool:
     """When it cannot be found out it is not: that is the safe answer."""
     if recovery is None or left.note is None:
         return False
     try:
-        return await recovery(left)
+        return await recovery(left, books)
     except AgentError as error:
         _log.warning("what the job has left cannot be looked at: %s", error.message)
     except Exception:  # noqa: BLE001 - an agent that cannot settle the past must start all the same

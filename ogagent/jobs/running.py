@@ -57,6 +57,9 @@ class Running:
             retries=progress.retries,
             timings=progress.timings,
             warnings=tuple(progress.warnings),
+            steps=tuple(progress.steps),
+            sources=progress.sources,
+            left=progress.left_crowd,
         )
 
     def outcome(self) -> tuple[State, JobError | None]:
@@ -78,15 +81,21 @@ class Running:
 class JournalBooks:
     """Implements ``ogagent.model.progress.Books``."""
 
-    def __init__(self, journal: Journal, job_id: str) -> None:
+    def __init__(self, journal: Journal, job_id: str, lasting: Callable[[], None] = lambda: None) -> None:
+        """``lasting`` is called when nothing on the partition tells of the job any more."""
         self._journal = journal
         self._job_id = job_id
+        self._lasting = lasting
 
     def touching(self) -> None:
         self._advance(Step.TOUCHED, None)
 
     def committing(self, note: bytes) -> None:
         self._advance(Step.COMMITTING, note)
+
+    def finishing(self, note: bytes) -> None:
+        self._advance(Step.FINISHING, note)
+        self._lasting()
 
     def noting(self, note: bytes) -> None:
         try:

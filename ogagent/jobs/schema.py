@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from ogagent.errors import SettingsError
+
 # One entry a version, in PRAGMA user_version: what makes it from the one before. Never changed, only appended to.
 _MIGRATIONS: Final = (
     (
@@ -65,11 +67,15 @@ _MIGRATIONS: Final = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        # whole: the partition holds the image, and has not been made ready.
+        "ALTER TABLE incomplete ADD COLUMN whole INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Raises sqlite3.DatabaseError for what is damaged, or was made by a newer agent."""
+    """Raises sqlite3.DatabaseError for what is damaged, and SettingsError for what a newer agent has made."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -78,7 +84,12 @@ def prepare(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(found)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(_MIGRATIONS):
-        raise sqlite3.DatabaseError(f"it was made by a newer agent, version {version}")
+        raise SettingsError(
+            f"the journal in state.dir was made by a newer agent: its version is {version}, this agent knows "
+            f"{len(_MIGRATIONS)}",
+            hint="install that agent again; or move the journal away, and with it what ogCore has not been told, "
+            "and which partitions are incomplete",
+        )
     if version == len(_MIGRATIONS):
         return
     with connection:

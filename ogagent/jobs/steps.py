@@ -11,6 +11,7 @@ class Step(StrEnum):
     ACCEPTED = "accepted"
     TOUCHED = "touched"
     COMMITTING = "committing"
+    FINISHING = "finishing"
     COMMITTED = "committed"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -22,7 +23,10 @@ _NEXT: Final[Mapping[Step, frozenset[Step]]] = {
     Step.ACCEPTED: frozenset({Step.TOUCHED, Step.SUCCEEDED, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}),
     Step.TOUCHED: frozenset({Step.COMMITTING, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}),
     # SUCCEEDED: it was done, and COMMITTED could not be written.
-    Step.COMMITTING: frozenset({Step.COMMITTED, Step.SUCCEEDED, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}),
+    Step.COMMITTING: frozenset(
+        {Step.FINISHING, Step.COMMITTED, Step.SUCCEEDED, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}
+    ),
+    Step.FINISHING: frozenset({Step.COMMITTED, Step.SUCCEEDED, Step.FAILED, Step.CANCELLED, Step.INTERRUPTED}),
     Step.COMMITTED: frozenset({Step.SUCCEEDED}),
     Step.SUCCEEDED: frozenset(),
     Step.FAILED: frozenset(),

@@ -71,7 +71,7 @@ class Work(Protocol):
     async def run(self) -> None:
         """Returns when all is done, and has said so to ``progress``. Raises AgentError otherwise."""
 
-    def answer(self) -> Mapping[str, str]:
+    def answer(self) -> Mapping[str, Any]:
         """What only the work knows of the final report's members, however it ended."""
 
     @property

@@ -24,7 +24,8 @@ class Partition(Struct, frozen=True, kw_only=True):
     partition: a mount point, ``[SWAP]``, or ``[dm-0]``/``[md0]`` for a volume built on it; None when nothing does.
     ``member``: it is part of a volume of several devices (LVM, RAID, ZFS, btrfs), whether that is active or not.
     ``hibernated``: a system sleeps in it, Linux in swap space, Windows on its own partition.
-    ``problem`` says, for people, why nothing may be written to it; empty when all is well.
+    ``unfinished``: it holds an image, and was not made ready. ``problem`` says, for people, why nothing may be written
+    to it; empty when all is well.
     """
 
     partition: int
@@ -42,6 +43,7 @@ class Partition(Struct, frozen=True, kw_only=True):
     member: bool = False
     hibernated: bool = False
     incomplete: bool = False
+    unfinished: bool = False
     problem: str = ""
 
 

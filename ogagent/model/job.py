@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-Bottleneck = Literal["network", "decompression", "disk"]
+Bottleneck = Literal["network", "crowd", "decompression", "compression", "disk"]
 
 
 class State(StrEnum):
@@ -39,7 +39,9 @@ class Phase(StrEnum):
 
 
 class ByteCounts(Struct, frozen=True, kw_only=True):
-    """``image`` is the size of the image file, ``total`` what the partition will receive; None until known."""
+    """``image`` is the size of the image file, ``total`` what the partition will receive, or gives; None until known.
+    A capture alone has the last four.
+    """
 
     image: int | None = None
     received: int = 0
@@ -47,6 +49,10 @@ class ByteCounts(Struct, frozen=True, kw_only=True):
     written: int = 0
     reused: int = 0
     read_back: int = 0
+    read: int | UnsetType = UNSET
+    packed: int | UnsetType = UNSET
+    delivered: int | UnsetType = UNSET
+    verified: int | UnsetType = UNSET
 
 
 class Timings(Struct, frozen=True, kw_only=True, rename={"reading_back": "reading-back"}):
@@ -79,6 +85,15 @@ class Timings(Struct, frozen=True, kw_only=True, rename={"reading_back": "readin
         return {phase: value for phase, value in found if value is not UNSET}
 
 
+class Sources(Struct, frozen=True, kw_only=True):
+    """Where bytes of the image file came from."""
+
+    multicast: int = 0
+    peers: int = 0
+    repository: int = 0
+    cache: int = 0
+
+
 class JobTarget(Struct, frozen=True, kw_only=True):
     """``partition`` is None where the disk as a whole is meant."""
 
@@ -98,6 +113,20 @@ class JobError(Struct, frozen=True, kw_only=True):
     def der(self) -> str:
         """As OpenGnsys reports it: number, dash, text."""
         return f"{self.number:03d}-{self.message}"
+
+
+StepState = Literal["waiting", "running", "done", "not-needed", "failed"]
+
+
+class JobStep(Struct, frozen=True, kw_only=True):
+    """One of the things that are done at the end of a job, one after the other. ``would`` says for people what it does,
+    ``seconds`` how long that took.
+    """
+
+    name: str
+    state: StepState
+    would: str = ""
+    seconds: float = 0.0
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -123,6 +152,12 @@ class Job(Struct, frozen=True, kw_only=True):
     timings: Timings = field(default_factory=Timings)
     warnings: tuple[str, ...] = ()
     """What went wrong without making the job fail."""
+    steps: tuple[JobStep, ...] = ()
+    """Of phase ``finishing``."""
+    sources: Sources | UnsetType = UNSET
+    """Of a restore."""
+    left: str | UnsetType = UNSET
+    """When the image was to come from a crowd and this PC left it before it had all: when, and why."""
 
     @property
     def final(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ogagent.errors import InvalidField, MissingField
+from ogagent.model.repository import HOST_NAME, is_host
 from ogagent.model.text import LONGEST, SEEN, is_printable
 
 Form = Mapping[str, Any]
@@ -66,6 +67,26 @@ def function_name(name: str) -> Rule:
 DISK: Final = number("disk number, from 1")
 PARTITION: Final = number("partition number, from 1")
 TRACE: Final = text("id of the trace in ogCore; 0: it keeps none")
+
+# No part begins with a dot, no two dots follow each other: nothing leads out of the repository.
+_PART: Final = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?"
+IMAGE_NAME: Final = rule(
+    "the image's canonical name, without extension",
+    f"1-{LONGEST} letters, digits, '.', '_', '-', at most one '/' inside, and no '..'",
+    *(re.compile(f"/?(?=.{{1,{LONGEST}}}$){_PART}(/{_PART})?"), integers()),
+    required=True,
+)
+REPOSITORY: Final = Rule(
+    what="repository, an IP address or a host name",
+    expected="the IP address of the repository, or its host name as RFC 1123 has it",
+    fits=is_host,
+    forms=(
+        {"type": "string", "format": "ipv4", "pattern": r"^[0-9]+(\.[0-9]+){3}$"},
+        {"type": "string", "format": "ipv6", "pattern": "^[0-9A-Fa-f:.]+$"},
+        string(HOST_NAME),
+    ),
+    required=True,
+)
 
 
 def schema(rules: Mapping[str, Rule]) -> Form:

@@ -83,3 +83,5 @@ class Preview(Struct, frozen=True, kw_only=True):
     image: ImageHeader
     warnings: tuple[str, ...] = ()
     """As the job would have them, ``NNN-text``."""
+    finish: tuple[str, ...] = ()
+    """What would be done to make the partition ready, as far as that can be told before its image is there."""

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol
 
-from ogagent.model.job import Bottleneck, ByteCounts, Phase, Timings
+from msgspec import UNSET, UnsetType
+
+from ogagent.model.job import Bottleneck, ByteCounts, JobStep, Phase, Sources, Timings
 
 _SMOOTHING_S: Final = 3.0
 
@@ -27,7 +29,12 @@ class Books(Protocol):
         """
 
     def noting(self, note: bytes) -> None:
-        """While it is committing: this instead. May be called often."""
+        """While it is committing or finishing: this instead. May be called often."""
+
+    def finishing(self, note: bytes) -> None:
+        """What was begun with ``committing`` has come to its end, and is of no use before something is done that may be
+        repeated. ``note`` as there.
+        """
 
     def committed(self) -> None:
         """It is done. Raises nothing: no book can make that untrue."""
@@ -41,6 +48,8 @@ class NoBooks:
     def committing(self, note: bytes) -> None: ...
 
     def noting(self, note: bytes) -> None: ...
+
+    def finishing(self, note: bytes) -> None: ...
 
     def committed(self) -> None: ...
 
@@ -67,6 +76,9 @@ class JobProgress:
     committed: bool = False
     """It is done, whatever else may happen."""
     warnings: list[str] = field(default_factory=list)
+    steps: list[JobStep] = field(default_factory=list)
+    left_crowd: str | UnsetType = UNSET
+    """When and why, if it did."""
     _seconds: dict[Phase, float] = field(default_factory=dict)
     _entered: float = 0.0
     _percent: int = 0
@@ -97,6 +109,10 @@ class JobProgress:
     @property
     def counts(self) -> ByteCounts:
         return ByteCounts()
+
+    @property
+    def sources(self) -> Sources | UnsetType:
+        return UNSET
 
     @property
     def timings(self) -> Timings:

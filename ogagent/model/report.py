@@ -30,10 +30,11 @@ def progress_report(job: Job) -> dict[str, Any]:
         "bytes": msgspec.to_builtins(job.bytes),
         "rate": job.rate,
         "eta_s": job.eta_s,
+        **({"steps": msgspec.to_builtins(job.steps)} if job.steps else {}),
     }
 
 
-def final_report(job: Job, kind: Kind, inventory: Inventory, own: Mapping[str, str]) -> dict[str, Any]:
+def final_report(job: Job, kind: Kind, inventory: Inventory, own: Mapping[str, Any]) -> dict[str, Any]:
     """The one report that ends a job. The sender adds ``seq``, ``ip`` and ``mac``. ``own`` is what only the work knows.
 
     ``event_id`` follows from the job, so that even an agent that could not write down what it sent repeats itself.

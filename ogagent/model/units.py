@@ -17,3 +17,8 @@ def format_bytes(size: int) -> str:
             return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+def format_speed(bits: int) -> str:
+    """Bits a second, ``70000000`` as ``70 Mbit/s``."""
+    return f"{bits / 10**6:g} Mbit/s"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import platform
 import random
 import uuid
 from collections.abc import Awaitable, Callable
@@ -16,6 +15,7 @@ from ogagent import __version__
 from ogagent.ogcore.address import LocalAddress
 from ogagent.ogcore.retry import LAST_DELAY_S, LAST_DELAY_UNKNOWN_S, Clock, MonotonicClock, Random, delay_s
 from ogagent.ogcore.webhook import Again, Delivered, Outcome, Refused, Report, Webhook
+from ogagent.system.os_release import system_name
 
 _log: Final = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ BOOT_S: Final = 300.0
 """An agent that starts so soon after its machine is one of a room that has just been switched on."""
 EVERY_S: Final = 900.0
 """How often an agent registers anew, give or take a quarter."""
+OGLIVE: Final = "oglive"
 _SPREAD_S: Final = 5.0
 _LEAST_S: Final = 5.0
 """Between two registrations, however many reports ask for one."""
@@ -42,14 +43,21 @@ class Registration:
         secret: str,
         fingerprint: str,
         spread_s: float = 0.0,
+        ostype: str = OGLIVE,
+        osversion: str = "",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Random = random.random,
         clock: Clock | None = None,
     ) -> None:
-        """``address`` raises OSError while there is no way to ogCore. ``fingerprint`` is that of our certificate."""
+        """``address`` raises OSError while there is no way to ogCore. ``fingerprint`` is that of our certificate.
+        ``ostype`` tells ogCore what may be asked of this agent; ``osversion`` empty: that of the running system.
+        """
         self._started = started
         self._stopped = stopped
         self._address = address
+        self._system = {"ostype": ostype, "osversion": osversion or system_name(), "agent_version": __version__}
+        self._going = False
+        self._told = False
         self._credentials = {"secret": secret, "fingerprint": fingerprint}
         self._spread_s = spread_s
         self._sleep = sleep
@@ -59,6 +67,11 @@ class Registration:
 
     def renew(self) -> None:
         """ogCore has answered as one who does not know this agent."""
+        self._wanted.set()
+
+    def stay(self) -> None:
+        """ogCore has been told too early that this agent goes."""
+        self._going = self._told = False
         self._wanted.set()
 
     async def keep(self, known: asyncio.Event) -> None:
@@ -72,7 +85,8 @@ class Registration:
         while True:
             wanted = self._wanted.is_set()
             self._wanted.clear()
-            await self.start(known, logging.INFO if wanted or not known.is_set() else logging.DEBUG)
+            if not self._going:
+                await self.start(known, logging.INFO if wanted or not known.is_set() else logging.DEBUG)
             await self._sleep(_LEAST_S)
             await self._clock.wait(self._wanted, EVERY_S * (0.75 + 0.5 * self._jitter()))
 
@@ -92,6 +106,8 @@ class Registration:
             if outcome.unknown:  # an ogCore that has no such call may take reports all the same
                 known.set()
             await self._sleep(wait)
+            if self._going:
+                return
             attempt += 1
         if isinstance(outcome, Refused):
             _log.error("ogCore refuses to register this agent, which will ask again later: %s", outcome.reason)
@@ -100,9 +116,16 @@ class Registration:
         known.set()
 
     async def stop(self) -> None:
-        """One attempt, as long as a report may take."""
+        """One attempt, as long as a report may take; none when ogCore has been told before. From now on this agent
+        registers no more.
+        """
+        self._going = True
+        if self._told:
+            return
         outcome = await self._say(self._stopped, str(uuid.uuid4()), {})
-        if not isinstance(outcome, Delivered):
+        if isinstance(outcome, Delivered):
+            self._told = True
+        else:
             _log.warning("ogCore could not be told that this agent stops: %s", outcome.reason)
 
     async def _say(self, webhook: Webhook, event_id: str, more: Report) -> Outcome:
@@ -110,13 +133,17 @@ class Registration:
             address = msgspec.structs.asdict(await self._address())
         except OSError as error:
             return Again(f"there is no way to ogCore: {error}")
-        system = {"ostype": "oglive", "osversion": os_version(), "agent_version": __version__}
-        return await webhook.post(event_id, {**address, **system, **more})
+        return await webhook.post(event_id, {**address, **self._system, **more})
 
 
-def os_version() -> str:
-    """PRETTY_NAME of os-release(5), or the release of the kernel where there is none."""
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except OSError:
-        return platform.release()
+class NoRegistration:
+    """For an agent that tells nobody that it is there."""
+
+    def renew(self) -> None: ...
+
+    def stay(self) -> None: ...
+
+    async def keep(self, known: asyncio.Event) -> None:
+        known.set()
+
+    async def stop(self) -> None: ...

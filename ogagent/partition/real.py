@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import stat
 import struct
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,18 +20,17 @@ from ogagent.disk.layout import span_of
 from ogagent.disk.machine import Device
 from ogagent.disk.occupancy import read_occupants
 from ogagent.disk.real import BLKGETSIZE64, open_exclusively
-from ogagent.errors import DeviceBusy, DiskChanged, ToolFailed, ToolMissing
+from ogagent.errors import DeviceBusy, DiskChanged
 from ogagent.model.disk import TableKind
 from ogagent.partition.formats import make_filesystem
 from ogagent.partition.kernel import node_at, tell
 from ogagent.partition.plan import Firmware, PlannedPartition, TablePlan
-from ogagent.system import process
-from ogagent.system.patience import in_thread, wait_out
+from ogagent.system.loop import loop_over
+from ogagent.system.patience import in_thread
 
 _KINDS: Final[dict[str, TableKind]] = {"gpt": "gpt", "dos": "msdos"}
 _BUSY_S: Final = 10.0
 _PAUSE_S: Final = 0.1
-_LOOP_S: Final = 20.0
 _HINT: Final = "read the inventory again, and repeat the request when the disk is the one you mean"
 
 
@@ -77,7 +75,7 @@ class RealTables:
         if node is not None:
             await make_filesystem(partition.filesystem, node, partition.label)
             return
-        async with _loop_over(plan, partition) as loop:
+        async with loop_over(plan.device, partition.start, partition.size, plan.sector_size) as loop:
             await make_filesystem(partition.filesystem, loop, partition.label)
 
 
@@ -169,23 +167,3 @@ def _node(plan: TablePlan, partition: PlannedPartition, busy_s: float) -> str | 
     if node is not None:
         os.close(open_exclusively(node))
     return node
-
-
-@asynccontextmanager
-async def _loop_over(plan: TablePlan, partition: PlannedPartition) -> AsyncIterator[str]:
-    """A partition for which the kernel has no node. What is written to it is written to the disk."""
-    attach = ["losetup", "--find", "--show", "--sector-size", str(plan.sector_size)]
-    place = ["--offset", str(partition.start), "--sizelimit", str(partition.size), plan.device]
-    try:
-        said = await process.run([*attach, *place], timeout_s=_LOOP_S)
-    except (ToolFailed, ToolMissing) as error:
-        raise DeviceBusy(
-            f"there is no node for partition {partition.number} of {plan.device}, and no loop device: {error.message}",
-            hint=error.hint,
-        ) from error
-    loop = said.decode().strip()
-    try:
-        yield loop
-    finally:
-        detached = asyncio.create_task(process.run(["losetup", "--detach", loop], timeout_s=_LOOP_S))
-        await wait_out([detached])

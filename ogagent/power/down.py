@@ -31,12 +31,16 @@ class Goal(Enum):
     KEXEC = ("kexec", KEXEC)
 
 
+async def _nothing() -> None:
+    """No CACHE is used."""
+
+
 class Down:
     """``leave_cache`` unmounts what the agent itself has mounted; it and the disks have ``patience_s`` each."""
 
     def __init__(
         self,
-        leave_cache: Callable[[], Awaitable[None]],
+        leave_cache: Callable[[], Awaitable[None]] = _nothing,
         *,
         systemd: Path = SYSTEMD,
         kernel: Callable[[int], None] = reboot,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from ogagent.disk.codes import may_be_a_cache, no_place_for_an_image
+from ogagent.disk.codes import is_esp, may_be_a_cache, no_place_for_an_image
 from ogagent.disk.lookup import find_disk, find_partition, refuse_without_table
 from ogagent.errors import DiskNotPartitioned, NothingToBoot, PartitionInUse
 from ogagent.model.disk import PROTECTED, Disk, Inventory, Partition
 from ogagent.model.filesystem import NTFS, by_blkid
 from ogagent.model.plan import Target, bound
 from ogagent.power.power import BootPlace
-
-_ESP: Final = ("ef", "ef00")
 
 
 def boot_place(disk_number: int, partition_number: int, inventory: Inventory) -> BootPlace:
@@ -65,5 +61,5 @@ def _esps(disk: Disk, inventory: Inventory) -> tuple[Target, ...]:
         bound(each, part)
         for each in (disk, *others)
         for part in each.partitions
-        if part.code.lower() in _ESP and part.filesystem == "vfat" and part.problem in ("", PROTECTED)
+        if is_esp(part.code) and part.filesystem == "vfat" and part.problem in ("", PROTECTED)
     )

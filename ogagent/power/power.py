@@ -36,12 +36,14 @@ class Way(Protocol):
         """The machine goes down, and boots so. Raises AgentError."""
 
 
-class Power(Protocol):
+class Going(Protocol):
     async def restart(self) -> None:
         """Returns when the machine is about to go down, if it returns at all. Raises AgentError."""
 
     async def switch_off(self) -> None:
         """Likewise."""
 
+
+class Power(Going, Protocol):
     async def way_to(self, place: BootPlace) -> Way:
         """Found without changing anything. Raises NoSystem, and what else keeps it from being found."""

@@ -25,20 +25,27 @@ FIRMWARE: Final = Path("/sys/firmware/efi")
 """There where the machine has booted by UEFI."""
 
 
-class RealPower:
-    """Implements ``ogagent.power.power.Power``. ``kexec``: as in ``[machine]`` of the configuration."""
+class RealGoing:
+    """Implements ``ogagent.power.power.Going``."""
 
-    def __init__(self, down: Down, look: Look, *, kexec: bool, firmware: Path = FIRMWARE) -> None:
+    def __init__(self, down: Down) -> None:
         self._down = down
-        self._look = look
-        self._kexec = kexec
-        self._firmware = firmware
 
     async def restart(self) -> None:
         await self._down.go(Goal.RESTART)
 
     async def switch_off(self) -> None:
         await self._down.go(Goal.OFF)
+
+
+class RealPower(RealGoing):
+    """Implements ``ogagent.power.power.Power``. ``kexec``: as in ``[machine]`` of the configuration."""
+
+    def __init__(self, down: Down, look: Look, *, kexec: bool, firmware: Path = FIRMWARE) -> None:
+        super().__init__(down)
+        self._look = look
+        self._kexec = kexec
+        self._firmware = firmware
 
     async def way_to(self, place: BootPlace) -> Way:
         target = place.partition

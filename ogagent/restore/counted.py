@@ -15,6 +15,7 @@ class CountedSource:
     def __init__(self, source: Source, progress: Progress) -> None:
         self._source = source
         self._progress = progress
+        self.at_hand = source.at_hand
         self.doubt = source.doubt
         self.sidecar = source.sidecar
 

@@ -38,5 +38,8 @@ class Delivery(Protocol):
     def written(self) -> Iterator[Written]:
         """What was written by ``run``, to be read back."""
 
+    async def leave(self) -> None:
+        """Nobody else need be given anything of it any more. To be called after ``run``, whatever became of that."""
+
     def stop(self) -> None:
         """What blocks in a thread ends soon, with Stopped."""

@@ -44,7 +44,8 @@ def warn_of_windows(plan: RestorePlan, progress: Progress) -> None:
 
 def warnings_of(plan: RestorePlan) -> tuple[str, ...]:
     """What the job will say."""
-    return tuple(error.der for error in (*map(_linux, plan.suspended), *map(_windows, plan.sleeping)))
+    sleeping = (*map(_linux, plan.suspended), *map(_windows, plan.sleeping))
+    return (*plan.remarks, *(error.der for error in sleeping))
 
 
 def _warn(error: SystemHibernated, progress: Progress) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -14,12 +13,14 @@ from ogagent.disk.machine import Device
 from ogagent.image.indexed import IndexedImage
 from ogagent.model.job import Bottleneck
 from ogagent.model.units import MIB
+from ogagent.restore.crowd import CrowdSource
 from ogagent.restore.laying import Laying
 from ogagent.restore.patience import Together, share_out
 from ogagent.restore.progress import Progress
-from ogagent.restore.runs import Runs
-from ogagent.restore.survey import Stretch, Survey, stretches
+from ogagent.restore.runs import LONGEST_RUN, Run, Runs
+from ogagent.restore.survey import Survey, stretches
 from ogagent.restore.threads import thread_count
+from ogagent.restore.wanted import AsItComes, InOrder, Wanted
 from ogagent.restore.writer import PartitionWriter, Written
 from ogagent.source.source import Source
 
@@ -27,8 +28,6 @@ _FETCHERS: Final = 3
 _LONGEST_STRETCH: Final = 16 * MIB
 _BLOCK: Final = 48
 """So many regions are surveyed before what is missing of them is asked for."""
-
-_Wanted = asyncio.Queue[Stretch | None]
 
 
 class RegionDelivery:
@@ -40,9 +39,13 @@ class RegionDelivery:
     time is the cause, and ends the others at once.
     """
 
-    def __init__(self, image: IndexedImage, source: Source, progress: Progress) -> None:
+    def __init__(
+        self, image: IndexedImage, source: Source, progress: Progress, crowd: CrowdSource | None = None
+    ) -> None:
+        """``crowd``: what ``source`` asks for what it has not itself, and what gives in an order of its own."""
         self._image = image
         self._source = source
+        self._crowd = crowd
         self._progress = progress
         self._fetchers = _FETCHERS if source.takes_ranges else 1
         self._survey: Survey | None = None
@@ -50,6 +53,7 @@ class RegionDelivery:
         self._foreign = True
         self._edges: dict[int, bool] = {}
         self._laying: Laying | None = None
+        self._line: Wanted | None = None
         self.header = image.header
 
     def prepare(self) -> int:
@@ -76,8 +80,8 @@ class RegionDelivery:
 
     async def run(self, writer: PartitionWriter, executor: Executor) -> None:
         runs = Runs(self._image.index, self._source, self._fetchers + thread_count())
-        self._laying = laying = Laying(self._image, runs, writer, executor, self.stop)
-        wanted: _Wanted = asyncio.Queue(self._fetchers)
+        self._line = wanted = self._wanted()
+        self._laying = laying = Laying(self._image, runs, writer, executor, self.stop, wanted.not_yet)
         tasks = Together()
         tasks.start(self._find(wanted, executor))
         for _ in range(self._fetchers):
@@ -85,8 +89,13 @@ class RegionDelivery:
         await tasks.ended()
         self._progress.bottleneck = self._bottleneck(runs, laying)
 
-    async def _find(self, wanted: _Wanted, executor: Executor) -> None:
-        """All that the partition does not hold, and, at last, None for each fetcher."""
+    def _wanted(self) -> Wanted:
+        if self._crowd is None or not self._source.takes_ranges:
+            return InOrder(self._fetchers)
+        return AsItComes(self._fetchers, self._image.index, self._source, self._crowd)
+
+    async def _find(self, wanted: Wanted, executor: Executor) -> None:
+        """All that the partition does not hold."""
         places = range(self._image.index.count)
         if self._survey is None or self._foreign:
             await self._ask_for(((place, self._edges.get(place, False)) for place in places), wanted)
@@ -96,8 +105,7 @@ class RegionDelivery:
                 held = await share_out(executor, thread_count(), self.stop, self._holds, block)
                 self._survey_s += time.monotonic() - began
                 await self._ask_for(zip(block, held, strict=True), wanted)
-        for _ in range(self._fetchers):
-            await wanted.put(None)
+        await wanted.complete()
 
     def _holds(self, place: int) -> bool:
         """Whether the partition holds what belongs to this place."""
@@ -107,8 +115,10 @@ class RegionDelivery:
         self._progress.add(reused=length)
         return length > 0
 
-    async def _ask_for(self, looked: Iterable[tuple[int, bool]], wanted: _Wanted) -> None:
+    async def _ask_for(self, looked: Iterable[tuple[int, bool]], wanted: Wanted) -> None:
         longest = _LONGEST_STRETCH if self._source.takes_ranges else self._image.index.size
+        if self._crowd is not None:
+            longest = min(longest, LONGEST_RUN)
         for stretch in stretches(looked, self._image.index.frame, longest):
             await wanted.put(stretch)
 
@@ -116,6 +126,7 @@ class RegionDelivery:
         """The stage that was at work the longest, by what each of its workers did."""
         busy: dict[Bottleneck, float] = {
             "network": runs.waited_s / self._fetchers,
+            "crowd": (self._line.waited_s if self._line else 0.0) / self._fetchers,
             "decompression": laying.unpack_s / thread_count(),
             "disk": self._survey_s + laying.write_s / thread_count(),
         }
@@ -130,6 +141,10 @@ class RegionDelivery:
     def written(self) -> Iterator[Written]:
         return iter(()) if self._laying is None else self._laying.written()
 
+    async def leave(self) -> None:
+        if self._line is not None:
+            await self._line.leave()
+
     def stop(self) -> None:
         if self._survey is not None:
             self._survey.stop()
@@ -137,8 +152,12 @@ class RegionDelivery:
             self._laying.stop()
 
 
-async def _fetch(wanted: _Wanted, runs: Runs, laying: Laying, tasks: Together) -> None:
+async def _fetch(wanted: Wanted, runs: Runs, laying: Laying, tasks: Together) -> None:
     while stretch := await wanted.get():
         async with aclosing(runs.of(stretch)) as some:
             async for run in some:
-                tasks.start(laying.lay(run))
+                tasks.start(_lay(run, laying, wanted))
+
+
+async def _lay(run: Run, laying: Laying, wanted: Wanted) -> None:
+    wanted.laid(await laying.lay(run))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
@@ -14,48 +14,59 @@ from typing import Final
 from yarl import URL
 
 from ogagent.disk.machine import Device, Machine
-from ogagent.errors import ImageError, InternalError
+from ogagent.errors import ImageError, InternalError, SessionNotJoined
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.job import Phase
 from ogagent.model.plan import ImageHeader, Target
 from ogagent.restore.boot_copy import add_boot_copy
 from ogagent.restore.caching import Cache, Caching, opened_cache
 from ogagent.restore.counted import CountedSource
+from ogagent.restore.crowd import Crowding, CrowdSource
 from ogagent.restore.delivery import Delivery
 from ogagent.restore.hibernation import discard_images, warn_of_windows
 from ogagent.restore.indexed import RegionDelivery
+from ogagent.restore.kept_regions import KeptRegions
 from ogagent.restore.patience import in_thread, share_out, wait_out
 from ogagent.restore.plan import check_identity, check_image, check_sectors, check_size
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
 from ogagent.restore.record import record_of
 from ogagent.restore.request import RestorePlan
-from ogagent.restore.sidecars import refuse_locked
+from ogagent.restore.sidecars import has_sum, refuse_locked
 from ogagent.restore.streamed import streamed
 from ogagent.restore.threads import thread_count
 from ogagent.restore.writer import PartitionWriter
 from ogagent.source.source import Source, SourcePolicy, open_source
+from ogagent.system.patience import entered
 from ogagent.system.text import printable
 
 _COMPARED_AT_ONCE: Final = 256
+_NO_PROOF: Final = SessionNotJoined("the image has no index: it comes from the repository alone")
 
 
 async def restore(
-    plan: RestorePlan, machine: Machine, policy: SourcePolicy, progress: Progress, caching: Caching | None = None
+    plan: RestorePlan,
+    machine: Machine,
+    policy: SourcePolicy,
+    progress: Progress,
+    caching: Caching | None = None,
+    crowding: Crowding | None = None,
 ) -> None:
-    """Returns when the disk holds the image. Without ``caching`` it does not go through the CACHE.
+    """Returns when the disk holds the image. Without ``caching`` it does not go through the CACHE; without ``crowding``
+    it comes from the repository alone.
 
     Raises AgentError. Whatever it raises, and when it is cancelled: either nothing has been written, or the partition
     mounts nowhere; and no thread is left.
     """
     try:
         check_identity(plan)
+        progress.warnings += plan.remarks
         warn_of_windows(plan, progress)
         async with opened_cache(plan, caching, progress) as cache:
             try:
-                await _attempt(plan, machine, policy, cache, progress)
+                await _attempt(plan, machine, policy, cache, progress, crowding)
             except ImageError:
-                if not cache.refuted():
+                if not cache.refuted() and not progress.refute_crowd():
                     raise
                 progress.begin_again()
                 await _attempt(plan, machine, policy, cache, progress)
@@ -63,15 +74,25 @@ async def restore(
         progress.enter(None)
 
 
-async def _attempt(plan: RestorePlan, machine: Machine, policy: SourcePolicy, cache: Cache, progress: Progress) -> None:
+async def _attempt(
+    plan: RestorePlan,
+    machine: Machine,
+    policy: SourcePolicy,
+    cache: Cache,
+    progress: Progress,
+    crowding: Crowding | None = None,
+) -> None:
     progress.enter(Phase.CHECKING)
-    async with _opened_image(plan, policy, cache, progress) as (image, executor):
+    async with _opened_image(plan, policy, cache, progress, crowding) as (image, executor):
         progress.total = await in_thread(executor, image.stop, image.prepare)
         check_size(progress.total or 0, plan.target)
         target = machine.open_target(plan.target)
-        async with _opened_device(target, executor) as device:
+        async with entered(target, executor) as device:
             discard = partial(discard_images, plan, machine, progress)
-            await _lay_down(image, device, plan, discard, cache, executor, progress)
+            try:
+                await _lay_down(image, device, plan, discard, cache, executor, progress)
+            finally:
+                await image.leave()
         with suppress(asyncio.CancelledError):  # as while committing: the disk holds the image, and this is what counts
             await cache.finish()
 
@@ -145,7 +166,11 @@ async def _read_back(image: Delivery, writer: PartitionWriter, executor: Executo
 
 @asynccontextmanager
 async def _opened_image(
-    plan: RestorePlan, policy: SourcePolicy, cache: Cache, progress: Progress
+    plan: RestorePlan,
+    policy: SourcePolicy,
+    cache: Cache,
+    progress: Progress,
+    crowding: Crowding | None = None,
 ) -> AsyncIterator[tuple[Delivery, Executor]]:
     executor = ThreadPoolExecutor(thread_count(), thread_name_prefix="restore")
     try:
@@ -153,7 +178,8 @@ async def _opened_image(
             source = CountedSource(repository, progress)
             await refuse_locked(source)
             name = PurePosixPath(URL(plan.source).path).name
-            async with _delivery(source, name, plan.target, policy, cache, progress, executor) as image:
+            crowd = _crowd(plan, crowding, source, progress)
+            async with _delivery(crowd or source, name, plan, policy, cache, progress, executor) as image:
                 check_image(plan, image.header)
                 yield image, executor
     finally:
@@ -164,31 +190,48 @@ async def _opened_image(
 async def _delivery(
     source: Source,
     name: str,
-    target: Target,
+    plan: RestorePlan,
     policy: SourcePolicy,
     cache: Cache,
     progress: Progress,
     executor: Executor,
 ) -> AsyncIterator[Delivery]:
     """By its index where there is one."""
-    indexed = await indexed_image(source, name, target, policy.public_keys, cache, progress, executor)
+    indexed = await indexed_image(source, name, plan.target, policy.public_keys, cache, progress, executor)
     if indexed is not None:
-        yield RegionDelivery(*indexed, progress)
+        framed, parts = indexed
+        crowd = source if isinstance(source, CrowdSource) else None
+        if crowd is not None and isinstance(parts, KeptRegions):
+            crowd.storage = parts
+        yield RegionDelivery(framed, parts, progress, crowd)
         return
+    if isinstance(source, CrowdSource):
+        source.streams = await _may_stream(source, name, plan, policy, progress, executor)
     async with streamed(await cache.as_stream(source), name, policy.max_window, progress, executor) as image:
         yield image
 
 
-@asynccontextmanager
-async def _opened_device(target: AbstractContextManager[Device], executor: Executor) -> AsyncIterator[Device]:
-    loop = asyncio.get_running_loop()
-    opening = loop.run_in_executor(executor, target.__enter__)
-    try:
-        await wait_out([opening])
-        yield opening.result()
-    finally:
-        if opening.exception() is None:
-            await wait_out([loop.run_in_executor(executor, target.__exit__, None, None, None)])
+async def _may_stream(
+    source: CrowdSource, name: str, plan: RestorePlan, policy: SourcePolicy, progress: Progress, executor: Executor
+) -> bool:
+    """Whether a crowd may give an image without an index: by udpcast, whose order is that of the file, and where a sum
+    tells in the end whether it was this image. What else can be checked has been checked then, by the repository's.
+    """
+    if plan.session is None or plan.session.engine != "udpcast" or not await has_sum(source, name):
+        progress.warnings.append(_NO_PROOF.der)
+        return False
+    async with streamed(source, name, policy.max_window, progress, executor) as image:
+        check_image(plan, image.header)
+        total = await in_thread(executor, image.stop, image.prepare)
+        check_size(total or 0, plan.target)
+    return True
+
+
+def _crowd(plan: RestorePlan, crowding: Crowding | None, source: Source, progress: Progress) -> CrowdSource | None:
+    if plan.session is None or crowding is None:
+        return None
+    join = partial(crowding.join, plan.session, plan.request.ipr, plan.request.nci)
+    return CrowdSource(source, crowding, join, progress)
 
 
 def _count_retry(progress: Progress) -> None:

@@ -111,7 +111,6 @@ class Kept(ABC):
         except CacheError as error:
             self._fail(error)
             return b""
-        self._desk.progress.from_cache += len(chunk)
         return chunk
 
     async def _keep(self, position: int, chunk: bytes) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
+from ogagent.crowd.arrivals import Givers
 from ogagent.errors import CacheError
 from ogagent.image import index as image_index
 from ogagent.image import signature
@@ -23,7 +24,11 @@ class KeptRegions(Kept):
         self._index = index
         self._whole = False
         self._there = Ranges()
-        """What the CACHE had of it before this job, as far as nobody has found it to be wrong."""
+        """What the CACHE has of it without this job, as far as nobody has found it to be wrong."""
+        self._others = Ranges()
+        """What of that has come from others meanwhile."""
+        self._givers: Givers = "peers"
+        """Those others."""
 
     @property
     def size(self) -> int | None:
@@ -75,6 +80,51 @@ class KeptRegions(Kept):
             raise CacheError("the image in the CACHE is not complete: the repository does not answer") from error
         await self._written()
 
+    @asynccontextmanager
+    async def lent(self, name: str, uid: int, gid: int, *, afresh: bool = False) -> AsyncIterator[int]:
+        """See ``ogagent.crowd.swarm.Storage``."""
+        file = self._file
+        if self.state is not State.KEEPING or file is None or self._whole:
+            raise CacheError("the CACHE does not keep this image")
+        shelf = self._desk.shelf
+        if afresh:
+            self._there = Ranges()
+            await self._ask(file.forget)
+        folder = await self._ask(shelf.lend, file, name, self._index.size - self._there.total, uid, gid)
+        try:
+            yield folder
+        finally:
+            await self._desk.thread.wait(self._desk.thread.start(shelf.take_back, file, folder))
+
+    @property
+    def there(self) -> Ranges:
+        return self._there
+
+    def came(self, start: int, stop: int, givers: Givers) -> None:
+        self._there.add(start, stop)
+        self._others.add(start, stop)
+        self._givers = givers
+        if self._file is not None:
+            self._desk.thread.start(self._file.there.add, start, stop)
+
+    def wrong(self, start: int, stop: int) -> bool:
+        wrong = self._refuted(start, stop)
+        if wrong:
+            self._forget(start, stop)
+        return wrong
+
+    def _refuted(self, start: int, stop: int) -> bool:
+        """It was read, and counted as theirs."""
+        refuted = self._others.remove(start, stop)
+        if refuted:
+            self._desk.progress.came_from(self._givers, start - stop)
+        return refuted
+
+    def _forget(self, start: int, stop: int) -> None:
+        self._there.remove(start, stop)
+        if self._file is not None:
+            self._desk.thread.start(self._file.there.remove, start, stop)
+
     def chunks(self) -> AsyncGenerator[bytes, None]:
         return self._origin.chunks()
 
@@ -83,7 +133,12 @@ class KeptRegions(Kept):
         while position < stop:
             there, end = self._there.at(position, stop) if self.takes_ranges else (False, stop)
             if there:
+                others, end = self._others.at(position, end)
                 chunk = await self._read(position, end - position)
+                if others:
+                    self._desk.progress.came_from(self._givers, len(chunk))
+                else:
+                    self._desk.progress.from_cache += len(chunk)
                 position += len(chunk)
                 if chunk:
                     yield chunk
@@ -98,12 +153,21 @@ class KeptRegions(Kept):
             if position < end:  # the file ends here
                 return
 
+    def at_hand(self, start: int, stop: int) -> bool:
+        position = start
+        while position < stop:
+            there, end = self._there.at(position, stop)
+            if not there and not self._origin.at_hand(position, end):
+                return False
+            position = end
+        return True
+
     def doubt(self, start: int, stop: int) -> bool:
         """What no region proves, before the first frame and after the last, is then not believed either."""
         if self._file is None or not self._there.remove(start, stop):
-            return False
+            return self._origin.doubt(start, stop)
+        self._refuted(start, stop)
         (first, _), (last, length) = self._index.frame(0), self._index.frame(self._index.count - 1)
         for each in ((start, stop), (0, first), (last + length, self._index.size)):
-            self._there.remove(*each)
-            self._desk.thread.start(self._file.there.remove, *each)
+            self._forget(*each)
         return True

@@ -62,6 +62,7 @@ class KeptStream(Kept):
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         position = 0
         while self.state is State.READING and (chunk := await self._read(position, self._length or 0)):
+            self._desk.progress.from_cache += len(chunk)
             position += len(chunk)
             yield chunk
         if self.state is State.READING:
@@ -76,6 +77,9 @@ class KeptStream(Kept):
 
     def part(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         return self._origin.part(start, stop)
+
+    def at_hand(self, start: int, stop: int) -> bool:
+        return self._origin.at_hand(start, stop)
 
     def doubt(self, start: int, stop: int) -> bool:
         return self._origin.doubt(start, stop)

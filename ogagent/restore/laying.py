@@ -11,11 +11,11 @@ from ogagent.errors import ImageCorrupt
 from ogagent.image.indexed import IndexedImage
 from ogagent.image.piece import Piece
 from ogagent.image.regions import longest_region
-from ogagent.restore.channel import Stopped
 from ogagent.restore.patience import share_out
 from ogagent.restore.runs import Run, Runs
 from ogagent.restore.threads import thread_count
 from ogagent.restore.writer import PartitionWriter, Written
+from ogagent.system.channel import Stopped
 
 
 class _Laid(NamedTuple):
@@ -31,31 +31,48 @@ class Laying:
     """``unpack_s`` and ``write_s`` are what all threads together have spent, in seconds."""
 
     def __init__(
-        self, image: IndexedImage, runs: Runs, writer: PartitionWriter, executor: Executor, hurry: Callable[[], None]
+        self,
+        image: IndexedImage,
+        runs: Runs,
+        writer: PartitionWriter,
+        executor: Executor,
+        hurry: Callable[[], None],
+        not_yet: Callable[[int], bool],
     ) -> None:
-        """``hurry`` must call ``stop``."""
+        """``hurry`` must call ``stop``; ``not_yet`` hears of a place whose frame is damaged, and says whether it comes
+        again by itself.
+        """
         self._image = image
         self._runs = runs
         self._writer = writer
         self._executor = executor
         self._hurry = hurry
+        self._not_yet = not_yet
         self._room = longest_region(image.index.region_size)
         self._written = bytearray(image.index.count)
         self._stopped = False
         self.unpack_s = 0.0
         self.write_s = 0.0
 
-    async def lay(self, run: Run) -> None:
-        """All of it; then its buffer is given back. What is damaged may be right elsewhere. Raises ImageCorrupt."""
+    async def lay(self, run: Run) -> int:
+        """How many of its frames are written; then its buffer is given back. What is damaged may be right elsewhere, or
+        later. Raises ImageCorrupt.
+        """
+        later = 0
         for laid in await self._shared_out(run.frames):
-            if laid.damage is not None:
-                again = await self._runs.again(laid.place, run.buffer)
-                if again is None:
-                    raise laid.damage
-                for each in await self._shared_out([(laid.place, again)]):
-                    if each.damage is not None:
-                        raise each.damage
+            if laid.damage is None:
+                continue
+            if self._not_yet(laid.place):
+                later += 1
+                continue
+            again = await self._runs.again(laid.place, run.buffer)
+            if again is None:
+                raise laid.damage
+            for each in await self._shared_out([(laid.place, again)]):
+                if each.damage is not None:
+                    raise each.damage
         self._runs.give_back(run)
+        return len(run.frames) - later
 
     def written(self) -> Iterator[Written]:
         for place, written in enumerate(self._written):

@@ -20,10 +20,10 @@ from blake3 import blake3
 from ogagent.image.piece import Image, Piece
 from ogagent.model.job import Bottleneck
 from ogagent.model.units import MIB
-from ogagent.restore.channel import Channel, Inlet, Stopped
 from ogagent.restore.patience import Together, in_thread
 from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter
+from ogagent.system.channel import Channel, Inlet, Stopped
 
 _MEMORY: Final = 20 * MIB
 _FEWEST_BUFFERS: Final = 3

@@ -2,63 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
 
-from ogagent.disk.codes import may_be_a_cache, no_place_for_an_image
+from ogagent.disk.codes import may_be_a_cache
 from ogagent.disk.lookup import find_disk, find_partition, refuse_without_table
+from ogagent.disk.precious import refuse_precious
 from ogagent.errors import (
     CacheMissing,
     DiskChanged,
     FilesystemMismatch,
     ImageTooLarge,
     MethodNotSupported,
-    PartitionInUse,
-    PartitionOverlaps,
-    RepositoryNotAllowed,
+    SessionNotJoined,
     TargetIsCache,
-    TargetIsSystem,
     TooFewPartitions,
 )
-from ogagent.model.disk import OLDER_TABLE, PROTECTED, UNREADABLE, Disk, Inventory, Partition
+from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.filesystem import SUSPENDED, family_of_code, of_image
+from ogagent.model.method import METHODS, UNICAST, Engine, Way, way_of
 from ogagent.model.plan import ImageHeader, Target, bound, cache_place
-from ogagent.model.repository import Networks, image_url, is_within
+from ogagent.model.repository import Networks, image_url
 from ogagent.restore.request import RestorePlan, RestoreRequest
+from ogagent.source.location import refuse_outside
 
-THROUGH_CACHE: Final = "unicast"
-METHODS: Final = (THROUGH_CACHE, "unicast-direct")
-
+_ALONE: Final = SessionNotJoined("crowd.enabled is false: the image comes from the repository alone")
 _SAME_SECTORS: Final = "make the image on a disk with the same sector size"
-_WAYS_OUT: Final = (
-    ("[SWAP]", "switch it off first: swapoff"),
-    ("[dm-", "close what is built on it first: vgchange -an, cryptsetup close, dmsetup remove"),
-    ("[md", "stop the array first: mdadm --stop"),
-    ("[loop", "take the loop device off it first: losetup --detach"),
-)
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """What the configuration says about plans."""
+    """What the configuration says about plans. ``crowd``: whether this machine takes part in one; ``missing`` are the
+    engines that cannot here, and what there is to do about it.
+    """
 
     repository_url: str
     repository_networks: Networks
     cache_required: bool
+    crowd: bool = True
+    missing: Mapping[Engine, str] = {}
 
 
 def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) -> RestorePlan:
     """Raises the Refusal that fits when the request cannot be carried out on this machine."""
-    if request.method not in METHODS:
-        raise MethodNotSupported(
-            f"method {request.method!r} is not supported", field="method", hint=f"use one of: {', '.join(METHODS)}"
-        )
-    check_repository(request.ipr, rules)
+    way = _way(request, rules)
+    refuse_outside(request.ipr, rules.repository_networks)
     disk = find_disk(request.dsk, inventory)
     partition = _partition(request.par, disk, inventory, rules)
     refuse_precious(disk, partition, force=request.force)
     source = image_url(rules.repository_url, request.ipr, request.nci)
-    cache = cache_place(inventory) if request.method == THROUGH_CACHE else None
+    cache = None if way.direct else cache_place(inventory)
     suspended, sleeping = hibernated_beside(partition, inventory)
     return RestorePlan(
         request=request,
@@ -67,7 +61,26 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
         cache=cache,
         suspended=suspended,
         sleeping=sleeping,
+        session=way.session if rules.crowd else None,
+        remarks=(_ALONE.der,) if way.session and not rules.crowd else (),
     )
+
+
+def _way(request: RestoreRequest, rules: Rules) -> Way:
+    way = way_of(request.method, request.method_options)
+    if way is None:
+        raise MethodNotSupported(
+            f"method {request.method!r} is not supported",
+            field="method",
+            hint=f"use one of {', '.join(METHODS)}, or one of them with -direct",
+        )
+    if rules.crowd and way.session and way.session.engine in rules.missing:
+        raise MethodNotSupported(
+            f"method {request.method!r} cannot be used on this machine",
+            field="method",
+            hint=f"{rules.missing[way.session.engine]}, or use {UNICAST}",
+        )
+    return way
 
 
 def hibernated_beside(target: Partition, inventory: Inventory) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
@@ -79,20 +92,6 @@ def hibernated_beside(target: Partition, inventory: Inventory) -> tuple[tuple[Ta
         if part.hibernated and part is not target and not part.cache and not may_be_a_cache(disk, part)
     ]
     return tuple(place for place, linux in others if linux), tuple(place for place, linux in others if not linux)
-
-
-def check_repository(host: str, rules: Rules) -> None:
-    """A host name passes here; the address that it stands for is checked when it is known, see ``source.resolver``."""
-    try:
-        inside = is_within(host, rules.repository_networks)
-    except ValueError:
-        return
-    if not inside:
-        raise RepositoryNotAllowed(
-            f"repository {host} is outside the networks that this agent takes images from",
-            field="ipr",
-            hint="see repository.allow in the agent's configuration",
-        )
 
 
 def check_identity(plan: RestorePlan) -> None:
@@ -172,10 +171,6 @@ def _partition(number: int, disk: Disk, inventory: Inventory, rules: Rules) -> P
     return partition
 
 
-def _how_to_free(holder: str) -> str:
-    return next((how for beginning, how in _WAYS_OUT if holder.startswith(beginning)), "unmount it first")
-
-
 def _cache_missing(inventory: Inventory) -> CacheMissing:
     for disk in inventory.disks:
         if any((disk.problem, *(part.problem for part in disk.partitions))):
@@ -184,38 +179,3 @@ def _cache_missing(inventory: Inventory) -> CacheMissing:
                 hint=f"look at what is wrong with disk {disk.disk} ({disk.device}) before one is made: ogagent disks",
             )
     return CacheMissing("no partition named CACHE on this machine", hint="make one, or set cache.required = false")
-
-
-def refuse_precious(disk: Disk, partition: Partition, where: str = "", *, force: bool = False) -> None:
-    """``where`` is what the partition is called; empty: by its numbers. ``force``: a member of a volume may go.
-
-    Raises PartitionOverlaps, PartitionInUse or TargetIsSystem.
-    """
-    where = where or f"partition {partition.partition} of disk {disk.disk} ({partition.device})"
-    told = f"{where}: {partition.problem}"
-    if partition.problem == PROTECTED:
-        raise TargetIsSystem(told, field="par", hint="choose another partition, or see the agent's configuration")
-    older, unreadable = partition.problem == OLDER_TABLE, partition.problem.startswith(UNREADABLE)
-    if partition.problem and not older and not unreadable:
-        raise PartitionOverlaps(told, field="par", hint="mend the partition table, or choose another partition")
-    if partition.mounted:
-        hint = _how_to_free(partition.mounted)
-        raise PartitionInUse(f"{where} is in use: {partition.mounted}", field="par", hint=hint)
-    if partition.member and not force:
-        raise member_of_a_volume(where, partition.filesystem)
-    if what := no_place_for_an_image(partition.code):
-        raise TargetIsSystem(f"{where} is {what}", field="par")
-    if unreadable:  # so it may be anything
-        raise TargetIsSystem(
-            told, field="par", hint="look at the kernel log (dmesg) and at the disk's health (smartctl)"
-        )
-    if older:
-        raise PartitionOverlaps(told, field="par", hint=f"have it read again (partx -u {disk.device}), or restart")
-
-
-def member_of_a_volume(where: str, filesystem: str) -> PartitionInUse:
-    return PartitionInUse(
-        f"{where} is a member of a volume ({filesystem}), and what lies on the others would go with it",
-        field="par",
-        hint='take it out of the volume first; or, when nobody needs that any more, ask with "force": "1"',
-    )

@@ -6,7 +6,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ogagent.model.job import ByteCounts, Phase
+from ogagent.crowd.arrivals import Givers
+from ogagent.errors import MulticastFailed
+from ogagent.model.job import ByteCounts, Phase, Sources
 from ogagent.model.progress import JobProgress
 
 
@@ -14,19 +16,26 @@ from ogagent.model.progress import JobProgress
 class Progress(JobProgress):
     """``add`` is for what several threads count.
 
-    From ``touched`` on the partition is either whole or INCOMPLETE; once it is ``committed`` the disk holds the image.
+    From ``touched`` on the partition is either whole or INCOMPLETE; once it is ``committed`` the disk holds the image,
+    and has been made ready where that is wanted.
     """
 
     phases: ClassVar[tuple[Phase, ...]] = (
         *(Phase.CHECKING, Phase.FETCHING, Phase.FLUSHING, Phase.READING_BACK, Phase.COMMITTING),
-        Phase.CACHING,
+        *(Phase.CACHING, Phase.FINISHING),
     )
 
     read_back_wanted: bool = True
+    finish_wanted: bool = False
+    """The job is done when the partition has been made ready, and not when it holds the image."""
+    holds_image: bool = False
     image: int | None = None
     received: int = 0
     """Bytes of the image file from the repository."""
     from_cache: int = 0
+    from_crowd: dict[Givers, int] = field(default_factory=lambda: {"multicast": 0, "peers": 0})
+    crowd_unproven: bool = False
+    """What has come of it was taken for the image, and nobody has proven it yet."""
     total: int | None = None
     written: int = 0
     reused: int = 0
@@ -41,6 +50,24 @@ class Progress(JobProgress):
             self.written += written
             self.reused += reused
             self.read_back += read_back
+
+    def came_from(self, givers: Givers, count: int) -> None:
+        self.from_crowd[givers] += count
+
+    def refute_crowd(self) -> bool:
+        """The image has shown to be wrong. True when a crowd gave it: the repository's has not been tried."""
+        unproven, self.crowd_unproven = self.crowd_unproven, False
+        if unproven:
+            self.warnings.append(MulticastFailed("what came was not this image: it is taken from the repository").der)
+        return unproven
+
+    def laid_down(self) -> None:
+        """The disk holds the image, proven."""
+        self.holds_image = True
+        if self.finish_wanted:
+            self.books.finishing(b"")
+        else:
+            self.commit()
 
     def begin_again(self) -> None:
         """What was written so far was not the image."""
@@ -57,6 +84,10 @@ class Progress(JobProgress):
             read_back=self.read_back,
         )
 
+    @property
+    def sources(self) -> Sources:
+        return Sources(**self.from_crowd, repository=self.received, cache=self.from_cache)
+
     def share(self) -> float:
         fetched = 75.0 if self.read_back_wanted else 98.0
         match self.phase:
@@ -66,7 +97,7 @@ class Progress(JobProgress):
                 return fetched
             case Phase.READING_BACK:
                 return fetched + (98.0 - fetched) * (self.read_back / self._to_read_back if self._to_read_back else 1.0)
-            case Phase.COMMITTING | Phase.CACHING:
+            case Phase.COMMITTING | Phase.CACHING | Phase.FINISHING:
                 return 99.0
             case _:
                 return 0.0
@@ -95,4 +126,5 @@ class Progress(JobProgress):
     def _fetched_share(self) -> float:
         if self.total:
             return min(self.laid / self.total, 1.0)
-        return min((self.received + self.from_cache) / self.image, 1.0) if self.image else 0.0
+        come = self.received + self.from_cache + sum(self.from_crowd.values())
+        return min(come / self.image, 1.0) if self.image else 0.0

@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from ogagent.model.members import (
     DISK,
+    IMAGE_NAME,
     PARTITION,
+    REPOSITORY,
     TRACE,
     Form,
     Rule,
@@ -21,20 +23,17 @@ from ogagent.model.members import (
     integers,
     rule,
     schema,
-    string,
     text,
 )
+from ogagent.model.method import UNICAST, Session, way_of
 from ogagent.model.plan import Target
-from ogagent.model.repository import HOST_NAME, is_host
 from ogagent.model.text import LONGEST, SEEN
 
 FUNCTION: Final = "RestaurarImagen"
 
 _METHOD: Final = re.compile(rf"(?=.{{1,{LONGEST}}}$) *[!-~]+( {SEEN}*)?")
-_SYNONYMS: Final = {"unicast-cache": "unicast"}
-# No part begins with a dot, no two dots follow each other: nothing leads out of the repository.
-_PART: Final = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?"
-_NAME: Final = re.compile(f"/?(?=.{{1,{LONGEST}}}$){_PART}(/{_PART})?")
+_PLAIN: Final = "-cache"
+"""Through the CACHE, as every method is that does not say otherwise."""
 # OpenGnsys' table `tipospar` (ogAdmBD.sql) and `ogTypeToId` of its engine (Disk.lib): an MSDOS type byte, 0 to fd; the
 # four digits of a GPT type, 0700 to ffff; and two of five digits, 10000 for LVM's and 10010 for ZFS' volumes.
 _CODE: Final = re.compile("([0-9A-Fa-f]{1,4}|10000|10010)?")
@@ -45,36 +44,20 @@ def _method(what: str) -> Rule:
     return rule(what, "a method, and its options after a space; leave it out for unicast", _METHOD, integers())
 
 
-_HOST_FORMS: Final[tuple[Form, ...]] = (
-    {"type": "string", "format": "ipv4", "pattern": r"^[0-9]+(\.[0-9]+){3}$"},
-    {"type": "string", "format": "ipv6", "pattern": "^[0-9A-Fa-f:.]+$"},
-    string(HOST_NAME),
-)
 _RULES: Final[Mapping[str, Rule]] = {
     "nfn": function_name(FUNCTION),
     "dsk": DISK,
     "par": PARTITION,
     "idi": text("image id", required=True),
-    "nci": rule(
-        "the image's canonical name, without extension",
-        f"1-{LONGEST} letters, digits, '.', '_', '-', at most one '/' inside, and no '..'",
-        *(_NAME, integers()),
-        required=True,
-    ),
-    "ipr": Rule(
-        what="repository, an IP address or a host name",
-        expected="the IP address of the repository, or its host name as RFC 1123 has it",
-        fits=is_host,
-        forms=_HOST_FORMS,
-        required=True,
-    ),
+    "nci": IMAGE_NAME,
+    "ipr": REPOSITORY,
     "cpt": rule(
         "partition code of the image, hexadecimal; an integer counts as these digits",
         "a partition code of 1-4 hexadecimal digits, 10000 or 10010",
         *(_CODE, integers(0, 9999), _VOLUMES),
     ),
     "ifs": text("software profile id"),
-    "method": _method("unicast, multicast, p2p or torrent; options after a space"),
+    "method": _method("unicast, multicast, uftp, p2p or torrent, or one with -direct; options after a space"),
     "ptc": _method("the same as method, which counts when both are there"),
     "identity": text("the disk that is meant, as the inventory names it; when it is another one, the job fails"),
     "force": rule(
@@ -100,7 +83,7 @@ class RestoreRequest(Struct, frozen=True, kw_only=True):
     cpt: str = ""
     ifs: str = ""
     ids: str = ""
-    method: str = "unicast"
+    method: str = UNICAST
     method_options: str = ""
     identity: str = ""
     force: bool = False
@@ -126,8 +109,9 @@ class RestoreRequest(Struct, frozen=True, kw_only=True):
 def restore_request(members: Mapping[str, Any]) -> RestoreRequest:
     """Raises MissingField or InvalidField, each naming the member. Unknown members are ignored."""
     texts = checked(_RULES, members)
-    method, _, options = (texts["method"] or texts["ptc"] or "unicast").strip(" ").partition(" ")
-    method = method.lower()
+    method, _, options = (texts["method"] or texts["ptc"] or UNICAST).strip(" ").partition(" ")
+    method = method.lower().removesuffix(_PLAIN)
+    way_of(method, options.strip(" "))
     return RestoreRequest(
         dsk=int(texts["dsk"]),
         par=int(texts["par"]),
@@ -137,7 +121,7 @@ def restore_request(members: Mapping[str, Any]) -> RestoreRequest:
         cpt=texts["cpt"],
         ifs=texts["ifs"],
         ids=texts["ids"],
-        method=_SYNONYMS.get(method, method),
+        method=method,
         method_options=options.strip(" "),
         identity=texts["identity"],
         force=texts["force"] == "1",
@@ -151,6 +135,10 @@ class RestorePlan(Struct, frozen=True, kw_only=True):
     """URL of the image."""
     cache: Target | None = None
     """The CACHE, when the image goes through it."""
+    session: Session | None = None
+    """That of a crowd which takes the image together."""
+    remarks: tuple[str, ...] = ()
+    """Warnings, as the job will have them."""
     suspended: tuple[Target, ...] = ()
     """Swap space in which a Linux sleeps that must not wake again."""
     sleeping: tuple[Target, ...] = ()

@@ -15,7 +15,7 @@ from ogagent.model.units import MIB
 from ogagent.restore.survey import Stretch
 from ogagent.source.source import Source
 
-_LONGEST: Final = 2 * MIB
+LONGEST_RUN: Final = 2 * MIB
 _ROOM: Final = 48 * MIB
 _FEWEST: Final = 2
 
@@ -34,7 +34,7 @@ class Runs:
         """``wanted`` buffers, or as many as there is room for. Only on a running event loop."""
         self._index = index
         self._source = source
-        self._size = max(_LONGEST, longest_frame(index.region_size))
+        self._size = max(LONGEST_RUN, longest_frame(index.region_size))
         self._free: asyncio.Queue[memoryview] = asyncio.Queue()
         self.waited_s = 0.0
         for _ in range(max(min(wanted, _ROOM // self._size), _FEWEST)):

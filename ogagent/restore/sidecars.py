@@ -32,6 +32,12 @@ async def refuse_locked(source: Source) -> None:
     )
 
 
+async def has_sum(source: Source, name: str) -> bool:
+    """Whether something will tell in the end that the image file ``name`` is what it should be."""
+    content = await source.sidecar(".full.sum", _LONGEST)
+    return content is not None and md5_in(content, name) is not None
+
+
 class WholeFileSum:
     """``X.img.full.sum``: the MD5 of the image file, computed beside everything else from the bytes that arrive.
 

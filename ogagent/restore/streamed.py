@@ -13,13 +13,13 @@ from ogagent.disk.machine import Device
 from ogagent.image.detect import open_image
 from ogagent.image.piece import Image
 from ogagent.model.units import MIB
-from ogagent.restore.channel import Inlet
 from ogagent.restore.patience import in_thread, wait_out
 from ogagent.restore.pipeline import Pipeline
 from ogagent.restore.progress import Progress
 from ogagent.restore.sidecars import WholeFileSum
 from ogagent.restore.writer import PartitionWriter, Written
 from ogagent.source.source import Source
+from ogagent.system.channel import Inlet
 
 _IN_FLIGHT: Final = 16 * MIB
 
@@ -55,6 +55,8 @@ class StreamedImage:
 
     def written(self) -> Iterator[Written]:
         return map(Written, self._image.places(), self._digests)
+
+    async def leave(self) -> None: ...
 
     def stop(self) -> None:
         self._inlet.stop()

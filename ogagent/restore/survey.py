@@ -12,8 +12,8 @@ from ogagent.disk.machine import Device
 from ogagent.errors import DeviceError
 from ogagent.image.indexed import IndexedImage
 from ogagent.model.units import MIB
-from ogagent.restore.channel import Stopped
 from ogagent.restore.threads import Buffers
+from ogagent.system.channel import Stopped
 
 LONGEST_STRETCH: Final = 16 * MIB
 _SAMPLES: Final = 16

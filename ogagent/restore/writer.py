@@ -16,10 +16,10 @@ from ogagent.disk.machine import Device
 from ogagent.disk.memory import page_aligned
 from ogagent.errors import ImageTooLarge
 from ogagent.image.piece import Extent, Piece
-from ogagent.restore.channel import Stopped
 from ogagent.restore.edges import Edges, differs
 from ogagent.restore.progress import Progress
 from ogagent.restore.threads import Buffers
+from ogagent.system.channel import Stopped
 
 _STEP: Final = 64 << 10
 _ZEROS: Final = bytes(_STEP)
@@ -139,7 +139,7 @@ class PartitionWriter:
             with suppress(Exception):  # the first error is the one to tell
                 self._edges.wipe(read_back=False)
             raise
-        self._progress.commit()
+        self._progress.laid_down()
 
 
 def _stretches(data: memoryview) -> Iterator[tuple[int, int, bool]]:

@@ -32,13 +32,22 @@ async def open_http(
     on_retry: Callable[[], None],
 ) -> AsyncIterator[HttpSource]:
     """Nothing has been asked yet when this yields."""
+    async with open_session(tls, networks, stall_timeout_s) as session:
+        yield HttpSource(RemoteFile(session, url, networks), retry_for_s, on_retry)
+
+
+def open_session(tls: SSLContext, networks: Networks | None, silence_s: float) -> aiohttp.ClientSession:
+    """For a repository inside these ``networks``, which may say nothing for ``silence_s`` at most."""
     resolver = None if networks is None else AllowedResolver(networks)
     connector = aiohttp.TCPConnector(ssl=tls, resolver=resolver, limit=CONNECTIONS)
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=stall_timeout_s)
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, auto_decompress=False, read_bufsize=MIB, trust_env=False
-    ) as session:
-        yield HttpSource(RemoteFile(session, url, networks), retry_for_s, on_retry)
+    return aiohttp.ClientSession(
+        connector=connector, timeout=silence(silence_s), auto_decompress=False, read_bufsize=MIB, trust_env=False
+    )
+
+
+def silence(seconds: float) -> aiohttp.ClientTimeout:
+    """How long a server may say nothing that has been asked."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=seconds)
 
 
 class HttpSource:
@@ -60,6 +69,9 @@ class HttpSource:
 
     def part(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         return Download(self._file, self._patience(self._file.url), start, stop).chunks()
+
+    def at_hand(self, start: int, stop: int) -> bool:  # noqa: ARG002 - all of it comes over the network
+        return False
 
     def doubt(self, start: int, stop: int) -> bool:  # noqa: ARG002 - there is only one place to get it from
         return False

@@ -6,7 +6,8 @@ from typing import Final
 
 from yarl import URL
 
-from ogagent.errors import RepositoryUnreachable
+from ogagent.errors import RepositoryNotAllowed, RepositoryUnreachable
+from ogagent.model.repository import Networks, is_within
 
 _SHOWN: Final = 100  # characters
 
@@ -32,3 +33,19 @@ def parsed_url(text: str, base: URL | None = None) -> URL:
 def shown(text: str | None) -> str:
     """What a server says, for people and their terminals: no more than they can read."""
     return repr(text if text is None or len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def refuse_outside(host: str, networks: Networks) -> None:
+    """Raises RepositoryNotAllowed. A host name passes here; its address is checked when that is known, see
+    ``source.resolver``.
+    """
+    try:
+        inside = is_within(host, networks)
+    except ValueError:
+        return
+    if not inside:
+        raise RepositoryNotAllowed(
+            f"repository {host} is outside the networks that this agent takes images from",
+            field="ipr",
+            hint="see repository.allow in the agent's configuration",
+        )

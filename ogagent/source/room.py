@@ -16,6 +16,8 @@ IMAGES: Final = ("opt", "opengnsys", "images")
 SIDECARS: Final = (".index", ".index.sig", ".full.sum", ".sum", ".info", ".torrent")
 PARTIAL: Final = ".partial"
 MAP: Final = ".map"
+LENT: Final = ".lent"
+"""A directory in which an image that is not whole is lent to somebody else."""
 SPARE: Final = 16 * MIB
 """Left free, for the file system's own needs and what lies beside an image."""
 
@@ -100,6 +102,7 @@ def remove(folder: int, name: str) -> None:
         if lock(fd, fcntl.LOCK_EX):
             for suffix in (*SIDECARS, MAP, ""):
                 beneath.discard(folder, name + suffix)
+            beneath.remove_folder(folder, name + LENT)
     finally:
         os.close(fd)
 

@@ -18,11 +18,15 @@ from typing import Final
 
 from ogagent.model.units import MIB
 from ogagent.source.ranges import Ranges
-from ogagent.source.room import IMAGES, MAP, PARTIAL, SIDECARS, Room, lock, remove
+from ogagent.source.room import IMAGES, LENT, MAP, PARTIAL, SIDECARS, Room, lock, remove
 from ogagent.system import beneath
 
 _DIRTY: Final = 64 * MIB
 """So much is written before it must be on the medium: nobody shall have to wait long for what lies in memory."""
+
+_READABLE: Final = 0o644
+_FOUND_BY_NAME: Final = 0o711
+"""Whoever has lent it may look how long it is, also without every right."""
 
 Run = list[tuple[int, bytes]]
 """Bytes, and where in a file they belong."""
@@ -44,16 +48,34 @@ class KeptFile:
         return os.pread(self._fd, length, position)
 
     def write(self, run: Run) -> None:
-        if self._out is None:  # it may have been opened when nothing could be written yet
-            self._out = os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_CLOEXEC)
+        out = self._output()
         for position, chunk in sorted(run, key=itemgetter(0)):
             done = 0
             while done < len(chunk):
-                done += os.pwrite(self._out, memoryview(chunk)[done:], position + done)
+                done += os.pwrite(out, memoryview(chunk)[done:], position + done)
             self.there.add(position, position + len(chunk))
             self._dirty += len(chunk)
         if self._dirty >= _DIRTY:
             self.flush()
+
+    def _output(self) -> int:
+        if self._out is None:  # it may have been opened when nothing could be written yet
+            self._out = os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_CLOEXEC)
+        return self._out
+
+    def forget(self) -> None:
+        """What it holds; whoever fills it shows by its length how far he is."""
+        self.there = Ranges()
+        os.ftruncate(self._fd, 0)
+
+    def give(self, uid: int, gid: int) -> None:
+        """To somebody else, who may keep others from opening it; what is open already stays so."""
+        self._output()
+        owner = os.fstat(self._fd).st_uid
+        if owner == os.geteuid():
+            os.fchmod(self._fd, _READABLE)
+        if owner != uid:
+            os.fchown(self._fd, uid, gid)
 
     def flush(self) -> None:
         os.fdatasync(self._fd)
@@ -114,6 +136,8 @@ class Shelf:
         for each in beneath.files(own):
             if each != name and another.fullmatch(each):
                 remove(own, each)
+        if not _given_back(own, name):
+            return None
         fd = beneath.open_file(own, name, os.O_RDWR)
         if fd is None:
             fd = beneath.create_file(own, name)
@@ -147,6 +171,29 @@ class Shelf:
             self._room.make_more(needed)
             kept.write(run)
         _save_map(kept, self._directory(make=False))
+
+    def lend(self, kept: KeptFile, name: str, needed: int, uid: int, gid: int) -> int:
+        """To somebody who may write to it until it is taken back: the descriptor of a directory, his own, in which it
+        has this ``name``. Room is made for so many bytes.
+        """
+        self._room.make(needed)
+        own = self._directory(make=False)
+        folder = beneath.make_folder(own, kept.name + LENT)
+        try:
+            os.link(kept.name, name, src_dir_fd=own, dst_dir_fd=folder, follow_symlinks=False)
+            kept.give(uid, gid)
+            os.fchmod(folder, _FOUND_BY_NAME)
+            os.fchown(folder, uid, gid)
+        except BaseException:
+            self.take_back(kept, folder)
+            raise
+        return folder
+
+    def take_back(self, kept: KeptFile, folder: int) -> None:
+        os.close(folder)
+        kept.give(os.geteuid(), os.getegid())
+        kept.resize(kept.size)
+        beneath.remove_folder(self._directory(make=False), kept.name + LENT)
 
     def publish(self, kept: KeptFile, sidecars: Mapping[str, bytes]) -> None:
         """It takes the place of what had the name."""
@@ -199,6 +246,21 @@ class Shelf:
             return None
         self._kept = KeptFile(fd, name)
         return self._kept
+
+
+def _given_back(own: int, name: str) -> bool:
+    """What a job that was killed has lent is its own again. False when somebody has the file."""
+    fd = beneath.open_file(own, name)
+    if fd is None:
+        return True
+    try:
+        if not lock(fd, fcntl.LOCK_EX):
+            return False
+        beneath.remove_folder(own, name + LENT)
+        beneath.take(own, name)
+    finally:
+        os.close(fd)
+    return True
 
 
 def _save_map(kept: KeptFile, own: int) -> None:

@@ -39,6 +39,9 @@ class Source(Protocol):
     def part(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Its bytes from ``start`` to ``stop``, or to its end when that comes first. Several may be read at once."""
 
+    def at_hand(self, start: int, stop: int) -> bool:
+        """Whether ``part`` need not go to the repository for it."""
+
     def doubt(self, start: int, stop: int) -> bool:
         """What ``part`` gave for this very range is not right. True when it is worth asking once more."""
 

@@ -34,20 +34,28 @@ async def aside(
     try:
         await asyncio.wait([ended], timeout=patience_s)
     except asyncio.CancelledError:
-        await _leave(future, ended, hurry, late)
+        await _leave(future, hurry, late)
         raise
     if not ended.done():
-        await _leave(future, ended, hurry, late)
+        await _leave(future, hurry, late)
         raise TimeoutError
     return ended.result()
 
 
-async def _leave(
-    future: Future[T], ended: asyncio.Future[T], hurry: Callable[[], None], late: Callable[[T], object]
-) -> None:
+async def _leave(future: Future[T], hurry: Callable[[], None], late: Callable[[T], object]) -> None:
     hurry()
-    future.add_done_callback(lambda done: None if done.exception() else late(done.result()))
-    await asyncio.wait([ended], timeout=_HURRY_S)
+    handed_over: Future[None] = Future()
+
+    def hand_over(done: Future[T]) -> None:
+        try:
+            if done.exception() is None:
+                late(done.result())
+        finally:
+            handed_over.set_result(None)
+
+    future.add_done_callback(hand_over)
+    # Not for the work alone: whoever comes back from here finds that ``late`` has had what came in time.
+    await asyncio.wait([asyncio.wrap_future(handed_over)], timeout=_HURRY_S)
 
 
 def _do(future: Future[T], work: Callable[[], T]) -> None:

@@ -46,6 +46,36 @@ def open_directory(root: Path, *names: str, make: bool = False) -> int:
     return fd
 
 
+def remove_folder(within: int, name: str) -> None:
+    """With all that is in it, whoever has made that; nothing where there is no such directory."""
+    try:
+        take(within, name)
+        folder = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
+    except FileNotFoundError:
+        return
+    try:
+        for each in os.listdir(folder):  # noqa: PTH208 - a descriptor
+            if stat.S_ISDIR(os.stat(each, dir_fd=folder, follow_symlinks=False).st_mode):
+                remove_folder(folder, each)
+            else:
+                discard(folder, each)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=within)
+
+
+def take(within: int, name: str) -> None:
+    """From somebody it was given to: where this process has not every right, it could not even be opened."""
+    if os.stat(name, dir_fd=within, follow_symlinks=False).st_uid != os.geteuid():
+        os.chown(name, os.geteuid(), os.getegid(), dir_fd=within, follow_symlinks=False)
+
+
+def make_folder(within: int, name: str) -> int:
+    """A new one, that nobody else looks into; its descriptor."""
+    os.mkdir(name, 0o700, dir_fd=within)
+    return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
+
+
 def files(within: int) -> list[str]:
     with os.scandir(within) as entries:
         return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]

@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Final
 
+_MOVE_MOUNT: Final = 429
 _FSOPEN: Final = 430
 _FSCONFIG: Final = 431
 _FSMOUNT: Final = 432
@@ -19,13 +20,23 @@ _OPENAT2: Final = 437
 _CLOEXEC: Final = 1  # FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6  # enum fsconfig_command, linux/mount.h
 _DETACH: Final = 2  # MNT_DETACH
+_OF_DESCRIPTOR: Final = 0x04  # MOVE_MOUNT_F_EMPTY_PATH, linux/mount.h
+_HERE: Final = -100  # AT_FDCWD
+_NEW_MOUNTS: Final = 0x00020000  # CLONE_NEWNS, linux/sched.h
+_PRIVATE_BELOW: Final = (1 << 18) | (1 << 14)  # MS_PRIVATE and MS_REC, linux/mount.h
 _WORDS: Final = 4096
+_UNSURE: Final = 1000
+"""Times that the same is asked again, each of which takes some microseconds."""
 
-RESOLVE_NO_MAGICLINKS: Final = 0x02  # linux/openat2.h
+RESOLVE_NO_XDEV: Final = 0x01  # linux/openat2.h
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_NO_SYMLINKS: Final = 0x04
 RESOLVE_IN_ROOT: Final = 0x10
 
 READ_ONLY: Final = 0x01 | 0x02 | 0x04 | 0x08 | 0x10
 """MOUNT_ATTR_RDONLY, NOSUID, NODEV, NOEXEC and NOATIME, linux/mount.h."""
+HARMLESS: Final = 0x02 | 0x04 | 0x08 | 0x200000
+"""MOUNT_ATTR_NOSUID, NODEV, NOEXEC and NOSYMFOLLOW, the last from Linux 5.14 on."""
 
 
 RESTART: Final = 0x01234567  # LINUX_REBOOT_CMD_RESTART and so on, linux/reboot.h
@@ -38,12 +49,40 @@ class _OpenHow(ctypes.Structure):
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
+    """While anything is renamed or mounted anywhere on the machine, the kernel may not be sure that a path stays
+    inside, and wants to be asked again (EAGAIN): openat2(2).
+    """
     how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    for _ in range(_UNSURE):
+        with suppress(BlockingIOError):
+            return _call(path, _OPENAT2, directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
     return _call(path, _OPENAT2, directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
 
 
 def mount_detached(driver: str, device: str, options: tuple[str, ...], attributes: int) -> int:
     """A directory of a file system that is mounted nowhere: it is gone with the last descriptor of anything in it."""
+    mounted = _mounted(driver, device, options, attributes)
+    try:
+        return _root(mounted)
+    finally:
+        os.close(mounted)
+
+
+def mount_at(driver: str, device: str, options: tuple[str, ...], attributes: int, place: str) -> int:
+    """The root directory of a file system that is mounted at ``place``."""
+    mounted = _mounted(driver, device, options, attributes)
+    try:
+        _call(place, _MOVE_MOUNT, mounted, b"", _HERE, os.fsencode(place), _OF_DESCRIPTOR)
+        return _root(mounted)
+    finally:
+        os.close(mounted)
+
+
+def _root(mounted: int) -> int:
+    return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mounted)
+
+
+def _mounted(driver: str, device: str, options: tuple[str, ...], attributes: int) -> int:
     context = _call(driver, _FSOPEN, driver.encode(), _CLOEXEC)
     try:
         _call(device, _FSCONFIG, context, _SET_STRING, b"source", os.fsencode(device), 0)
@@ -52,15 +91,23 @@ def mount_detached(driver: str, device: str, options: tuple[str, ...], attribute
             command, text = (_SET_STRING, value.encode()) if value else (_SET_FLAG, None)
             _call(option, _FSCONFIG, context, command, name.encode(), text, 0)
         _call(device, _FSCONFIG, context, _CREATE, None, None, 0)
-        mounted = _call(device, _FSMOUNT, context, _CLOEXEC, attributes)
+        return _call(device, _FSMOUNT, context, _CLOEXEC, attributes)
     except OSError as error:
         raise OSError(error.errno, _reason(context) or error.strerror, device) from None
     finally:
         os.close(context)
-    try:
-        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mounted)
-    finally:
-        os.close(mounted)
+
+
+def own_mounts() -> None:
+    """From now on the thread has a view of the mounts of its own: what it mounts nobody else sees."""
+    if _library().unshare(_NEW_MOUNTS) < 0 or _library().mount(b"none", b"/", None, _PRIVATE_BELOW, None) < 0:
+        raise _failure("a view of the mounts of its own")
+
+
+def unmount(mount_point: str) -> None:
+    """Returns when all that was written is on the medium. Fails when it is in use."""
+    if _library().umount2(os.fsencode(mount_point), 0) < 0:
+        raise _failure(mount_point)
 
 
 def detach(mount_point: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
+from msgspec import UNSET
 from prometheus_client import CollectorRegistry, Counter, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -12,10 +13,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ogagent import __version__
-from ogagent.model.job import Job
+from ogagent.model.job import Job, Sources
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-_BYTE_STAGES: Final = ("received", "written", "reused", "read_back")
+_BYTE_STAGES: Final = ("received", "written", "reused", "read_back", "read", "packed", "delivered", "verified")
 
 
 class Backlog(Protocol):
@@ -41,6 +42,9 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._jobs = Counter("ogagent_jobs", "Jobs that have ended", ["outcome"], registry=registry)
         self._bytes = Counter("ogagent_job_bytes", "Bytes of image, by stage", ["stage"], registry=registry)
+        self._sources = Counter(
+            "ogagent_image_bytes", "Bytes of image files, by where they came from", ["source"], registry=registry
+        )
         self._seconds = Counter("ogagent_job_seconds", "Seconds spent, by phase", ["phase"], registry=registry)
         self._bottleneck = Counter(
             "ogagent_job_bottleneck", "Jobs by the stage that the others waited for", ["stage"], registry=registry
@@ -54,8 +58,13 @@ class Metrics:
 
     def job_moved(self, before: Job, after: Job) -> None:
         for stage in _BYTE_STAGES:
-            moved = getattr(after.bytes, stage) - getattr(before.bytes, stage)
-            self._bytes.labels(stage.replace("_", "-")).inc(max(moved, 0))
+            now, then = getattr(after.bytes, stage), getattr(before.bytes, stage)
+            if now is not UNSET:
+                self._bytes.labels(stage.replace("_", "-")).inc(max(now - then, 0))
+        if after.sources is not UNSET:
+            for source in Sources.__struct_fields__:
+                then = 0 if before.sources is UNSET else getattr(before.sources, source)
+                self._sources.labels(source).inc(max(getattr(after.sources, source) - then, 0))
         earlier = before.timings.seconds
         for phase, seconds in after.timings.seconds.items():
             self._seconds.labels(phase.value).inc(max(seconds - earlier.get(phase, 0.0), 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shlex
 from typing import Final
 
@@ -12,6 +13,14 @@ ROOTS: Final = (".", "@", "root", "@rootfs")
 """Where a root may be in its file system: btrfs has that of Ubuntu and Arch, Fedora, Debian in a subvolume, which need
 not be the default one.
 """
+
+
+def system_name() -> str:
+    """That of the running system: PRETTY_NAME, or the release of the kernel where there is none."""
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.release()
 
 
 def members(text: str) -> dict[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -38,3 +39,16 @@ async def in_thread(
     if failure is not None:
         raise failure
     return future.result()
+
+
+@asynccontextmanager
+async def entered(context: AbstractContextManager[T], executor: Executor | None = None) -> AsyncIterator[T]:
+    """Enters and leaves ``context`` in a thread. What was entered is left, also when a cancel came meanwhile."""
+    loop = asyncio.get_running_loop()
+    entering = loop.run_in_executor(executor, context.__enter__)
+    try:
+        await wait_out([entering])
+        yield entering.result()
+    finally:
+        if entering.exception() is None:
+            await wait_out([loop.run_in_executor(executor, context.__exit__, None, None, None)])

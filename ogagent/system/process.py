@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import shutil
 import signal
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import PurePath
 from subprocess import DEVNULL, PIPE, STDOUT
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from ogagent.errors import ToolFailed, ToolMissing
+from ogagent.system.account import Account
+from ogagent.system.child import Child
+from ogagent.system.flow import FLOW, Flow
+from ogagent.system.packages import package_of
 
 _log = logging.getLogger(__name__)
 
@@ -21,42 +26,12 @@ _log = logging.getLogger(__name__)
 _GRACE_S: Final = 0.5
 # After SIGKILL only a process that waits for a dead disk stays, and nobody can end that one.
 _KILL_WAIT_S: Final = 1.0
-_COMPLAINT_LIMIT: Final = 8192
-_STDOUT: Final = 1
 
 _undying: Final = dict[tuple[str, ...], int]()
 """Processes that SIGKILL did not end in time, by their commands: while one is there it is not started once more."""
 
 # Ordinary users, and some boot environments, do not have the sbin directories in their PATH.
 _STANDARD_PATH: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-
-_PACKAGES: Final = {
-    "blkid": "util-linux",
-    "debugfs": "e2fsprogs",
-    "dumpe2fs": "e2fsprogs",
-    "e2fsck": "e2fsprogs",
-    "efibootmgr": "efibootmgr",
-    "hivexregedit": "libwin-hivex-perl",
-    "kexec": "kexec-tools",
-    "losetup": "mount",
-    "lzop": "lzop",
-    "mke2fs": "e2fsprogs",
-    "mkfs.btrfs": "btrfs-progs",
-    "mkfs.exfat": "exfatprogs",
-    "mkfs.f2fs": "f2fs-tools",
-    "mkfs.ntfs": "ntfs-3g",
-    "mkfs.vfat": "dosfstools",
-    "mkfs.xfs": "xfsprogs",
-    "mkswap": "util-linux",
-    "mount": "mount",
-    "ntfs-3g": "ntfs-3g",
-    "ntfsresize": "ntfs-3g",
-    "partx": "util-linux",
-    "resize2fs": "e2fsprogs",
-    "sfdisk": "fdisk",
-    "systemctl": "systemd",
-    "umount": "mount",
-}
 
 
 async def run(
@@ -67,17 +42,20 @@ async def run(
     max_output: int = 1 << 20,
     good: Collection[int] = (0,),
     grace_s: float = _GRACE_S,
+    variables: Mapping[str, str] | None = None,
+    account: Account | None = None,
 ) -> bytes:
-    """Standard output of a program that ended with one of the statuses ``good``.
+    """Standard output of a program that ended with one of the statuses ``good``. ``variables`` of its environment,
+    beside those that every program has.
 
     Raises ToolMissing when the program is not installed; ToolFailed when it cannot be started, ends otherwise, takes
     longer than ``timeout_s`` or prints more than ``max_output`` bytes. Where it shall end early it is asked to, and
-    killed when it has not ended ``grace_s`` later.
+    killed when it has not ended ``grace_s`` later. It runs as ``account``, or as the agent does.
     """
     name = PurePath(argv[0]).name
     if _is_there(_undying.get(tuple(argv))):
         raise ToolFailed(f"an earlier {name} does not end", hint="look at the kernel log (dmesg)")
-    child = await _start(argv, stdin, max_output)
+    child = await _start(argv, stdin, max_output, account=account, variables=variables)
     try:
         async with asyncio.timeout(timeout_s):
             await child.ended.wait()
@@ -89,8 +67,95 @@ async def run(
         raise ToolFailed(f"{name} printed more than {max_output} bytes")
     status = child.transport.get_returncode()
     if status not in good:
-        raise ToolFailed(f"{name} {_outcome(status, bytes(child.complaint))}")
+        raise ToolFailed(f"{name} {child.outcome()}")
     return bytes(child.output)
+
+
+async def beginning(argv: Sequence[str], *, enough: Callable[[bytearray], int], timeout_s: float) -> bytes:
+    """The first bytes that a program prints, which is ended then. ``enough`` says how many, by those that have come;
+    more than those for as long as it cannot tell.
+
+    Raises as ``run`` does, also when it ends before.
+    """
+    child = await _start(argv, None, 0, enough=enough)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await child.ended.wait()
+    except TimeoutError:
+        raise ToolFailed(f"{PurePath(argv[0]).name} did not begin within {timeout_s:g} s") from None
+    finally:
+        await _end(child, _GRACE_S, tuple(argv))
+    if not child.has_enough():
+        raise ToolFailed(f"{PurePath(argv[0]).name} {child.outcome()}")
+    return bytes(child.output[: enough(child.output)])
+
+
+class Piped(NamedTuple):
+    """``output`` is a descriptor, to be read in a thread to its end; ``kill`` brings that end about."""
+
+    output: int
+    kill: Callable[[], None]
+
+
+@asynccontextmanager
+async def piped(argv: Sequence[str]) -> AsyncIterator[Piped]:
+    """A program that prints more than memory holds. It has ended when the block has.
+
+    Raises as ``run`` does what it ends of, when the block has not raised anything itself.
+    """
+    reading, writing = os.pipe()
+    try:
+        try:
+            child = await _start(argv, None, 0, stdout=writing)
+        finally:
+            os.close(writing)
+        try:
+            yield Piped(reading, lambda: child.signal(signal.SIGKILL))
+            await child.ended.wait()
+        finally:
+            await _end(child, _GRACE_S, tuple(argv))
+    finally:
+        os.close(reading)
+    if child.transport.get_returncode():
+        raise ToolFailed(f"{PurePath(argv[0]).name} {child.outcome()}")
+
+
+@asynccontextmanager
+async def flowing(
+    argv: Sequence[str],
+    *,
+    account: Account | None = None,
+    politely: signal.Signals = signal.SIGTERM,
+    fds: Sequence[int] = (),
+    hears: bool = False,
+    mixed: bool = False,
+) -> AsyncIterator[Flow]:
+    """A program that has ended when the block has: by ``politely`` when it has not ended itself, and it gets this also
+    when the agent dies; SIGPIPE, which the kernel would send before that, it does not hear. It can get no more rights
+    than it has; it has the descriptors ``fds``, and, where it ``hears``, an input; ``mixed``: complaints count as
+    output. Raises ToolMissing and ToolFailed as ``run`` does.
+    """
+    if not is_installed(argv[0]):
+        raise _missing(argv[0])
+    bound = ["setpriv", "--pdeathsig", politely.name, "--no-new-privs", "--", *argv]
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        try:
+            fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, FLOW)
+            child = await _start(
+                *(bound, None, 0), stdout=writing, account=account, fds=fds, hears=hears, mixed=mixed, deaf=True
+            )
+        finally:
+            os.close(writing)
+        output = asyncio.StreamReader(FLOW)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(output), pipe
+        )
+        try:
+            yield Flow(child, output)
+        finally:
+            await _end(child, _GRACE_S, tuple(argv), politely)
+            transport.close()  # not before: what cannot print any more dies of that, and politely never comes
 
 
 class Followed(NamedTuple):
@@ -100,12 +165,15 @@ class Followed(NamedTuple):
     output: bytes
 
 
-async def follow(argv: Sequence[str], *, most: int) -> Followed:
+async def follow(
+    argv: Sequence[str], *, most: int, account: Account | None = None, fds: Sequence[int] = ()
+) -> Followed:
     """A program that takes as long as it takes, and its last ``most`` bytes of output and complaints, as they came.
+    It has the descriptors ``fds``, under the same numbers.
 
     Raises ToolMissing and ToolFailed when it cannot be started.
     """
-    child = await _start(argv, None, most, mixed=True)
+    child = await _start(argv, None, most, mixed=True, account=account, fds=fds)
     try:
         await child.ended.wait()
     finally:
@@ -114,61 +182,32 @@ async def follow(argv: Sequence[str], *, most: int) -> Followed:
     return Followed(-signal.SIGKILL if status is None else status, bytes(child.output))
 
 
-class _Child(asyncio.SubprocessProtocol):
-    """``exited`` is set when the process was reaped, ``ended`` when its outputs are closed too.
-
-    ``mixed``: complaints count as output, of which the end is kept, however much there was.
-    """
-
-    def __init__(self, max_output: int, *, mixed: bool = False) -> None:
-        self._mixed = mixed
-        self.output = bytearray()
-        self.complaint = bytearray()
-        self.overflowed = False
-        self.exited = asyncio.Event()
-        self.ended = asyncio.Event()
-        self._max_output = max_output
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.SubprocessTransport", transport)
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if self._mixed:
-            self.output += data
-            del self.output[: -self._max_output]
-        elif fd != _STDOUT:
-            self.complaint += data[: _COMPLAINT_LIMIT - len(self.complaint)]
-        elif len(self.output) + len(data) <= self._max_output:
-            self.output += data
-        else:
-            self.overflowed = True
-            self.signal(signal.SIGKILL)
-
-    def process_exited(self) -> None:
-        self.exited.set()
-        # Whatever it left running in its session would keep the outputs open.
-        self.signal(signal.SIGKILL)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it so
-        self.transport.close()
-        self.ended.set()
-
-    def signal(self, number: signal.Signals) -> None:
-        """To the whole process group: the process was made the leader of one."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.transport.get_pid(), number)
-
-
-async def _start(argv: Sequence[str], stdin: bytes | None, max_output: int, *, mixed: bool = False) -> _Child:
+async def _start(
+    argv: Sequence[str],
+    stdin: bytes | None,
+    max_output: int,
+    *,
+    mixed: bool = False,
+    enough: Callable[[bytearray], int] | None = None,
+    stdout: int = PIPE,
+    variables: Mapping[str, str] | None = None,
+    account: Account | None = None,
+    fds: Sequence[int] = (),
+    hears: bool = False,
+    deaf: bool = False,
+) -> Child:
     try:
         transport, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Child(max_output, mixed=mixed),
+            lambda: Child(max_output, mixed=mixed, enough=enough),
             *argv,
-            stdin=DEVNULL if stdin is None else PIPE,
-            stdout=PIPE,
+            stdin=PIPE if hears or stdin is not None else DEVNULL,
+            stdout=stdout,
             stderr=STDOUT if mixed else PIPE,
-            env=_environment(),
+            env=_environment() | (account.environment if account else {}) | dict(variables or {}),
+            pass_fds=fds,
+            restore_signals=not deaf,
             start_new_session=True,
+            **_as(account),
         )
     except FileNotFoundError:
         raise _missing(argv[0]) from None
@@ -179,6 +218,15 @@ async def _start(argv: Sequence[str], stdin: bytes | None, max_output: int, *, m
         pipe.write(stdin)
         pipe.close()
     return child
+
+
+def _as(account: Account | None) -> dict[str, Any]:
+    """Whoever it is already need not become it, which root alone can. In the root: her home may be out of reach."""
+    if account is None:
+        return {}
+    if account.uid == os.geteuid():
+        return {"cwd": "/"}
+    return {"user": account.uid, "group": account.gid, "extra_groups": account.groups, "cwd": "/"}
 
 
 def is_installed(program: str) -> bool:
@@ -194,15 +242,17 @@ def _environment() -> dict[str, str]:
 
 def _missing(program: str) -> ToolMissing:
     name = PurePath(program).name
-    package = "partclone" if name.startswith("partclone.") else _PACKAGES.get(name, "")
+    package = package_of(name)
     return ToolMissing(f"{name} is not installed", hint=f"apt install {package}" if package else "")
 
 
-async def _end(child: _Child, grace_s: float, command: tuple[str, ...]) -> None:
-    """SIGKILL is sent even when the wait after SIGTERM is cancelled once more."""
+async def _end(
+    child: Child, grace_s: float, command: tuple[str, ...], politely: signal.Signals = signal.SIGTERM
+) -> None:
+    """SIGKILL is sent even when the wait after the polite signal is cancelled once more."""
     try:
         if not child.exited.is_set():
-            child.signal(signal.SIGTERM)
+            child.signal(politely)
             await _within(grace_s, child.exited)
     finally:
         if not child.exited.is_set():
@@ -225,12 +275,3 @@ async def _within(seconds: float, event: asyncio.Event) -> bool:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
     return event.is_set()
-
-
-def _outcome(status: int | None, complaint: bytes) -> str:
-    """``status`` is negative for a process that a signal ended."""
-    lines = complaint.decode(errors="replace").splitlines()
-    said = next((line.strip() for line in lines if line.strip()), "")
-    if status is not None and status < 0:
-        return f"was ended by signal {-status}"
-    return f"failed with status {status}" + (f": {said[:200]}" if said else "")

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ogagent.errors import ScriptNotRun, ToolFailed, ToolMissing
 from ogagent.system import process
+from ogagent.system.account import Account
 from ogagent.system.patience import in_thread
 
 LONGEST: Final = 64 << 10  # bytes, which is as much as a call may hold
@@ -33,11 +34,31 @@ async def run_script(script: str, file: Path, *, most: int) -> Ended:
     """
     try:
         await in_thread(None, _no_hurry, _write, file, script)
-        followed = await process.follow([*interpreter(script), str(file)], most=most)
+        return _ended(await process.follow([*interpreter(script), str(file)], most=most))
     except (ToolMissing, ToolFailed) as error:
-        raise ScriptNotRun(f"The script cannot be run: {error.message}", hint="look at its first line") from error
+        raise _not_run(error) from error
     finally:
         await in_thread(None, _no_hurry, partial(file.unlink, missing_ok=True))
+
+
+async def run_script_as(account: Account, script: str, *, most: int) -> Ended:
+    """As ``run_script``, but as somebody who may not read what is the agent's: the script lies in memory."""
+    fd = os.memfd_create("script")
+    try:
+        os.write(fd, script.encode(errors="surrogatepass"))
+        command = [*interpreter(script), f"/proc/self/fd/{fd}"]
+        return _ended(await process.follow(command, most=most, account=account, fds=[fd]))
+    except (ToolMissing, ToolFailed) as error:
+        raise _not_run(error) from error
+    finally:
+        os.close(fd)
+
+
+def _not_run(error: ToolMissing | ToolFailed) -> ScriptNotRun:
+    return ScriptNotRun(f"The script cannot be run: {error.message}", hint="look at its first line")
+
+
+def _ended(followed: process.Followed) -> Ended:
     status = followed.status if followed.status >= 0 else 128 - followed.status
     return Ended(status=status, output=followed.output.decode(errors="replace").replace("\0", _NO_TEXT))
 

@@ -18,7 +18,7 @@ from simulator.errors import LabError
 from simulator.processes import measure, run
 from simulator.tree import MIB
 
-_FILLED: Final = 0.75
+FILLED: Final = 0.75
 """How much of a partition is in use."""
 
 _SHARES: Final = (("/usr/lib", 0.45), ("/usr/share", 0.35))
@@ -75,7 +75,7 @@ def make_filesystem(path: Path, size: int, *, content: int | None = None) -> Non
         file.truncate(size)
     run(["mke2fs", "-q", "-F", "-t", "ext4", path])
     with mounted(path, path.with_name("mnt")) as place:
-        _fill(place, int(size * _FILLED) if content is None else content)
+        fill(place, int(size * FILLED) if content is None else content)
 
 
 def image_of(filesystem: Path, image: Path) -> None:
@@ -102,7 +102,8 @@ def mounted(filesystem: Path, place: Path) -> Iterator[Path]:
         place.rmdir()
 
 
-def _fill(place: Path, size: int) -> None:
+def fill(place: Path, size: int) -> None:
+    """With about ``size`` bytes of files."""
     left = size
     for source, share in _SHARES:
         target = place / Path(source).name

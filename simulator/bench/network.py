@@ -21,8 +21,9 @@ from simulator.processes import measure, peer, run
 _ROUNDS: Final = 3
 _PORT: Final = 8480
 _LOOPBACK: Final = "127.0.68.56"
-_SERVER: Final = (f"ogsim-bench-repo-{os.getpid()}", "192.168.68.55")
-_CLIENT: Final = (f"ogsim-bench-pc-{os.getpid()}", "192.168.68.2")
+SERVER: Final = (f"ogsim-bench-repo-{os.getpid()}", "192.168.68.55")
+CLIENT: Final = (f"ogsim-bench-pc-{os.getpid()}", "192.168.68.2")
+"""Names of network namespaces, and the addresses there."""
 _PATIENCE_S: Final = 120.0
 
 
@@ -50,12 +51,12 @@ def over_loopback(image: Path, scratch: Path) -> Arrival:
 
 def over_link(image: Path, scratch: Path, rate: str = "1gbit") -> Link:
     """Two network namespaces, and between them a link of that rate. Raises LabError where there can be none."""
-    inside = ("ip", "netns", "exec", _CLIENT[0])
-    url = f"http://{_SERVER[1]}:{_PORT}/image"
-    with _link(rate), _served(image, _SERVER[1], scratch, ("ip", "netns", "exec", _SERVER[0])):
+    inside = ("ip", "netns", "exec", CLIENT[0])
+    url = f"http://{SERVER[1]}:{_PORT}/image"
+    with link(rate), _served(image, SERVER[1], scratch, ("ip", "netns", "exec", SERVER[0])):
         engine, curl = [], []
         for _ in range(_ROUNDS):
-            engine.append(_swallow(_SERVER[1], inside)["seconds"])
+            engine.append(_swallow(SERVER[1], inside)["seconds"])
             curl.append(measure([[*inside, "curl", "-sf", "-o", "/dev/null", url]]).wall_s)
     return Link(statistics.median(engine), statistics.median(curl))
 
@@ -90,8 +91,9 @@ def _answers(address: str, inside: Sequence[str]) -> bool:
 
 
 @contextmanager
-def _link(rate: str) -> Iterator[None]:
-    (server, server_ip), (client, client_ip) = _SERVER, _CLIENT
+def link(rate: str) -> Iterator[None]:
+    """Between the namespaces of ``SERVER`` and ``CLIENT``. Raises LabError where there can be none."""
+    (server, server_ip), (client, client_ip) = SERVER, CLIENT
     with ExitStack() as stack:
         for namespace in (server, client):
             run(["ip", "netns", "add", namespace])

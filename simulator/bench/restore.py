@@ -67,10 +67,11 @@ def _one_core() -> Sequence[str]:
 
 
 def _seconds(contestant: Contestant, run: Usage) -> float:
-    return sum(_timings(run).seconds.values()) if contestant.engine else run.wall_s
+    return sum(timings(run).seconds.values()) if contestant.engine else run.wall_s
 
 
-def _timings(run: Usage) -> Timings:
+def timings(run: Usage) -> Timings:
+    """As this engine has told them with ``--json``."""
     return msgspec.convert(json.loads(run.said)["timings"], Timings)
 
 
@@ -83,7 +84,7 @@ def _row(contestant: Contestant, runs: Sequence[Usage], on_one_core: Usage | Non
         cpu_s=statistics.median(each.cpu_s for each in runs),
         peak_rss=max(each.peak_rss for each in runs),
         bytes_per_s=used / seconds,
-        bottleneck=_timings(runs[-1]).bottleneck if contestant.engine else None,
+        bottleneck=timings(runs[-1]).bottleneck if contestant.engine else None,
         one_core_s=None if on_one_core is None else _seconds(contestant, on_one_core),
         rounds_s=rounds_s,
     )

@@ -137,6 +137,11 @@ secret_file = "{secret_file}"
 url = "file://{image.parent}/{{nci}}.img"
 [cache]
 required = false
+[finish]
+grow = false
+identity = false
+boot = false
+agent = false
 [state]
 dir = "{directory}/state"
 """

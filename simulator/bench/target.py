@@ -20,17 +20,24 @@ _AT_ONCE: Final = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
 @contextmanager
 def loop_device(size: int) -> Iterator[Path]:
     """Memory that is touched for the first time costs more than anything that is measured: so it is filled before."""
+    with memory(size) as directory:
+        file = directory / "target"
+        file.touch()
+        make_foreign(file, size)
+        device, _ = run(["losetup", "--show", "-f", file])
+        try:
+            yield Path(device.strip())
+        finally:
+            run(["losetup", "-d", device.strip()])
+
+
+@contextmanager
+def memory(size: int) -> Iterator[Path]:
+    """A directory for files of ``size`` bytes in all."""
     with tempfile.TemporaryDirectory(prefix="ogsim-target-") as scratch:
         run(["mount", "-t", "tmpfs", "-o", f"size={size + 16 * MIB}", "tmpfs", scratch])
         try:
-            file = Path(scratch, "target")
-            file.touch()
-            make_foreign(file, size)
-            device, _ = run(["losetup", "--show", "-f", file])
-            try:
-                yield Path(device.strip())
-            finally:
-                run(["losetup", "-d", device.strip()])
+            yield Path(scratch)
         finally:
             run(["umount", scratch])
 

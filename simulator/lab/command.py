@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -24,6 +25,7 @@ from simulator.lab.trouble import Trouble
 from simulator.machine.profile import MachineProfile, known_profile, read_profile
 from simulator.ogcore.clients import demo_room
 from simulator.ogcore.console.app import console_app
+from simulator.processes import run
 from simulator.sample import IMAGE_NAME, make_sample
 
 # The demonstration's two, then one of each kind that something is to be learnt from, most telling first.
@@ -33,6 +35,8 @@ _PROFILES: Final = (
 )  # fmt: skip
 _CORRUPT: Final = "image-corrupt"
 _UNCHECKED: Final = "image-unchecked"
+_INDEXED: Final = "image-indexed"
+"""What a crowd needs: each region proves itself."""
 _MEGABIT: Final = 1_000_000 // 8
 _GOODBYE_S: Final = 0.5
 
@@ -111,7 +115,7 @@ class _Lab:
     async def _open(self, control: Control) -> None:
         room = self._room
         await asyncio.gather(
-            asyncio.to_thread(room.start_servers, mbit=0), asyncio.to_thread(_make_images, room.images)
+            asyncio.to_thread(room.start_servers, mbit=0, crowd=True), asyncio.to_thread(_make_images, room.images)
         )
         await asyncio.gather(*(control.switch_on(name) for name in room.hosts))
         for fault in self._options.faults:
@@ -141,13 +145,14 @@ def _cable(host: Host, mbit: int) -> Cable:
 
 
 def _make_images(directory: Path) -> None:
-    """The reference image; the same damaged, and the same without its sums: what a repository shows in practice."""
+    """The reference image; the same damaged, without its sums, and with an index: what a repository may hold."""
     image = make_sample(directory).image
-    for name in (_CORRUPT, _UNCHECKED):
+    for name in (_CORRUPT, _UNCHECKED, _INDEXED):
         other = directory / f"{name}.img"
         shutil.copyfile(image, other)
         shutil.copyfile(directory / f"{IMAGE_NAME}.img.info", directory / f"{name}.img.info")
     shutil.copyfile(directory / f"{IMAGE_NAME}.img.full.sum", directory / f"{_CORRUPT}.img.full.sum")
+    run([sys.executable, "-m", "ogagent", "image", "index", directory / f"{_INDEXED}.img"])
     with Path(directory, f"{_CORRUPT}.img").open("r+b") as file:
         middle = image.stat().st_size // 2
         file.seek(middle)

@@ -18,6 +18,8 @@ REPOSITORY: Final = Place("127.0.68.55", 8443)
 CLIENTS: Final = {client.name: Place(client.ip, client.port) for client in demo_room()}
 MOST_CLIENTS: Final = 40
 
+KEYBOARD: Final = 8002
+"""Port of each client, once it has booted from its disk, for who sits at it."""
 _BEHIND_CABLE: Final = 8001
 _FIRST_CABLE: Final = 9001
 
@@ -50,6 +52,10 @@ class Host:
         self.faults = FaultFile(self.faults_file)
 
     @property
+    def keyboard(self) -> Place:
+        return Place(self.wiring.agent.address, KEYBOARD)
+
+    @property
     def target(self) -> tuple[int, int]:
         """The disk and the partition that an image is meant for, and that boots."""
         return self.profile.target
@@ -58,7 +64,8 @@ class Host:
         """For ogCore's file of clients."""
         return {"name": self.name, "mac": self.mac, "ip": self.place.address, "port": self.place.port}
 
-    def write_configuration(self, ca: Path) -> None:
+    def write_configuration(self, ca: Path, token: Path) -> None:
+        """``token`` holds what the repository wants to see of whoever writes to it."""
         secret = secrets.token_urlsafe()
         for path, text in ((self.secret, f"{secret}\n"), (self.authorization, f"Authorization: {secret}\n")):
             path.touch(mode=0o600)
@@ -72,6 +79,9 @@ class Host:
                 "url": f"https://{{ipr}}:{wiring.repository.port}/ogrepository/images/{{nci}}.img",
                 "ca": str(ca),
             },
+            "capture": {"credential_file": str(token)},
+            # Their firmware is played: it starts what lies on a partition, whoever has put a boot loader beside it.
+            "finish": {"boot": False, "hostname": self.name},
             "state": {"dir": str(self.directory / "state")},
         }
         lines = []
@@ -97,6 +107,8 @@ def wired_host(client: Client, number: int, directory: Path, profile: MachinePro
 
 
 def _toml(value: str | int) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int):
         return str(value)
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ from simulator.machine.file_power import RESTARTS, SWITCHED_OFF, boot_next
 from simulator.machine.making import copy_sparse, make_disk
 from simulator.machine.profile import DiskProfile
 from simulator.processes import Peer, peer
+from simulator.repository.crowd.offer import LEGACY_PORT, TRACKER_PORT
 
 _OGSIM: Final = (sys.executable, "-m", "simulator")
 _SERVERS: Final = ("repository", "ogcore")
@@ -49,6 +51,9 @@ class Room:
         self.ogcore = Server(OGCORE, self.authority.client_context())
         self.repository = Server(REPOSITORY, self.authority.client_context())
         self.repository_faults = FaultFile(directory / "repository.faults")
+        self.token_file = directory / "repository.token"
+        self.token_file.touch(mode=0o600)
+        self.token_file.write_text(secrets.token_urlsafe(), encoding="ascii")
         self.hosts = {host.name: host for host in hosts}
         self._stock = directory / "new-disks"
         self._templates: dict[DiskProfile, Path] = {}
@@ -61,10 +66,13 @@ class Room:
 
     # --- servers --------------------------------------------------------------------------------------------------
 
-    def start_servers(self, *, mbit: int) -> None:
-        """``mbit`` is how many megabits a second the repository gives to each connection, 0 for all there are."""
+    def start_servers(self, *, mbit: int, crowd: bool = False) -> None:
+        """``mbit`` is how many megabits a second the repository gives to each connection, 0 for all there are.
+        ``crowd``: it brings images to many at once, too.
+        """
         speed: tuple[str, ...] = ("--mbit", str(mbit)) if mbit else ()
-        files = ("--images", self.images, "--faults", self.directory / "repository.faults")
+        files: tuple[str | Path, ...] = ("--images", self.images, "--faults", self.directory / "repository.faults")
+        files += ("--token-file", self.token_file, *(["--crowd"] if crowd else []))
         self._start("repository", "repository", *files, *speed, *_where(REPOSITORY), *self._tls)
         self.start_ogcore()
         self.wait_for("the repository answers", lambda: _answers(self.repository, "/ogrepository/images"))
@@ -74,29 +82,31 @@ class Room:
         """Once more, it remembers what it knew."""
         clients = self.directory / "clients.json"
         clients.write_bytes(msgspec.json.encode([host.row() for host in self.hosts.values()]))
-        files = ("--clients", clients, "--memory", self.directory / "ogcore.sqlite")
+        files = ("--clients", clients, "--memory", self.directory / "ogcore.sqlite", "--token-file", self.token_file)
         self._start("ogcore", "ogcore", "--repository", REPOSITORY.url, *files, *_where(OGCORE), *self._tls)
 
     # --- clients --------------------------------------------------------------------------------------------------
 
     def start_client(self, name: str) -> None:
         """With ogLive, that is, with the agent; on new disks when it has none yet."""
+        host = self.furnished(name)
+        self._announce(host)
+        self._start(name, "agent", *self._files_of(host), "--faults", host.faults_file)
+
+    def furnished(self, name: str) -> Host:
+        """With disks, new ones when it has none yet."""
         host = self.hosts[name]
         if not host.config.exists():
             self._furnish(host)
-        self._announce(host)
-        files = ("--config", host.config, "--profile", host.profile_file, "--faults", host.faults_file)
-        self._start(name, "agent", *files, "--nvram", host.nvram, "--disk", *host.disks)
+        return host
 
     def restart_from_disk(self, name: str, place: tuple[int, int] | None = None) -> None:
         """``place``: disk and partition, in place of those that are meant for images."""
         host = self.hosts[name]
         self._announce(host)
         self.stop(name)
-        disk, partition = place or host.target
-        what = ("--disk", host.disks[disk - 1], "--partition", str(partition))
-        where = ("--ogcore", host.wiring.ogcore.url, *_where(host.wiring.agent))
-        self._start(name, "boot", *what, *where, *self._tls)
+        boots = ("--boots", *map(str, place or host.target), "--keyboard", str(host.keyboard.port))
+        self._start(name, "boot", *self._files_of(host), *boots)
 
     def log_in(self, name: str) -> None:
         self._keyboard(name).post("/lab/login")
@@ -185,6 +195,10 @@ class Room:
     def _tls(self) -> tuple[str, Path]:
         return ("--tls", self.authority.directory)
 
+    def _files_of(self, host: Host) -> tuple[str | Path, ...]:
+        files = ("--config", host.config, "--profile", host.profile_file, "--nvram", host.nvram)
+        return (*files, "--disk", *host.disks)
+
     def _start(self, name: str, *arguments: str | Path) -> None:
         self.stop(name)
         if self._closing.is_set():
@@ -207,7 +221,7 @@ class Room:
                     self._templates[profile] = template
             copy_sparse(self._templates[profile], disk)
         host.profile_file.write_bytes(msgspec.json.encode(host.profile))
-        host.write_configuration(self.authority.certificate)
+        host.write_configuration(self.authority.certificate, self.token_file)
 
     def _announce(self, host: Host, *, failed: bool = False) -> None:
         """As the first thing that boots over the network does. Nothing depends on it but what people see."""
@@ -215,13 +229,15 @@ class Room:
             self.ogcore.post(_BOOTING, {"ip": host.place.address, "failed": failed})
 
     def _keyboard(self, name: str) -> Server:
-        return Server(self.hosts[name].wiring.agent, self.authority.client_context())
+        return Server(self.hosts[name].keyboard, None)
 
 
 @contextlib.contextmanager
 def open_room(directory: Path, hosts: Sequence[Host]) -> Iterator[Room]:
     """Raises LabError when an address is taken. At the end of the block no process of the room is left."""
-    for place in (OGCORE, REPOSITORY, *(host.place for host in hosts), *(host.wiring.agent for host in hosts)):
+    of_hosts = (place for host in hosts for place in (host.place, host.wiring.agent, host.keyboard))
+    of_crowd = (Place(REPOSITORY.address, port) for port in (TRACKER_PORT, LEGACY_PORT))
+    for place in (OGCORE, REPOSITORY, *of_crowd, *of_hosts):
         _check_free(place)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:

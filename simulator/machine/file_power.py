@@ -12,7 +12,7 @@ from typing import Final
 from ogagent.errors import NoSystem
 from ogagent.power.power import BootPlace
 from simulator.errors import LabError
-from simulator.machine.booted import installed_system
+from simulator.machine.system import installed_system
 
 RESTARTS: Final = 90
 SWITCHED_OFF: Final = 91

@@ -13,12 +13,16 @@ import aiohttp
 from aiohttp import web
 
 from simulator.ogcore.agents import Agents, Unreachable
+from simulator.ogcore.catalogue import Catalogue
 from simulator.ogcore.clients import Client, Clients, ClientState
 from simulator.ogcore.commands import Commands
+from simulator.ogcore.created import CreatedImages
 from simulator.ogcore.deployments import Deployments
 from simulator.ogcore.dispatch import Dispatch
 from simulator.ogcore.images import Images
 from simulator.ogcore.rest import Rest
+from simulator.ogcore.rooms import Rooms
+from simulator.ogcore.sessions import Sessions
 from simulator.ogcore.store import Store
 from simulator.ogcore.traces import Trace, Traces
 from simulator.ogcore.webhook import Webhook
@@ -37,29 +41,39 @@ async def ogcore_app(
     *,
     repository: str,
     repository_tls: ssl.SSLContext | None = None,
+    token: str = "",
     memory: Path | None = None,
 ) -> web.Application:
-    """``repository`` is the URL of its server. Without a file for its ``memory``, a new ogCore knows nobody."""
+    """``repository`` is the URL of its server, ``token`` what that wants to see before it changes an image. Without a
+    file for its ``memory``, a new ogCore knows nobody.
+    """
     store = Store(memory)
     connector = aiohttp.TCPConnector(limit_per_host=_CONNECTIONS)
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-    room, traces, agents = Clients(clients), Traces(), Agents(session)
-    images = Images(session, repository, repository_tls)
-    store.load(room, traces)
+    room, traces, agents, created = Clients(clients), Traces(), Agents(session), CreatedImages()
+    images = Images(session, repository, repository_tls, token)
+    sessions = Sessions(session, repository, repository_tls, token)
+    store.load(room, traces, created)
 
     async def running(_: web.Application) -> AsyncIterator[None]:
-        watch = asyncio.create_task(_watch(room, traces, agents, store))
+        watches = [
+            asyncio.create_task(_watch(room, traces, agents, store)),
+            asyncio.create_task(_end_sessions(sessions, traces)),
+        ]
         yield
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
         await session.close()
         await store.close()
 
     app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_errors_as_json])
-    Rest(room, traces, agents, images).add_routes(app)
-    Commands(room, traces, agents, Deployments(images), Dispatch(agents, traces, store)).add_routes(app)
-    Webhook(room, traces, store).add_routes(app)
+    Rest(room, traces, agents).add_routes(app)
+    Catalogue(images, created, store).add_routes(app)
+    deployments, dispatch = Deployments(images), Dispatch(agents, traces, store)
+    rooms = Rooms(deployments, dispatch, sessions)
+    Commands(room, traces, agents, deployments, dispatch, rooms).add_routes(app)
+    Webhook(room, traces, created, store).add_routes(app)
     app.cleanup_ctx.append(running)
     return app
 
@@ -72,6 +86,12 @@ async def _watch(clients: Clients, traces: Traces, agents: Agents, store: Store)
                     group.create_task(_ask(client, agents))
             for trace in traces.without_job():
                 group.create_task(_remember_job(trace, clients, agents, store))
+        await asyncio.sleep(_ASK_EVERY_S)
+
+
+async def _end_sessions(sessions: Sessions, traces: Traces) -> None:
+    while True:
+        await sessions.end_those_left(traces)
         await asyncio.sleep(_ASK_EVERY_S)
 
 

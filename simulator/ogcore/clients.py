@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,7 @@ from simulator.ogcore.views import ClientView, InventoryView
 
 AGENT_PORT: Final = 8000
 _FRESH_FOR_S: Final = 3.0
+_PEOPLE: Final = 100
 
 
 class ClientState(StrEnum):
@@ -57,7 +59,7 @@ class Client(Struct, kw_only=True):
     """``agent`` is None while nobody has said that he is there; the client is off then, or on its way.
 
     ``inventory`` is what its disks were when it was asked last, at ``asked_at`` of the monotonic clock; ``told`` what
-    its agent has told of hardware and software.
+    its agent has told of hardware and software; ``people`` who has logged in (True) and out, as it came.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Client(Struct, kw_only=True):
     inventory: InventoryView = InventoryView()
     asked_at: float = 0.0
     told: Inventories = field(default_factory=Inventories)
+    people: deque[tuple[bool, str]] = field(default_factory=lambda: deque(maxlen=_PEOPLE))
 
     @property
     def inventory_is_fresh(self) -> bool:

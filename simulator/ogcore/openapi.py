@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from simulator import __version__
 from simulator.ogcore import views
+from simulator.ogcore.captures import LONGEST_DESCRIPTION, LONGEST_NAME, NAME
 from simulator.ogcore.order import COMMANDS
+from simulator.ogcore.rooms import MOST_CLIENTS
 
 _SCHEMAS: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"{(\w+)}")
@@ -64,11 +66,18 @@ OPERATIONS: Final = (
         refusals=(502,),
     ),
     Operation(
+        method="post",
+        path="/images/{name}/put-back",
+        summary="Put the previous version of an image in its place, and the image in that of its previous version",
+        answer=views.ImageView,
+        refusals=(404, 409, 502),
+    ),
+    Operation(
         method="get",
         path="/traces",
         summary="What became of each command, newest first",
         answer=views.TraceList,
-        query=("status", "command", "client"),
+        query=("status", "command", "client", "session"),
         refusals=(400,),
     ),
     Operation(
@@ -80,6 +89,14 @@ OPERATIONS: Final = (
     ),
     Operation(method="get", path="/violations", summary="Breaches of the protocol", answer=views.ViolationList),
     Operation(method="get", path="/openapi.json", summary="This document", answer=dict),
+    Operation(
+        method="post",
+        path="/deploy",
+        summary="Deploy an image to several clients; for multicast, uftp and p2p, in one session at the repository",
+        answer=views.RoomAnswer,
+        order="RoomDeployment",
+        refusals=(400, 404, 409, 422, 502, 503),
+    ),
     Operation(
         method="post",
         path="/clients/{name}/deploy",
@@ -94,6 +111,22 @@ OPERATIONS: Final = (
         summary="What the same order to deploy would do; nothing is written",
         answer=dict,
         order="Deployment",
+        refusals=_REFUSALS,
+    ),
+    Operation(
+        method="post",
+        path="/clients/{name}/create-image",
+        summary="Create an image of a partition",
+        answer=views.Accepted,
+        order="Capture",
+        refusals=_REFUSALS,
+    ),
+    Operation(
+        method="post",
+        path="/clients/{name}/create-image/plan",
+        summary="What the same order to create an image would do; nothing is written",
+        answer=views.CapturePlan,
+        order="Capture",
         refusals=_REFUSALS,
     ),
     Operation(
@@ -146,6 +179,36 @@ _DEPLOYMENT: Final[dict[str, Any]] = {
         "method": {"type": "string", "maxLength": 200, "default": "unicast"},
     },
 }
+_ROOM_DEPLOYMENT: Final[dict[str, Any]] = {
+    **_DEPLOYMENT,
+    "required": ["clients", *_DEPLOYMENT["required"]],
+    "properties": {
+        **_DEPLOYMENT["properties"],
+        "clients": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_CLIENTS},
+        "session": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "port": {"type": "integer"},
+                "address": {"type": "string", "maxLength": 64},
+                "speed": {"type": ["integer", "string"], "maxLength": 16, "description": "in Mbit/s, 70 or 70M"},
+                "clients": {"type": "integer"},
+                "wait": {"type": "integer", "description": "in seconds"},
+            },
+        },
+    },
+}
+_CAPTURE: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["image", "disk", "partition"],
+    "properties": {
+        "image": {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": NAME.replace(r"\Z", "$")},
+        "disk": {"type": ["integer", "string"], "minimum": 1, "maximum": 999},
+        "partition": {"type": ["integer", "string"], "minimum": 1, "maximum": 999},
+        "description": {"type": "string", "maxLength": LONGEST_DESCRIPTION, "default": ""},
+    },
+}
 _COMMAND: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
@@ -154,6 +217,12 @@ _COMMAND: Final[dict[str, Any]] = {
         "function": {"enum": list(COMMANDS)},
         "members": {"type": "object", "description": "as the agent wants them; ogCore adds nfn and ids"},
     },
+}
+_ORDERS: Final = {
+    "Deployment": _DEPLOYMENT,
+    "RoomDeployment": _ROOM_DEPLOYMENT,
+    "Capture": _CAPTURE,
+    "Command": _COMMAND,
 }
 
 
@@ -167,7 +236,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "ogCore of ogsim", "version": __version__},
         "paths": paths,
-        "components": {"schemas": {**components, "Deployment": _DEPLOYMENT, "Command": _COMMAND}},
+        "components": {"schemas": {**components, **_ORDERS}},
     }
 
 

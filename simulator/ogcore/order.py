@@ -26,7 +26,8 @@ COMMANDS: Final[Mapping[str, str]] = {
 
 class Order(Struct, frozen=True, kw_only=True):
     """``members`` are those of the call, none when it was not ogCore that made it. ``partition`` is for people, as
-    ``place_of`` writes it; ``image`` and ``method`` are empty for what is no deployment.
+    ``place_of`` writes it. ``image`` is the name of what is deployed or created, empty for the rest; only a deployment
+    has a ``method``, only what is created a ``description``. ``session`` is the id of the one that it is part of.
     """
 
     client: str
@@ -35,6 +36,8 @@ class Order(Struct, frozen=True, kw_only=True):
     image: str = ""
     partition: str = ""
     method: str = ""
+    description: str = ""
+    session: str = ""
 
     @property
     def command(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -10,6 +10,8 @@ from msgspec import Meta, Struct
 Text = Annotated[str, Meta(max_length=2000)]
 LongText = Annotated[str, Meta(max_length=1 << 19)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{8,128}\Z")]
+"""In hexadecimal; which one it is, its length tells."""
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Count = Annotated[int, Meta(ge=0)]
 Phase = Literal[
@@ -28,9 +30,19 @@ Response = Literal[
 """The look at the disks ends as a change of them does."""
 
 RESTORE: Final = "RestaurarImagen"
+CREATE: Final = "CrearImagen"
 SUCCEEDED: Final = "1"
 CANCELLED: Final = "000-Cancelled"
 _RESPONSE: Final = "RESPUESTA_"
+
+
+class StepReport(Struct, frozen=True, kw_only=True):
+    """One of the steps that make a partition ready."""
+
+    name: Name
+    state: Literal["waiting", "running", "done", "not-needed", "failed"]
+    would: Text = ""
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class ProgressReport(Struct, frozen=True, kw_only=True):
@@ -46,6 +58,7 @@ class ProgressReport(Struct, frozen=True, kw_only=True):
     eta_s: Count | None
     seq: Count
     event_id: Name
+    steps: tuple[StepReport, ...] = ()
 
 
 class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,6 +72,15 @@ class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tam: Text
     uso: Text
     identity: Text = ""
+
+
+class CapturedImage(Struct, frozen=True, kw_only=True):
+    """``size`` of the file and ``used`` of the file system in it, in bytes; ``filesystem`` in OpenGnsys' words."""
+
+    size: Count
+    used: Count
+    filesystem: Name
+    digest: Digest
 
 
 class FinalReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,7 +104,7 @@ class FinalReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ifs: Text | None = None
     cpt: Text | None = None
     ipr: Text | None = None
-    image: dict[str, Any] | None = None
+    image: CapturedImage | None = None
     hrd: LongText | None = None
     sft: LongText | None = None
     out: LongText | None = None

@@ -1,4 +1,6 @@
-"""The REST interface that an operator's console speaks: what there is. Orders are in commands.py."""
+"""The REST interface that an operator's console speaks: what there is. Images are in catalogue.py, orders in
+commands.py.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +9,20 @@ from typing import Final
 from aiohttp import web
 
 from simulator.ogcore.agents import Agents, Unreachable
-from simulator.ogcore.answers import BAD_GATEWAY, as_json, client_of, error, trace_of
+from simulator.ogcore.answers import as_json, client_of, error, trace_of
 from simulator.ogcore.clients import Clients
-from simulator.ogcore.images import Images, RepositoryUnreachable
 from simulator.ogcore.openapi import document
 from simulator.ogcore.traces import Traces, TraceState, now
 from simulator.ogcore.views import InventoryView
 
-_FILTERS: Final = ("status", "command", "client")
+_FILTERS: Final = ("status", "command", "client", "session")
 
 
 class Rest:
-    def __init__(self, clients: Clients, traces: Traces, agents: Agents, images: Images) -> None:
+    def __init__(self, clients: Clients, traces: Traces, agents: Agents) -> None:
         self._clients = clients
         self._traces = traces
         self._agents = agents
-        self._images = images
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/clients", self._list_clients)
@@ -30,7 +30,6 @@ class Rest:
         app.router.add_get("/clients/{name}/disks", self._show_disks)
         app.router.add_get("/clients/{name}/hardware", self._show_hardware)
         app.router.add_get("/clients/{name}/software", self._show_software)
-        app.router.add_get("/images", self._list_images)
         app.router.add_get("/traces", self._list_traces)
         app.router.add_get("/traces/{id}", self._show_trace)
         app.router.add_get("/violations", self._list_violations)
@@ -60,15 +59,6 @@ class Rest:
     async def _show_software(self, request: web.Request) -> web.Response:
         told = client_of(request, self._clients).told
         return as_json({"software": sorted(told.software.values(), key=lambda each: (each.disk, each.partition))})
-
-    async def _list_images(self, request: web.Request) -> web.Response:
-        """Those that can be deployed; with ``?corrupt=1`` the others, too."""
-        try:
-            images = await self._images.all()
-        except RepositoryUnreachable as why:
-            return error(BAD_GATEWAY, str(why))
-        everything = request.query.get("corrupt") == "1"
-        return as_json({"images": [image.view() for image in images if image.offered or everything]})
 
     async def _list_traces(self, request: web.Request) -> web.Response:
         wanted = {name: value for name, value in request.query.items() if name in _FILTERS and value}

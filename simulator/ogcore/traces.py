@@ -14,11 +14,12 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from simulator.ogcore.order import Order, place_of
-from simulator.ogcore.reports import CANCELLED, SUCCEEDED, FinalReport, ProgressReport, Report, function_of
+from simulator.ogcore.reports import CANCELLED, CREATE, SUCCEEDED, FinalReport, ProgressReport, Report, function_of
 from simulator.ogcore.rules import broken_rules
-from simulator.ogcore.views import JobView, TraceDetails, TraceView, Violation
+from simulator.ogcore.views import JobView, StepView, TraceDetails, TraceView, Violation
 
 COMPLETED: Final = "Completed successfully"
+CREATED: Final = "Successfully created"
 MOST_TRACES: Final = 1000
 _MOST_LOOKED_AT: Final = 50
 _MOST_LOOKS: Final = 20
@@ -85,7 +86,8 @@ class Trace:
     @property
     def text(self) -> str:
         if self.final:
-            return COMPLETED if self.final.res == SUCCEEDED else self.final.der
+            done = CREATED if self.order.function == CREATE else COMPLETED
+            return done if self.final.res == SUCCEEDED else self.final.der
         return "" if self.newest else self.refusal
 
     @property
@@ -154,12 +156,16 @@ class Trace:
     def _members(self) -> dict[str, Any]:
         order = self.order
         what = {"id": self.id, "command": order.command, "client": order.client, "image": order.image}
-        how = {"partition": order.partition, "method": order.method, "job_id": self.job_id}
-        times = {"created": self.created, "finished": self.finished}
+        how = {"partition": order.partition, "method": order.method, "description": order.description}
+        how |= {"session": order.session}
+        times = {"job_id": self.job_id, "created": self.created, "finished": self.finished}
         running: dict[str, Any] = {}
         if self.newest and not self.final:
             newest = self.newest
             running = {"phase": newest.phase, "rate": newest.rate, "eta_s": newest.eta_s, "bytes": newest.bytes}
+            running["steps"] = tuple(StepView(**asdict(step)) for step in newest.steps)
+        elif self.job:
+            running = {"steps": self.job.steps, "sources": self.job.sources or {}, "left": self.job.left or ""}
         return {**what, **how, "state": self.state, "progress": self.percent, "text": self.text, **times, **running}
 
     def _remember(self, report: Report, digest: bytes) -> None:
@@ -216,7 +222,7 @@ class Traces:
         return self.open(order, report.job_id)
 
     def select(self, wanted: Mapping[str, str]) -> list[Trace]:
-        """Newest first. ``wanted`` holds ``status``, ``command`` and ``client``, any of them."""
+        """Newest first. ``wanted`` holds ``status``, ``command``, ``client`` and ``session``, any of them."""
         found = (trace for trace in reversed(self._traces.values()) if _matches(trace, wanted))
         return list(found)
 
@@ -243,4 +249,5 @@ def now() -> str:
 
 def _matches(trace: Trace, wanted: Mapping[str, str]) -> bool:
     has = {"status": trace.state.value, "command": trace.order.command, "client": trace.client}
+    has["session"] = trace.order.session
     return all(has[name] == value for name, value in wanted.items())

@@ -37,6 +37,7 @@ class PartitionView(Struct, frozen=True, kw_only=True):
     cache: bool = False
     mounted: str | None = None
     incomplete: bool = False
+    unfinished: bool = False
     problem: str = ""
 
 
@@ -90,8 +91,19 @@ class SoftwareView(Struct, frozen=True, kw_only=True):
     packages: tuple[PackageView, ...] = ()
 
 
+class PreviousView(Struct, frozen=True, kw_only=True):
+    """What an image was before it was replaced. ``modified`` in ISO 8601, empty where the repository does not tell."""
+
+    size: int
+    modified: str = ""
+
+
 class ImageView(Struct, frozen=True, kw_only=True):
-    """``size`` in bytes. A corrupt image is not offered; ``reason`` tells what is wrong with it."""
+    """``size`` in bytes. A corrupt image is not offered; ``reason`` tells what is wrong with it.
+
+    ``created`` and what goes with it are of ogCore's own memory, empty for an image that it did not see created.
+    ``locked``: somebody writes it now. ``put_back``: ogCore would put ``previous`` in its place.
+    """
 
     id: str
     name: str
@@ -104,6 +116,52 @@ class ImageView(Struct, frozen=True, kw_only=True):
     filesystem: str = ""
     data_size: int | None = None
     origin: str = ""
+    modified: str = ""
+    description: str = ""
+    system: str = ""
+    created_from: str = ""
+    created: str = ""
+    digest: str = ""
+    previous: PreviousView | None = None
+    locked: bool = False
+    put_back: bool = False
+
+
+class SourceView(Struct, frozen=True, kw_only=True):
+    """The partition that an image would be made of."""
+
+    disk: int
+    partition: int
+    device: str = ""
+
+
+class ReplacedView(Struct, frozen=True, kw_only=True):
+    size: int
+
+
+class CapturePlan(Struct, frozen=True, kw_only=True):
+    """What the agent would do to create an image. ``used`` and ``room`` in bytes, None where nobody knows.
+
+    ``reduce``: the file system becomes smaller for the image, and as large as it was after it.
+    """
+
+    target: SourceView
+    destination: str
+    filesystem: str
+    used: int | None = None
+    replaces: ReplacedView | None = None
+    room: int | None = None
+    reduce: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+class StepView(Struct, frozen=True, kw_only=True):
+    """One of the things that make a restored partition ready; ``state`` is that of the agent."""
+
+    name: str
+    state: str
+    would: str = ""
+    seconds: float = 0.0
 
 
 class JobErrorView(Struct, frozen=True, kw_only=True):
@@ -114,7 +172,9 @@ class JobErrorView(Struct, frozen=True, kw_only=True):
 
 
 class JobView(Struct, frozen=True, kw_only=True):
-    """A job as the agent shows it. ``timings`` holds seconds by phase, and the bottleneck."""
+    """A job as the agent shows it. ``timings`` holds seconds by phase, and the bottleneck; ``sources`` the bytes that
+    came by multicast, from peers, from the repository and from the CACHE; ``left`` is why it left a session.
+    """
 
     job_id: str
     state: str
@@ -126,10 +186,16 @@ class JobView(Struct, frozen=True, kw_only=True):
     retries: int = 0
     error: JobErrorView | None = None
     timings: dict[str, float | str | None] = {}
+    warnings: tuple[str, ...] = ()
+    steps: tuple[StepView, ...] = ()
+    sources: dict[str, int] | None = None
+    left: str | None = None
 
 
 class TraceView(Struct, frozen=True, kw_only=True):
-    """One command. ``rate`` in bytes a second, ``eta_s`` None while it cannot be told; times in UTC, ISO 8601."""
+    """One command. ``rate`` in bytes a second, ``eta_s`` None while it cannot be told; times in UTC, ISO 8601.
+    ``session`` is the id of the one that it is part of, ``sources`` and ``left`` are those of the job that has ended.
+    """
 
     id: str
     command: str
@@ -137,6 +203,8 @@ class TraceView(Struct, frozen=True, kw_only=True):
     image: str
     partition: str
     method: str
+    description: str = ""
+    session: str = ""
     job_id: str
     state: str
     progress: int
@@ -147,6 +215,9 @@ class TraceView(Struct, frozen=True, kw_only=True):
     rate: int = 0
     eta_s: int | None = None
     bytes: dict[str, int | None] = {}
+    steps: tuple[StepView, ...] = ()
+    sources: dict[str, int] = {}
+    left: str = ""
 
 
 class Violation(Struct, frozen=True, kw_only=True):
@@ -208,3 +279,20 @@ class Refused(Struct, frozen=True, kw_only=True):
     code: str = ""
     hint: str = ""
     trace: str = ""
+
+
+class RoomOutcome(Refused, frozen=True, kw_only=True):
+    """Of one client, with the HTTP status that it alone would have had: ``job_id``, or else an error."""
+
+    client: str
+    status: int
+    error: str = ""
+    job_id: str = ""
+
+
+class RoomAnswer(Struct, frozen=True):
+    """``method`` is what the agents were told."""
+
+    session: str
+    method: str
+    outcomes: tuple[RoomOutcome, ...]

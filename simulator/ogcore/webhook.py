@@ -13,9 +13,10 @@ from msgspec.json import Decoder
 
 from simulator.ogcore.agents import GARBLED, pinnable
 from simulator.ogcore.clients import Client, Clients, Started
-from simulator.ogcore.reports import FinalReport, read_report
+from simulator.ogcore.created import CreatedImages
+from simulator.ogcore.reports import FinalReport, Name, read_report
 from simulator.ogcore.store import Store
-from simulator.ogcore.traces import Traces, now
+from simulator.ogcore.traces import Trace, Traces, now
 
 _PREFIX: Final = "/opengnsys/rest"
 # Servers in the field turn away what does not come from this library.
@@ -26,6 +27,22 @@ T = TypeVar("T")
 
 class Stopped(Struct, frozen=True):
     ip: str
+
+
+class LoggedIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """``session`` is its kind: ``tty``, ``x11``, ``wayland``."""
+
+    ip: str
+    user: Name
+    language: str
+    session: str
+    ostype: Name
+    osversion: str
+
+
+class LoggedOut(Struct, frozen=True, forbid_unknown_fields=True):
+    ip: str
+    user: Name
 
 
 class Booting(Struct, frozen=True):
@@ -39,15 +56,18 @@ class Booting(Struct, frozen=True):
 
 
 class Webhook:
-    def __init__(self, clients: Clients, traces: Traces, store: Store) -> None:
+    def __init__(self, clients: Clients, traces: Traces, created: CreatedImages, store: Store) -> None:
         self._clients = clients
         self._traces = traces
+        self._created = created
         self._store = store
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post(f"{_PREFIX}/ogagent/booting", self._booting)
         app.router.add_post(f"{_PREFIX}/ogagent/started", self._started)
         app.router.add_post(f"{_PREFIX}/ogagent/stopped", self._stopped)
+        app.router.add_post(f"{_PREFIX}/ogagent/loggedin", self._logged_in)
+        app.router.add_post(f"{_PREFIX}/ogagent/loggedout", self._logged_out)
         app.router.add_post(f"{_PREFIX}/clients/status/webhook", self._report)
 
     async def _booting(self, request: web.Request) -> web.Response:
@@ -82,6 +102,23 @@ class Webhook:
             await self._store.save_agent(client)
         return web.json_response({"client": client.name})
 
+    async def _logged_in(self, request: web.Request) -> web.Response:
+        return await self._session(request, Decoder(LoggedIn).decode)
+
+    async def _logged_out(self, request: web.Request) -> web.Response:
+        return await self._session(request, Decoder(LoggedOut).decode)
+
+    async def _session(self, request: web.Request, read: Callable[[bytes], LoggedIn | LoggedOut]) -> web.Response:
+        """Its state is asked for and not concluded: who logs out may have had two sessions."""
+        body = await request.read()
+        told = self._decode(body, read)
+        client = self._client_at(told.ip)
+        if client.agent is None:
+            raise web.HTTPUnauthorized(text="this client has no agent that ogCore knows")
+        self._demand_signature(request, body, client.agent.secret, client)
+        client.people.append((isinstance(told, LoggedIn), told.user))
+        return web.json_response({"client": client.name})
+
     async def _report(self, request: web.Request) -> web.Response:
         """2xx also for what breaks the rules: an agent that is told otherwise would say the same again and again."""
         if not request.headers.get("User-Agent", "").startswith(_USER_AGENT):
@@ -95,11 +132,19 @@ class Webhook:
         for what in trace.receive(report, body):
             self._traces.violated(what, trace=trace)
         if isinstance(report, FinalReport):  # acknowledged only when it will not be forgotten
-            if trace.final is report and client.told.receive(report, trace.finished or now()):
-                await self._store.save_inventories(client)
+            if trace.final is report:
+                await self._learn(client, trace, report)
             await self._store.save_trace(trace)
             client.disks_changed()
         return web.json_response({"trace": trace.id})
+
+    async def _learn(self, client: Client, trace: Trace, report: FinalReport) -> None:
+        """What it tells beside the end of its own trace."""
+        when = trace.finished or now()
+        if client.told.receive(report, when):
+            await self._store.save_inventories(client)
+        if image_id := self._created.receive(report, trace.order, when):
+            await self._store.save_image(image_id, self._created)
 
     def _decode(self, body: bytes, read: Callable[[bytes], T], *, client: str = "") -> T:
         try:

@@ -8,10 +8,14 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from simulator.repository.names import IMAGE_SUFFIX, LOCK_SUFFIX, PREVIOUS_SUFFIX, beside, file_named
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -21,8 +25,6 @@ else:
 State = Literal["ok", "corrupt", "unchecked"]
 Version = tuple[int, int, str, str]
 
-IMAGE_SUFFIX: Final = ".img"
-_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})?")
 _SUM: Final = re.compile(r"\b[0-9a-f]{32}\b")
 _MOST_IMAGES: Final = 1000
 _LONGEST_SIDECAR: Final = 1024
@@ -33,8 +35,17 @@ _MAGIC: Final = b"partclone-image"
 _FORMATS: Final = {b"0001": "partclone 0001", b"0002": "partclone 0002"}
 
 
+class Previous(Struct, frozen=True, kw_only=True):
+    """The version before an image. ``size`` in bytes, ``modified`` as ISO 8601 has it, UTC."""
+
+    size: int
+    modified: str
+
+
 class Image(Struct, frozen=True, kw_only=True):
-    """``size`` in bytes. ``format`` is empty where the first bytes do not tell it; ``info`` is that of the sidecar."""
+    """``size`` in bytes, ``modified`` as ISO 8601 has it, UTC. ``format`` is empty where the first bytes do not tell
+    it; ``info`` is that of the sidecar. ``locked`` while somebody works on it.
+    """
 
     name: str
     state: State
@@ -43,13 +54,16 @@ class Image(Struct, frozen=True, kw_only=True):
     container: str
     format: str
     info: str
+    modified: str
+    previous: Previous | None = None
+    locked: bool = False
 
 
 class Catalogue:
     """Blocking: for a worker thread. A file is read whole once, and again when its size, time or sum has changed."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory.resolve()
+        self.directory = directory.resolve()
         self._lock = threading.Lock()
         self._known: dict[str, tuple[Version, Image]] = {}
 
@@ -59,39 +73,68 @@ class Catalogue:
             self._known = {name: entry for name, entry in known.items() if entry}
             return [image for _, image in self._known.values()]
 
-    def file(self, name: str) -> Path | None:
-        """The image or sidecar called ``name``; None when there is none inside the directory."""
-        if not _NAME.fullmatch(name) or IMAGE_SUFFIX not in name:
+    def image(self, name: str) -> Image | None:
+        """As it is among all, by its name without suffix."""
+        if not self.file(name + IMAGE_SUFFIX):
             return None
-        path = (self._directory / name).resolve()
-        return path if path.is_relative_to(self._directory) and path.is_file() else None
+        with self._lock:
+            entry = self._examined(name, self.directory / (name + IMAGE_SUFFIX))
+            if entry:
+                self._known[name] = entry
+            return entry and entry[1]
+
+    def file(self, name: str) -> Path | None:
+        """What is called ``name``; None when there is none inside the directory."""
+        return file_named(self.directory, name)
 
     def _files(self) -> Iterator[tuple[str, Path]]:
-        found = sorted([*self._directory.glob(f"*{IMAGE_SUFFIX}"), *self._directory.glob(f"*/*{IMAGE_SUFFIX}")])
+        found = sorted([*self.directory.glob(f"*{IMAGE_SUFFIX}"), *self.directory.glob(f"*/*{IMAGE_SUFFIX}")])
         for path in found[:_MOST_IMAGES]:
-            name = str(path.relative_to(self._directory))
+            name = str(path.relative_to(self.directory))
             if self.file(name):
                 yield name.removesuffix(IMAGE_SUFFIX), path
 
     def _examined(self, name: str, path: Path) -> tuple[Version, Image] | None:
         try:
             status = path.stat()
-            expected, info = _sidecar(path, "full.sum"), _sidecar(path, "info")
+            expected, info = _sidecar(path, ".full.sum"), _sidecar(path, ".info")
             version = (status.st_size, status.st_mtime_ns, expected, info)
             known = self._known.get(name)
-            if known and known[0] == version:
-                return known
-            return version, _examine(name, path, version)
+            image = known[1] if known and known[0] == version else _examine(name, path, version)
+            return version, replace(image, previous=_previous(path), locked=beside(path, LOCK_SUFFIX).exists())
         except OSError:  # it vanished, or may not be read: not an image that can be offered
             return None
 
 
 def _examine(name: str, path: Path, version: Version) -> Image:
-    size, _, expected, info = version
+    size, modified, expected, info = version
     with path.open("rb") as file:
         container, image_format = _guess(file.read(_CHUNK))
     state, reason = _judge(path, expected)
-    return Image(name=name, state=state, reason=reason, size=size, container=container, format=image_format, info=info)
+    return Image(
+        name=name,
+        state=state,
+        reason=reason,
+        size=size,
+        container=container,
+        format=image_format,
+        info=info,
+        modified=_iso(modified),
+    )
+
+
+def _previous(image: Path) -> Previous | None:
+    path = beside(image, PREVIOUS_SUFFIX)
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return Previous(size=status.st_size, modified=_iso(status.st_mtime_ns))
+
+
+def _iso(modified: int) -> str:
+    """``modified`` in nanoseconds since 1970."""
+    moment = datetime.fromtimestamp(modified // 10**6 / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _judge(path: Path, expected: str) -> tuple[State, str]:
@@ -109,7 +152,7 @@ def _md5(path: Path) -> str:
 
 
 def _sidecar(image: Path, suffix: str) -> str:
-    path = image.with_name(f"{image.name}.{suffix}")
+    path = beside(image, suffix)
     if not path.is_file():
         return ""
     with path.open("rb") as file:

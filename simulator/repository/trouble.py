@@ -12,6 +12,8 @@ from simulator.repository.ranges import Representation
 _HOUR_NS: Final = 3600 * 10**9
 _REDIRECTS: Final = {"outside": "http://192.0.2.1/", "scheme": "file:///etc/hostname"}  # RFC 5737: nobody is there
 _BIT: Final = 0x01
+_UNTOLD: Final = 1 << 20
+"""What a share is one of, in bytes, where a client does not tell how much it uploads."""
 
 
 class Trouble:
@@ -51,8 +53,7 @@ class Trouble:
 
     def rate(self, rate: int) -> int:
         """``rate`` or less; 0 is without a limit."""
-        slow = self._value("slow")
-        return min(slow, rate or slow) if isinstance(slow, int) else rate
+        return self._slowed("slow", rate)
 
     def state(self, current: Representation, *, continued: bool) -> Representation:
         """The file that is there for this client."""
@@ -92,7 +93,64 @@ class Trouble:
         return min([stop, *(place for place in places if place > position)])
 
     def spoiled(self, chunk: bytes, position: int, size: int) -> bytes:
-        place = self._place("flip", size, -1) - position
+        return self._flipped("flip", chunk, position, size)
+
+    # --- what is written: ``size`` is the length that the client tells, if it does ----------------------------------
+
+    @property
+    def write_status(self) -> int | None:
+        value = self._value("write-status")
+        return value if isinstance(value, int) else None
+
+    @property
+    def refuses_sidecars(self) -> bool:
+        return "sidecars-refused" in self._faults
+
+    @property
+    def keeps_half(self) -> bool:
+        return "keeps-half" in self._faults
+
+    @property
+    def ignores_moves(self) -> bool:
+        return "move-ignored" in self._faults
+
+    @property
+    def moves_elsewhere(self) -> bool:
+        return "move-elsewhere" in self._faults
+
+    def upload_rate(self, rate: int) -> int:
+        """``rate`` or less; 0 is without a limit."""
+        return self._slowed("upload-slow", rate)
+
+    def is_full(self, position: int, size: int | None) -> bool:
+        return self._is_at("full", position, size)
+
+    def cuts_upload(self, position: int, size: int | None) -> bool:
+        return self._is_at("upload-cut", position, size)
+
+    def stalls_upload(self, position: int, size: int | None) -> bool:
+        return self._is_at("upload-stall", position, size)
+
+    def upload_stop(self, position: int, most: int, size: int | None) -> int:
+        """How much, ``most`` at best, one may take without passing a place where something happens."""
+        told = _UNTOLD if size is None else size
+        places = [self._place(what, told, 0) - position for what in ("full", "upload-cut", "upload-stall")]
+        return min([most, *(distance for distance in places if distance > 0)])
+
+    def stored(self, chunk: bytes, position: int, size: int | None) -> bytes:
+        return self._flipped("upload-spoiled", chunk, position, _UNTOLD if size is None else size)
+
+    # --------------------------------------------------------------------------------------------------------------
+
+    def _is_at(self, what: str, position: int, size: int | None) -> bool:
+        return position == self._place(what, _UNTOLD if size is None else size, -1)
+
+    def _slowed(self, what: str, rate: int) -> int:
+        slow = self._value(what)
+        return min(slow, rate or slow) if isinstance(slow, int) else rate
+
+    def _flipped(self, what: str, chunk: bytes, position: int, size: int) -> bytes:
+        place = self._place(what, size, -1) - position
         if not 0 <= place < len(chunk):
             return chunk
         return chunk[:place] + bytes((chunk[place] ^ _BIT,)) + chunk[place + 1 :]

@@ -1,7 +1,7 @@
 """A lab, as a person starts it, and a browser that looks at it.
 
 With CONSOLE_PICTURES=DIRECTORY every step of a story leaves a picture there, to be looked at. Those of the README, in
-simulator/pictures, are five of them.
+simulator/pictures, are some of them.
 """
 
 from __future__ import annotations

@@ -50,6 +50,9 @@ def test_the_demonstration(room: Page, lab: str, shoot: Shoot) -> None:
         shoot(page, "trace-running")
         expect(page.get_by_text("Completed successfully")).to_be_visible()
         expect(page.get_by_text("Bottleneck")).to_be_visible()
+        ready = page.get_by_role("region", name="Made ready").get_by_role("listitem")
+        expect(ready.filter(has_text="it is called pc1")).to_contain_text("done")
+        expect(ready.filter(has_text="the file system fills its")).to_contain_text("done")
         shoot(page, "trace-done")
         expect(page.get_by_role("cell", name="RESPUESTA_RestaurarImagen")).to_be_visible()
 

@@ -19,6 +19,7 @@ ADDRESSES = [
     "clients/pc1",
     "clients/pc3",
     "clients/pc1/inventory",
+    "clients/pc1/create-image",
     "deploy?client=pc1",
     "commands?client=pc1",
     "script?client=pc1",

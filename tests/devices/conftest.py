@@ -97,13 +97,13 @@ def mount(loop_disk: LoopDisk, tmp_path: Path) -> Iterator[Mount]:
             mount_point = tmp_path / name
             mount_point.mkdir()
             _run("mount", device, mount_point)
-            mounted.callback(_unmount, mount_point)
+            mounted.callback(unmount, mount_point)
             return mount_point
 
         yield make
 
 
-def _unmount(mount_point: Path) -> None:
+def unmount(mount_point: Path) -> None:
     """Any program that looks at mounted file systems, to show how full they are, say, holds each for a moment."""
     end = time.monotonic() + _WAIT_S
     while subprocess.run(["umount", mount_point], capture_output=True, check=False).returncode:

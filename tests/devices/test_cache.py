@@ -17,6 +17,7 @@ from ogagent.disk.cache_thread import CacheThread
 from ogagent.disk.occupancy import block_device_number, read_occupants
 from ogagent.errors import CacheError
 from ogagent.model.plan import Target
+from ogagent.model.progress import NoBooks
 from ogagent.restore.caching import Caching
 from tests.devices.conftest import LoopDisk, Mount, bound
 from tests.faults.bench import Bench, Cell
@@ -272,8 +273,8 @@ async def test_a_file_system_that_hangs(
     assert occupant(place) is None
 
 
-class Freezing:
-    """Implements ``ogagent.restore.progress.Books``: nothing can be written to the CACHE once the partition is."""
+class Freezing(NoBooks):
+    """nothing can be written to the CACHE once the partition is."""
 
     def __init__(self, tool: Callable[..., str], root: Path) -> None:
         self._tool = tool
@@ -283,9 +284,3 @@ class Freezing:
     def touching(self) -> None:
         self._tool("fsfreeze", "--freeze", self._root)
         self.frozen = True
-
-    def committing(self, edges: bytes) -> None: ...
-
-    def noting(self, note: bytes) -> None: ...
-
-    def committed(self) -> None: ...

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from ogagent.disk.cache_thread import CacheThread
 from ogagent.errors import CacheFull
 from ogagent.model.plan import Target
+from ogagent.model.progress import NoBooks
 from ogagent.restore.caching import Caching
 from ogagent.source.shelf import KeptFile, Run, Shelf
 from tests.devices.conftest import LoopDisk, Mount
@@ -224,18 +225,14 @@ def fill(root: Path) -> None:
             file.flush()
 
 
-class Filling:
-    """Implements ``ogagent.restore.progress.Books``: somebody else fills the CACHE when the first write comes."""
+class Filling(NoBooks):
+    """somebody else fills the CACHE when the first write comes."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def touching(self) -> None:
         fill(self._root)
-
-    def committing(self, edges: bytes) -> None: ...
-
-    def noting(self, note: bytes) -> None: ...
 
     def committed(self) -> None: ...
 

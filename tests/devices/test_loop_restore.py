@@ -23,6 +23,7 @@ from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
+from tests.mounts import unmount
 
 _TOOLS: Final = ("losetup", "partx", "sfdisk", "mkfs.ext4", "e2fsck", "debugfs", "mount", "partclone.ext4")
 _MISSING: Final = [tool for tool in _TOOLS if shutil.which(tool) is None]
@@ -184,7 +185,7 @@ async def test_a_partition_that_was_mounted_meanwhile(disk: LoopDisk, machine: R
     try:
         assert_refused(machine, target, disk, DeviceBusy, 3)
     finally:
-        run("umount", mount_point)
+        unmount(mount_point)
 
 
 async def test_a_partition_is_opened_once(disk: LoopDisk, machine: RealMachine) -> None:

@@ -20,6 +20,7 @@ from ogagent.errors import DeviceBusy, DiskChanged, FilesystemNotSupported, Part
 from ogagent.system.mounts import read_only
 from ogagent.system.tree import Tree
 from tests.devices.conftest import LoopDisk, Mount
+from tests.mounts import unmount
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root")
 
@@ -69,7 +70,7 @@ def mounted(device: str, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", folder], check=True)
+        unmount(folder)
         free(device)
 
 

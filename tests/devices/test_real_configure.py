@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from ogagent.capture.real import RealModels
 from ogagent.disk.cache import MountedCache
 from ogagent.disk.real import RealMachine
+from ogagent.finish.real import RealFinisher
 from ogagent.functions.host import Host
 from ogagent.functions.insight import RealInsight
 from ogagent.functions.table import Functions
@@ -28,6 +30,7 @@ from ogagent.service import source_policy
 from ogagent.settings import RepositorySettings, Settings, StateSettings
 from ogagent.system.metrics import Metrics
 from simulator.sample import make_sample
+from tests.as_restored import AS_RESTORED
 from tests.devices.conftest import LoopDisk
 from tests.included import first_included
 from tests.jobs.two_disks import Recorder, until
@@ -47,12 +50,16 @@ async def test_an_empty_disk_takes_an_image(
     settings = Settings(
         repository=RepositorySettings(url=f"file://{images}/{{nci}}.img", allow=("127.0.0.0/8",)),
         state=StateSettings(dir=str(tmp_path / "state")),
+        finish=AS_RESTORED,
     )
+    machine = RealMachine([device], [])
     host = Host(
-        machine=RealMachine([device], []),
+        machine=machine,
         store=MountedCache(tmp_path / "cache"),
         insight=RealInsight(tmp_path),
         tables=RealTables(),
+        models=RealModels(machine),
+        finisher=RealFinisher(machine, tmp_path, uefi=False),
         firmware="uefi",
         power=StillPower(),
     )

@@ -1,4 +1,4 @@
-"""A restore with what the systemd unit leaves to the agent: one capability, and a read-only view of the machine.
+"""A restore with what the systemd unit leaves to the agent: two capabilities, and a read-only view of the machine.
 
 The unit itself is systemd's to apply, and no systemd runs here; ``unshare`` and ``setpriv`` take away the same.
 """
@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 import aiohttp
 import pytest
 
+from tests.as_restored import AS_RESTORED_TOML
 from tests.included import first_included
 
 _TOOLS: Final = ("unshare", "setpriv", "losetup", "partx", "sfdisk", "mkfs.ext4", "e2fsck", "debugfs", "partclone.ext4")
@@ -33,6 +34,7 @@ pytestmark = [
 
 MIB: Final = 1 << 20
 CAP_SYS_ADMIN: Final = 21  # linux/capability.h
+CAP_CHOWN: Final = 0
 SECRET: Final = "0123456789abcdef" * 4
 TABLE: Final = "label: gpt\nstart=1MiB, size=24MiB, type=linux\nstart=25MiB, size=70MiB, type=linux\n"
 PAYLOAD: Final = random.Random(4).randbytes(3 * MIB)
@@ -41,7 +43,7 @@ SANDBOX: Final = """
 mount --bind "$1" "$1"
 mount -o remount,bind,ro /
 shift
-exec setpriv --bounding-set=-all,+sys_admin --inh-caps=-all --no-new-privs "$@"
+exec setpriv --bounding-set=-all,+sys_admin,+chown --inh-caps=-all --no-new-privs "$@"
 """
 
 
@@ -69,7 +71,8 @@ def configuration(folder: Path, device: str, port: int) -> Path:
     file.write_text(
         f'[server]\naddress = "127.0.0.1"\nport = {port}\n[access]\nsecret_file = "{secret}"\n'
         f'[cache]\nmount_point = "{folder / "cache"}"\n'
-        f'[repository]\nurl = "file://{folder}/{{nci}}.img"\n[state]\ndir = "{folder / "state"}"\n'
+        f'[repository]\nurl = "file://{folder}/{{nci}}.img"\n[state]\ndir = "{folder / "state"}"\n{AS_RESTORED_TOML}'
+        '[machine]\nkind = "oglive"\n'
         f"[disks]\ninclude = {json.dumps([device])}\n"
         f"exclude = {json.dumps([each for each in real_disks() if each != device])}\n"
     )
@@ -136,13 +139,13 @@ def device(loop_disk: LoopDisk, tool: Callable[..., str], tmp_path: Path) -> str
 CALL: Final = {"dsk": first_included(), "par": 1, "idi": "1", "nci": "image-test", "ipr": "127.0.0.1", "cpt": "83"}
 
 
-async def test_a_restore_through_the_cache_needs_one_capability_and_writes_nowhere_else(
+async def test_a_restore_through_the_cache_needs_two_capabilities_and_writes_nowhere_else(
     device: str, tool: Callable[..., str], tmp_path: Path
 ) -> None:
     async with confined(tmp_path, device) as agent:
         for line in agent.proc("status").splitlines():
             if line.startswith("Cap"):
-                assert int(line.split()[1], 16) & ~(1 << CAP_SYS_ADMIN) == 0
+                assert int(line.split()[1], 16) & ~(1 << CAP_SYS_ADMIN | 1 << CAP_CHOWN) == 0
         root = next(line for line in agent.proc("mountinfo").splitlines() if line.split()[4] == "/")
         assert "ro" in root.split()[5].split(",")
         started = await agent.call("POST", "/CloningEngine/RestaurarImagen", json=CALL)

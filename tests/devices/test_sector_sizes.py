@@ -23,6 +23,7 @@ from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
 from tests.devices.conftest import LoopDisk, bound
+from tests.mounts import unmount
 
 MIB: Final = 1 << 20
 SIZE: Final = 128 * MIB
@@ -95,7 +96,7 @@ def mounts(target: Target, folder: Path) -> bool:
     folder.mkdir()
     done = subprocess.run(["mount", target.device, folder], capture_output=True, check=False)
     if done.returncode == 0:
-        subprocess.run(["umount", folder], check=True)
+        unmount(folder)
     return done.returncode == 0
 
 

@@ -19,6 +19,7 @@ from ogagent.disk.device import BlockDevice
 from ogagent.disk.hibernation import discard_image
 from ogagent.disk.ntfs_file import beginning_of
 from ogagent.disk.volume import Volume
+from tests.mounts import unmount
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -171,7 +172,7 @@ def mounted(volume: Path) -> Iterator[Path]:
     try:
         yield root
     finally:
-        subprocess.run(["umount", root], check=True)
+        unmount(root)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
+from tests.as_restored import AS_RESTORED_TOML
 from tests.e2e.image_and_disk import LoopDisk
 from tests.included import first_included
 
@@ -187,7 +188,7 @@ def configuration(folder: Path, address: str, disk: LoopDisk, repository_url: st
         f'[repository]\nurl = "{repository_url}"\n'
         f"[disks]\ninclude = {json.dumps([disk.device])}\nexclude = {json.dumps(real)}\n"
         f'[cache]\nmount_point = "{folder / "cache"}"\n'
-        f'[state]\ndir = "{folder / "state"}"\n'
+        f'[machine]\nkind = "oglive"\n[state]\ndir = "{folder / "state"}"\n{AS_RESTORED_TOML}'
     )
     return file
 

@@ -36,6 +36,7 @@ from tests.e2e.image_and_disk import (
     wiped,
     within,
 )
+from tests.mounts import unmount
 
 pytestmark = pytest.mark.xdist_group("agent")
 
@@ -176,7 +177,7 @@ async def test_what_is_never_a_target(disk: LoopDisk, image: Image, tmp_path: Pa
             assert not here.ogcore.finals
         assert disk.without_cache() == before
     finally:
-        run("umount", mount_point)
+        unmount(mount_point)
 
 
 @needs_root

@@ -18,13 +18,16 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ogagent.disk import blkid
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
 from ogagent.model.job import ByteCounts
+from ogagent.model.method import Session
 from ogagent.model.plan import Target
 from ogagent.restore.caching import Caching
+from ogagent.restore.crowd import Crowding
 from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, restore_request
@@ -213,11 +216,17 @@ class Bench:
         return self.faults
 
     async def run(
-        self, machine: Machine | None = None, caching: Caching | None = None, cache: Target = CACHE
+        self,
+        machine: Machine | None = None,
+        caching: Caching | None = None,
+        cache: Target = CACHE,
+        crowding: Crowding | None = None,
     ) -> Ending:
         async with self.source() as url:
             plan = plan_for(self.disk, url, cache if caching else None, self.cell.code)
-            job = restore(plan, machine or self.machine, self.policy, self.progress, caching)
+            if crowding is not None:
+                plan = replace(plan, session=Session(engine="udpcast", port=9000))
+            job = restore(plan, machine or self.machine, self.policy, self.progress, caching, crowding)
             return await self.ending(asyncio.ensure_future(job))
 
     async def ending(self, job: asyncio.Future[None]) -> Ending:

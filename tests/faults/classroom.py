@@ -18,6 +18,7 @@ from ogagent.disk.cache_thread import CacheThread
 from ogagent.errors import CacheError
 from ogagent.model.plan import Target
 from ogagent.restore.caching import Caching
+from ogagent.restore.crowd import Crowding
 from tests.faults.bench import Bench, Cell, Ending, Matrix, no_thread_left
 from tests.faults.framed import framed, framed_cell
 from tests.faults.images import KINDS, MIB, flipped, image
@@ -121,11 +122,13 @@ class Classroom:
         self.bench = Bench(folder, cell)
         return self.bench
 
-    async def deploy(self, cell: Cell, what: str = "", *, stuck: bool = False) -> Ending:
+    async def deploy(
+        self, cell: Cell, what: str = "", *, stuck: bool = False, crowding: Crowding | None = None
+    ) -> Ending:
         """With ``stuck`` the thread of the CACHE may have been left behind."""
         with self.matrix.cell("cache", what or os.environ["PYTEST_CURRENT_TEST"]):
             bench = self.prepare(cell)
-            ending = await bench.run(caching=self.caching)
+            ending = await bench.run(caching=self.caching, crowding=crowding)
             bench.check(ending)
             assert not self.cache.users
             assert stuck or not self.cache.thread.stuck

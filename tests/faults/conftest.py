@@ -7,8 +7,10 @@ from typing import Final
 
 import pytest
 
+from simulator.certificates import Authority
 from tests.counted import MATRICES
 from tests.faults.bench import CANCELLED, WELL, Matrix
+from tests.faults.capturing import Studios
 
 _WORDS: Final = {WELL: "whole", CANCELLED: "cancelled"}
 
@@ -20,3 +22,8 @@ def matrix(pytestconfig: pytest.Config) -> Iterator[Matrix]:
     matrix.close()
     endings = {_WORDS.get(number, str(number)): count for number, count in matrix.endings.items()}
     pytestconfig.stash.setdefault(MATRICES, []).append((dict(matrix.cells), endings, matrix.violations))
+
+
+@pytest.fixture(scope="session")
+def studios(matrix: Matrix, tmp_path_factory: pytest.TempPathFactory) -> Studios:
+    return Studios(matrix, Authority(tmp_path_factory.mktemp("ca")))

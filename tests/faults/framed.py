@@ -43,7 +43,7 @@ class Framed(Struct, frozen=True):
 @cache
 def framed(kind: str, name: str = "x.img", region_size: int = REGION) -> Framed:
     out = io.BytesIO()
-    packed = pack(name, iter([plain(kind)]), out, Packing(region_size, 1, 1, MAX_WINDOW))
+    packed = pack(name, iter([plain(kind)]), out.write, Packing(region_size, 1, 1, MAX_WINDOW))
     return Framed(out.getvalue(), packed.index)
 
 

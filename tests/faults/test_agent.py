@@ -19,6 +19,7 @@ from aiohttp.test_utils import TestServer
 from simulator.faults import FaultFile, parse_fault
 from simulator.processes import peer
 from simulator.repository.app import repository_app
+from tests.as_restored import AS_RESTORED_TOML
 from tests.faults.bench import WELL, Bench, Cell, Matrix, mounts
 from tests.faults.images import BEFORE, KINDS, image
 from tests.faults.odd_disks import ODD_DISKS, make
@@ -63,7 +64,7 @@ class Agent:
             '[access]\nmode = "address"\nallow = ["127.0.0.0/8"]\n'
             f'[repository]\nurl = "http://{{ipr}}:{repository_port}/ogrepository/images/{{nci}}.img"\n'
             "[cache]\nrequired = false\n[restore]\nretry_for_s = 1\n"
-            f'[state]\ndir = "{folder / "state"}"\n'
+            f'[state]\ndir = "{folder / "state"}"\n{AS_RESTORED_TOML}'
         )
         disk = folder / "disk"
         arguments = ("--config", config, "--disk", disk, "--faults", folder / "faults")

@@ -56,7 +56,7 @@ def cell(request: pytest.FixtureRequest, volume: bytes) -> Cell:
     if request.param == "stream":
         return Cell(data=packed(image, "zstd"), restored=bytes(restored), local=True, code="7")
     out = io.BytesIO()
-    index = pack("x.img", iter([image]), out, Packing(REGION, 1, 1, MAX_WINDOW)).index
+    index = pack("x.img", iter([image]), out.write, Packing(REGION, 1, 1, MAX_WINDOW)).index
     return Cell(data=out.getvalue(), sidecars={INDEX: encode(index)}, restored=bytes(restored), local=True, code="7")
 
 

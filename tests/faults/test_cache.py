@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from ogagent.model.job import Phase
+from ogagent.model.progress import NoBooks
 from ogagent.source.ranges import Ranges
 from tests.faults.bench import WELL, Bench, Cell, Matrix
 from tests.faults.classroom import MIDDLE, Classroom, indexed, streamed
@@ -124,18 +125,12 @@ async def test_unicast_direct_never_touches_it(room: Classroom) -> None:
     assert not list(room.cache.path.iterdir())
 
 
-class Looking:
-    """Implements ``ogagent.restore.progress.Books``."""
+class Looking(NoBooks):
+    """A job's books."""
 
     def __init__(self, room: Classroom) -> None:
         self._room = room
         self.kept_at_commit: bool | None = None
-
-    def touching(self) -> None: ...
-
-    def committing(self, edges: bytes) -> None: ...
-
-    def noting(self, note: bytes) -> None: ...
 
     def committed(self) -> None:
         self.kept_at_commit = self._room.kept.exists()

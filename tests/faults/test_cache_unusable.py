@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
+from ogagent.model.progress import NoBooks
 from simulator.faults import parse_fault
 from tests.faults.bench import Bench, Cell, Matrix
 from tests.faults.classroom import Classroom, Stepping, indexed, streamed
@@ -80,17 +81,11 @@ async def test_a_repository_that_goes_away_when_all_is_there(room: Classroom, ce
     assert room.warned == ([] if room.kept.exists() else ["031"])
 
 
-class Leaving:
-    """Implements ``ogagent.restore.progress.Books``: the repository fails from the commit on."""
+class Leaving(NoBooks):
+    """the repository fails from the commit on."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-
-    def touching(self) -> None: ...
-
-    def committing(self, edges: bytes) -> None: ...
-
-    def noting(self, note: bytes) -> None: ...
 
     def committed(self) -> None:
         self._bench.faults = (parse_fault("repository:status=503"), parse_fault("repository:sidecars=503"))

@@ -176,12 +176,14 @@ async def test_something_after_an_image_in_frames(matrix: Matrix) -> None:
 
 
 async def test_frames_that_are_not_what_the_index_says(matrix: Matrix) -> None:
-    """Known before the region is written; what the partition holds already is not even asked for."""
+    """Known before the region is written; what the partition holds already is not even asked for. From the fifth byte
+    on: the one before has a bit that means nothing (RFC 8878, 3.1.1.1.1).
+    """
     frame = framed("crc32").frame(MIDDLE)
     cell = framed_cell("crc32", "half of it")
     cells = {
         f"frame flipped at {at}": replace(cell, data=flipped(cell.data, at, at % 8), ends=(33,))
-        for at in (*frame[4 : -OWN_CHECKSUM : len(frame) // 9], frame.stop - 1 - OWN_CHECKSUM)
+        for at in (*frame[5 : -OWN_CHECKSUM : len(frame) // 9], frame.stop - 1 - OWN_CHECKSUM)
     }
     await run_cells(matrix, "index", cells)
     held = framed("crc32").frame(2 * MIB)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,8 +81,8 @@ class Before:
 @pytest.fixture(params=NAMES)
 def before(request: pytest.FixtureRequest, matrix: Matrix) -> Iterator[Before]:
     with matrix.folder() as folder:
-        for old in folder.iterdir():
-            old.unlink()
+        for old in folder.iterdir():  # of whatever cell had it before
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
         yield Before(folder, request.param)
 
 
@@ -93,7 +94,7 @@ def source(before: Before, tmp_path: Path) -> Path:
         path.write_bytes(image("crc32", "zstd"))
     else:
         with path.open("xb") as out:
-            index = pack(path.name, iter([plain("crc32")]), out, Packing(MIB, 1, 1, MAX_WINDOW)).index
+            index = pack(path.name, iter([plain("crc32")]), out.write, Packing(MIB, 1, 1, MAX_WINDOW)).index
         (tmp_path / "x.img.index").write_bytes(encode(index))
     return path
 

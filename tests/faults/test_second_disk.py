@@ -24,6 +24,7 @@ from ogagent.settings import CacheSettings, RepositorySettings, Settings
 from ogagent.system.metrics import Metrics
 from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
+from tests.as_restored import AS_RESTORED
 from tests.faults.bench import DISK_SIZE, WELL, Bench, Cell, Matrix
 from tests.faults.images import KINDS, image
 from tests.jobs.two_disks import Recorder
@@ -92,7 +93,9 @@ async def running(bench: Bench, second: Path) -> AsyncIterator[Agent]:
 
     async with bench.source() as url:
         settings = Settings(
-            repository=RepositorySettings(url=url, allow=("127.0.0.0/8",)), cache=CacheSettings(required=False)
+            repository=RepositorySettings(url=url, allow=("127.0.0.0/8",)),
+            cache=CacheSettings(required=False),
+            finish=AS_RESTORED,
         )
         functions = Functions(host_of(machine).equipment(settings, bench.policy))
         told, journal = Recorder(), Journal.in_memory()

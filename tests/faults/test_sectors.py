@@ -46,7 +46,7 @@ def image(volume: bytes) -> bytes:
 @pytest.fixture
 def indexed(image: bytes) -> Cell:
     out = io.BytesIO()
-    index = pack("x.img", iter([image]), out, Packing(REGION, 1, 1, MAX_WINDOW)).index
+    index = pack("x.img", iter([image]), out.write, Packing(REGION, 1, 1, MAX_WINDOW)).index
     return Cell(data=out.getvalue(), sidecars={INDEX: encode(index)}, restored=b"", ends=(MISMATCH,), code="7")
 
 

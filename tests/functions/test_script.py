@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -88,12 +89,8 @@ async def test_a_cancel_ends_it_and_its_children(agent: Agent) -> None:
     job = await agent.start("EjecutarScript", scp="trap '' TERM; sleep 3600 & (sleep 3601 &) ; sleep 3602")
 
     def sleepers() -> list[str]:
-        own = psutil.Process().children(recursive=True)
-        return [
-            " ".join(each.cmdline())
-            for each in own
-            if each.status() != psutil.STATUS_ZOMBIE and "360" in str(each.cmdline())
-        ]
+        own = (command_of(each) for each in psutil.Process().children(recursive=True))
+        return [command for command in own if "360" in command]
 
     await until(lambda: len([each for each in sleepers() if each.startswith("sleep")]) >= 2)
     done = await agent.jobs.cancel(job.job_id)
@@ -101,6 +98,14 @@ async def test_a_cancel_ends_it_and_its_children(agent: Agent) -> None:
     assert sleepers() == []
     _, report = await agent.ended(job)
     assert (report["res"], report["der"]) == ("2", "000-Cancelled")
+
+
+def command_of(process: psutil.Process) -> str:
+    """Empty for one that has ended, perhaps while it was looked at."""
+    with suppress(psutil.NoSuchProcess):
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return " ".join(process.cmdline())
+    return ""
 
 
 async def test_what_a_killed_agent_has_left_goes(agent: Agent, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
+from ogagent.check.finding import Finding, problem, warning
 from ogagent.errors import DiskBusy, ImageTooLarge, JobFinished, JobNotFound
 from ogagent.http.access import AddressAccess, SecretAccess
 from ogagent.http.app import make_app
@@ -169,7 +170,7 @@ async def test_a_plan_shows_target_source_and_image_and_starts_nothing(
     agent: TestClient[Any, Any], jobs: FakeJobs
 ) -> None:
     status, preview = await plan(agent)
-    assert (status, list(preview)) == (200, ["target", "source", "image", "warnings"])
+    assert (status, list(preview)) == (200, ["target", "source", "image", "warnings", "finish"])
     assert (preview["target"]["device"], preview["image"]["device_size"]) == ("/dev/sda2", 1)
     assert preview["source"] == "https://repository/image-test.img"
     assert (jobs.asked, jobs.known) == ([], {})
@@ -221,7 +222,7 @@ async def test_one_job(agent: TestClient[Any, Any]) -> None:
     assert (job["state"], job["phase"], job["progress"]) == ("running", "fetching", 41)
     assert job["target"] == {"disk": 1, "partition": 2, "device": "/dev/sda2", "identity": "wwn-1"}
     assert job["request"]["idi"] == "01936caf-facb-72ad-9446-97e7dbf2b96a"
-    phases = {"checking", "fetching", "flushing", "reading-back", "committing", "caching"}
+    phases = {"checking", "fetching", "flushing", "reading-back", "committing", "caching", "finishing"}
     assert set(job["timings"]) == {*phases, "bottleneck"}
 
 
@@ -338,3 +339,17 @@ async def test_metrics_count_what_was_refused(agent: TestClient[Any, Any]) -> No
         assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     for code in ("job-not-found", "unknown-path", "credential-wrong"):
         assert f'ogagent_refused_calls_total{{code="{code}"}} 1.0' in text
+
+
+async def test_what_it_depends_on(aiohttp_client: AiohttpClient, jobs: FakeJobs) -> None:
+    found = [warning("partclone", "not installed", "apt install partclone")]
+
+    async def look() -> list[Finding]:
+        return found
+
+    app = make_app(jobs, AskedFunctions(), SecretAccess(SECRET), Metrics(), look=look)
+    client = await aiohttp_client(app, headers={"Authorization": SECRET})
+    row = {"what": "partclone", "state": "warning", "said": "not installed", "hint": "apt install partclone"}
+    assert await said(client, "GET", "/capabilities") == (200, {"ok": True, "checks": [row]})
+    found.append(problem("clock", "it is wrong", "set it"))
+    assert (await said(client, "GET", "/capabilities"))[1]["ok"] is False

@@ -74,15 +74,34 @@ async def test_which_methods_leave_the_image_in_the_cache(
     assert (agent.disk.with_name("disk.cache4") / "opt/opengnsys/images/image-test.img").exists() is cached
 
 
-@pytest.mark.parametrize("name", ["multicast", "multicast-direct", "udpcast", "uftp", "p2p", "torrent"])
-@pytest.mark.parametrize("options", ["", " peer:60", " 9000:full-duplex:239.194.17.2:70M:20:60"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("multicast", " 9000:full-duplex:239.194.17.2:70M:20:60"),
+        ("multicast-direct", ""),
+        ("Udpcast", " 9000"),
+        ("UFTP", " 9200:239.194.17.3:70M"),
+        ("p2p", " peer:60"),
+        ("TORRENT-cache", " leecher"),
+    ],
+)
 @pytest.mark.parametrize("member", ["method", "ptc"])
 async def test_methods_of_the_crowd(agent: Agent, name: str, options: str, member: str) -> None:
-    for spelled in (name, name.upper(), name.title()):
-        body = {**GOOD, member: spelled + options}
-        for status, problem in (await agent.plan(body), await agent.deploy(body)):
-            assert isinstance(problem, dict)
-            assert (status, problem["code"], problem["field"]) == (422, "method-not-supported", "method")
+    """Nobody sends it: it comes from the repository, and people are told why."""
+    job = await deployed(agent, **{member: name + options})
+    assert (job.state, agent.content) == (State.SUCCEEDED, IMAGE)
+    assert [warning[:3] for warning in job.warnings] == ["060"]
+
+
+@pytest.mark.parametrize("method", ["multicast peer:60", "multicast 80", "uftp 9200:full", "p2p server", "p2p peer:x"])
+async def test_options_of_the_crowd_that_are_none(agent: Agent, method: str) -> None:
+    for status, problem in (
+        await agent.plan({**GOOD, "method": method}),
+        await agent.deploy({**GOOD, "method": method}),
+    ):
+        assert isinstance(problem, dict)
+        assert (status, problem["code"], problem["field"]) == (400, "invalid-field", "method")
+        assert problem["hint"].startswith(method.partition(" ")[0])
 
 
 async def test_a_slash_before_the_name_is_dropped(agent: Agent) -> None:

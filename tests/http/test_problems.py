@@ -32,7 +32,7 @@ CONTRACT = {
             "target-is-cache",
             "target-is-system",
         ),
-        "job-finished",
+        *("job-finished", "not-in-oglive", "nobody-logged-in"),
     },
     422: {
         *("disk-not-partitioned", "too-few-partitions", "cache-missing"),
@@ -41,10 +41,10 @@ CONTRACT = {
         # of /plan:
         *("repository-unreachable", "image-not-found", "image-locked", "image-changed"),
         *("image-unknown-format", "image-corrupt", "image-too-large", "filesystem-mismatch", "signature-refused"),
-        "disk-changed",
+        *("disk-changed", "repository-full"),
     },
     429: {"too-many-requests"},
-    503: {"stopping", "too-many-connections"},
+    503: {"stopping", "too-many-connections", "sessions-unknown"},
 }
 
 
@@ -59,7 +59,8 @@ KINDS = [kind for kind in family(AgentError) if kind.status != 500]
 
 def test_what_no_call_is_answered_with_is_an_error_of_the_agent() -> None:
     foreseen = {*family(errors.SourceError), *family(errors.ImageError), errors.DiskChanged, errors.NoSystem}
-    assert set(KINDS) == set(family(Refusal)) | foreseen
+    of_captures = {errors.ModelNotClean, errors.RepositoryFull}
+    assert set(KINDS) == set(family(Refusal)) | foreseen | of_captures
 
 
 def test_the_rows_are_those_of_the_interface() -> None:

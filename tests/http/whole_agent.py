@@ -29,11 +29,19 @@ from ogagent.model.job import Job
 from ogagent.ogcore.outbox import NoOutbox
 from ogagent.restore.caching import Caching
 from ogagent.service import source_policy
-from ogagent.settings import MachineSettings, RepositorySettings, RestoreSettings, ScriptSettings, Settings
+from ogagent.settings import (
+    CrowdSettings,
+    MachineSettings,
+    RepositorySettings,
+    RestoreSettings,
+    ScriptSettings,
+    Settings,
+)
 from ogagent.system.metrics import Metrics
 from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+from tests.as_restored import AS_RESTORED
 from tests.power_twin import StillPower
 
 MIB: Final = 1 << 20
@@ -99,6 +107,9 @@ async def whole_agent(repository_url: str) -> AsyncIterator[Agent]:
             settings = Settings(
                 repository=RepositorySettings(url=url, allow=("127.0.0.0/8", "::1/128")),
                 restore=RestoreSettings(retry_for_s=0, stall_timeout_s=10),
+                finish=AS_RESTORED,
+                # Nobody sends anything here.
+                crowd=CrowdSettings(join_timeout_s=0.2),
                 # Whatever is generated for one would be run here, as root.
                 machine=MachineSettings(script=ScriptSettings(enabled=False)),
             )

@@ -92,7 +92,7 @@ def as_0001(image: bytes, source: bytes, filler: bytes) -> bytes:
 
 def packed(image: bytes, region_size: int | None = None, threads: int = 2) -> tuple[bytes, ImageIndex]:
     out = io.BytesIO()
-    made = pack("x.img", iter([image[at : at + 99_991] for at in range(0, len(image), 99_991)]), out,
+    made = pack("x.img", iter([image[at : at + 99_991] for at in range(0, len(image), 99_991)]), out.write,
                 Packing(region_size, 1, threads, MAX_WINDOW))  # fmt: skip
     assert prove(io.BytesIO(out.getvalue()), made.index, threads, lambda _: None) == made.content
     return out.getvalue(), decode(encode(made.index))
@@ -101,7 +101,7 @@ def packed(image: bytes, region_size: int | None = None, threads: int = 2) -> tu
 def test_the_content_is_that_of_the_original(content: bytes) -> None:
     """All of it, and not only what went into the frames."""
     assert (
-        pack("x.img", iter([content]), io.BytesIO(), Packing(None, 1, 1, MAX_WINDOW)).content
+        pack("x.img", iter([content]), io.BytesIO().write, Packing(None, 1, 1, MAX_WINDOW)).content
         == blake3(content).digest()
     )
 

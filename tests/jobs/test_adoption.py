@@ -27,6 +27,7 @@ from ogagent.jobs.steps import Step
 from ogagent.model.disk import Inventory
 from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
 from ogagent.model.report import final_report
+from simulator.ext4 import make_filesystem
 from simulator.machine.file_machine import FileMachine
 from tests.jobs.lost_power import CREATED, FIRST, JOB_ID, MIB, REQUEST, SECOND, Lost, MemoryShelf
 from tests.jobs.restoring import KIND, recoveries
@@ -134,6 +135,25 @@ async def test_two_partitions_two_jobs(lost: Lost, journal: Journal, copies: Cop
     lost.write(entry=SECOND, job_id="RestaurarImagen-00000002", request=REQUEST | {"par": "2"})
     assert {job.target and job.target.partition for job in await adopted(lost, journal, copies)} == {1, 2}
     assert len(journal.undelivered()) == 2
+
+
+async def test_what_was_being_made_ready_says_so_by_its_copy(
+    lost: Lost, journal: Journal, copies: Copies, shelf: MemoryShelf
+) -> None:
+    """The partition holds the image, and nothing of the job: the record went with the commit."""
+    make_filesystem(
+        lost.machine.paths[0], FIRST.size // 4096 * 4096, uuid=str(uuid.uuid4()), label="", offset=FIRST.start
+    )
+    await copies.begun(lost.job(), lost.target())
+    (job,) = await adopted(lost, journal, copies)
+    assert (job.job_id, job.state) == (JOB_ID, State.INTERRUPTED)
+    ((_, report),) = journal.undelivered()
+    assert (report["res"], report["der"][:4]) == ("2", "093-")
+    part = (await MarkedDisks(lost.machine, journal).inventory()).disks[0].partitions[0]
+    assert (part.incomplete, part.unfinished) == (False, True)
+    journal.made_ready((lost.target().identity, lost.target().partition))
+    part = (await MarkedDisks(lost.machine, journal).inventory()).disks[0].partitions[0]
+    assert not part.unfinished
 
 
 async def test_a_request_of_which_little_is_known(lost: Lost, journal: Journal, copies: Copies) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from ogagent.errors import SettingsError
 from ogagent.jobs.journal import MOST_JOBS, OLDEST, Journal
 from ogagent.jobs.steps import IllegalStep, Step
 from ogagent.model.job import ByteCounts, Job, JobTarget, State
@@ -198,7 +199,7 @@ def test_a_journal_of_the_first_version_is_migrated(tmp_path: Path) -> None:
     for _ in range(2):
         journal = Journal.open(tmp_path)
         assert set(journal.incomplete()) == {PLACE}
-        assert journal._rows("PRAGMA user_version") == [(5,)]
+        assert journal._rows("PRAGMA user_version") == [(6,)]
         journal.close()
     assert not (tmp_path / "journal.damaged").exists()
 
@@ -211,6 +212,7 @@ def test_what_a_restore_of_an_older_agent_has_left_is_found(tmp_path: Path) -> N
     old = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
     old.execute("ALTER TABLE jobs RENAME COLUMN note TO edges")
     old.execute("DROP TABLE told")
+    old.execute("ALTER TABLE incomplete DROP COLUMN whole")
     old.execute("PRAGMA user_version = 3")
     old.close()
     journal = Journal.open(tmp_path)
@@ -240,13 +242,6 @@ def damaged_pages(file: Path) -> None:
     file.write_bytes(pages)
 
 
-def of_the_future(file: Path) -> None:
-    Journal(str(file)).close()
-    connection = sqlite3.connect(file)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-
-
 def with_text_that_is_none(file: Path) -> None:
     journal = Journal(str(file))
     reach(journal, 1)
@@ -254,7 +249,7 @@ def with_text_that_is_none(file: Path) -> None:
     journal.close()
 
 
-@pytest.mark.parametrize("damage", [garbage, damaged_pages, of_the_future, with_text_that_is_none])
+@pytest.mark.parametrize("damage", [garbage, damaged_pages, with_text_that_is_none])
 def test_a_journal_that_cannot_be_read_is_set_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
 ) -> None:
@@ -269,6 +264,19 @@ def test_a_journal_that_cannot_be_read_is_set_aside(
     assert set(journal.incomplete()) == {PLACE}
     assert len(journal.unended()) == 1
     journal.close()
+
+
+def test_a_journal_of_a_newer_agent_is_refused_and_stays(tmp_path: Path) -> None:
+    file = tmp_path / "journal.sqlite"
+    Journal(str(file)).close()
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = file.read_bytes()
+    with pytest.raises(SettingsError, match="was made by a newer agent: its version is 99, this agent knows 6"):
+        Journal.open(tmp_path)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.sqlite"]
 
 
 def test_a_job_keeps_its_values(journal: Journal) -> None:

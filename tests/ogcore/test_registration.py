@@ -16,8 +16,9 @@ from pytest_aiohttp.plugin import AiohttpServer
 
 from ogagent import __version__
 from ogagent.ogcore.address import LocalAddress
-from ogagent.ogcore.registration import BOOT_S, EVERY_S, Registration, os_version, spread_s
+from ogagent.ogcore.registration import BOOT_S, EVERY_S, Registration, spread_s
 from ogagent.ogcore.webhook import Webhook
+from ogagent.system.os_release import system_name
 
 SECRET = "0123456789abcdef" * 4
 FINGERPRINT = "ab" * 32
@@ -75,7 +76,7 @@ async def test_start(registration: Registration, ogcore: OgCore) -> None:
         "ip": "192.168.2.3",
         "secret": SECRET,
         "ostype": "oglive",
-        "osversion": os_version(),
+        "osversion": system_name(),
         "agent_version": __version__,
         "fingerprint": FINGERPRINT,
     }
@@ -245,4 +246,49 @@ async def test_stop_is_said_once_without_the_secret(
 
 
 def test_the_version_of_the_system() -> None:
-    assert os_version() in (platform.release(), platform.freedesktop_os_release().get("PRETTY_NAME"))
+    assert system_name() in (platform.release(), platform.freedesktop_os_release().get("PRETTY_NAME"))
+
+
+async def test_stop_is_said_once_whoever_finds_out_first(registration: Registration, ogcore: OgCore) -> None:
+    await registration.stop()
+    await registration.stop()
+    assert len(ogcore.seen) == 1
+    registration.stay()
+    await registration.stop()
+    assert len(ogcore.seen) == 2
+
+
+async def test_who_goes_registers_no_more_unless_it_stays(hooks: tuple[Webhook, Webhook], ogcore: OgCore) -> None:
+    async with kept(hooks, asyncio.Event()) as (registration, waiting):
+        await waiting.rest()
+        await registration.stop()
+        registration.renew()
+        await waiting.rest()
+        assert [path for path, _, _ in ogcore.seen] == ["/started", "/stopped"]
+        registration.stay()
+        await waiting.rest()
+    assert [path for path, _, _ in ogcore.seen] == ["/started", "/stopped", "/started"]
+
+
+async def test_who_goes_while_ogcore_is_away_asks_no_more(hooks: tuple[Webhook, Webhook], ogcore: OgCore) -> None:
+    ogcore.answers = [web.Response(status=503) for _ in range(3)]
+
+    async def sleep(_seconds: float) -> None:
+        await going.stop()
+
+    going = Registration(*hooks, here, SECRET, FINGERPRINT, sleep=sleep)
+    await going.start(asyncio.Event())
+    assert [path for path, _, _ in ogcore.seen] == ["/started", "/stopped"]
+
+
+async def test_stop_that_was_not_heard_is_said_again(registration: Registration, ogcore: OgCore) -> None:
+    ogcore.answers = [web.Response(status=503)]
+    await registration.stop()
+    await registration.stop()
+    assert len(ogcore.seen) == 2
+
+
+async def test_an_installed_system_says_so(hooks: tuple[Webhook, Webhook], ogcore: OgCore) -> None:
+    registration = Registration(*hooks, here, SECRET, FINGERPRINT, ostype="Linux", osversion="Ubuntu 24.04 LTS")
+    await registration.start(asyncio.Event())
+    assert (ogcore.seen[0][2]["ostype"], ogcore.seen[0][2]["osversion"]) == ("Linux", "Ubuntu 24.04 LTS")

@@ -9,12 +9,12 @@ import json
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
 
-PROGRAM = """#!{python}
-import json, re, sys
+PROGRAM = """import json, re, sys
 from pathlib import Path
 
 memory = Path({memory!r})
@@ -32,6 +32,10 @@ if "--create-only" in arguments and state["forgets"] != "entries":
     state["entries"].append(f"Boot{{number}}* {{given['--label']}}\\t{{place}}/File({{given['--loader']}})")
     if state["pushes_forward"]:
         state["order"] = ",".join(filter(None, [number, state["order"]]))
+if "--delete-bootnum" in arguments:
+    number = given["--bootnum"]
+    state["entries"] = [line for line in state["entries"] if line[4:8] != number]
+    state["order"] = ",".join(each for each in state["order"].split(",") if each != number)
 if "--bootnext" in arguments and state["forgets"] != "next":
     state["next"] = given["--bootnext"]
 if "--bootorder" in arguments:
@@ -71,7 +75,10 @@ class FakeFirmware:
         state["entries"] = [line for line in lines if line[:4] == "Boot" and line[8:9] in ("*", " ")]
         memory.write_text(json.dumps(state))
         programs.mkdir(exist_ok=True)
-        install(programs / "efibootmgr", PROGRAM.format(python=sys.executable, memory=str(memory)))
+        script = folder / "efibootmgr.py"
+        script.write_text(PROGRAM.format(memory=str(memory)))
+        # Not by its first line: the path of an interpreter may hold a blank there as little as anywhere else.
+        install(programs / "efibootmgr", f'#!/bin/sh\nexec {quote(sys.executable)} {quote(str(script))} "$@"\n')
         monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
         return cls(memory)
 

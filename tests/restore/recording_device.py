@@ -15,6 +15,7 @@ import pytest
 from ogagent.errors import AgentError, WriteFailed
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
+from ogagent.model.progress import NoBooks
 from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, restore_request
@@ -115,8 +116,8 @@ def plan_for(image: Path, *, cpt: str = "83", size: int = SIZE, sector: int = 51
 POLICY: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=30)
 
 
-class Watched:
-    """Implements ``ogagent.restore.progress.Books``: how many operations the device had seen at each point."""
+class Watched(NoBooks):
+    """how many operations the device had seen at each point."""
 
     def __init__(self, device: RecordingDevice) -> None:
         self.device = device
@@ -130,8 +131,6 @@ class Watched:
     def committing(self, edges: bytes) -> None:
         self.edges = edges
         self._note("committing")
-
-    def noting(self, note: bytes) -> None: ...
 
     def committed(self) -> None:
         self._note("committed")

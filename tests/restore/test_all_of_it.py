@@ -68,6 +68,8 @@ class Forgetful:
     def end(self) -> int:
         return SIZE
 
+    async def leave(self) -> None: ...
+
     def stop(self) -> None: ...
 
 

@@ -49,7 +49,7 @@ def cloned(volume: Path, program: str) -> Path:
 
 def with_index(image: Path) -> Path:
     out = io.BytesIO()
-    packed = pack(image.name, iter([image.read_bytes()]), out, Packing(None, 1, 1, MAX_WINDOW))
+    packed = pack(image.name, iter([image.read_bytes()]), out.write, Packing(None, 1, 1, MAX_WINDOW))
     image.write_bytes(out.getvalue())
     image.with_name("x.img.index").write_bytes(encode(packed.index))
     return image

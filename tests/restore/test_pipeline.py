@@ -13,10 +13,10 @@ import pytest
 from ogagent.image.piece import Extent, Piece, Prover
 from ogagent.model.plan import ImageHeader
 from ogagent.model.units import MIB
-from ogagent.restore.channel import Channel, Inlet
 from ogagent.restore.pipeline import Pipeline
 from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter
+from ogagent.system.channel import Channel, Inlet
 
 STAGES: Final = ("decode", "prove", "write")
 BLOCK: Final = 4096

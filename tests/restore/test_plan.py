@@ -25,6 +25,7 @@ from ogagent.errors import (
     TooFewPartitions,
 )
 from ogagent.model.disk import Disk, Inventory, Partition, TableKind
+from ogagent.model.method import Session
 from ogagent.model.plan import ImageHeader, Target
 from ogagent.restore.plan import Rules, check_image, plan_restore
 from ogagent.restore.request import RestorePlan, restore_request
@@ -118,6 +119,32 @@ def test_a_partition_is_enough_where_no_cache_is_required() -> None:
     assert plan(with_partitions(part(2)), replace(RULES, cache_required=False)).target.partition == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "cached"), [("multicast", True), ("multicast-cache", True), ("UDPCAST-Direct", False)]
+)
+def test_a_crowd(method: str, cached: bool) -> None:
+    options = "9000:full-duplex:239.194.17.2:70M:20:60"
+    found = plan(method=f"{method} {options}")
+    wanted = Session(engine="udpcast", port=9000, address="239.194.17.2", speed=70_000_000, wait_s=60, options=options)
+    assert found.session == wanted
+    assert (found.cache is not None, found.remarks) == (cached, ())
+
+
+def test_where_no_crowd_is_wanted() -> None:
+    found = plan(rules=replace(RULES, crowd=False, missing={"p2p": "x"}), method="p2p")
+    assert (found.session, found.remarks) == (
+        None,
+        ("060-crowd.enabled is false: the image comes from the repository alone",),
+    )
+
+
+def test_an_engine_that_is_not_installed() -> None:
+    with pytest.raises(MethodNotSupported, match="on this machine") as caught:
+        plan(rules=replace(RULES, missing={"udpcast": "apt install udpcast"}), method="multicast")
+    assert "apt install udpcast" in caught.value.hint
+    assert plan(rules=replace(RULES, missing={"udpcast": "apt install udpcast"})).session is None
+
+
 LOGICAL: Final = (part(1, code="5"), part(2), part(5), part(6, code="ca", cache=True))
 
 
@@ -126,7 +153,7 @@ LOGICAL: Final = (part(1, code="5"), part(2), part(5), part(6, code="ca", cache=
     [
         *(
             (MethodNotSupported, "method-not-supported", DISK, {"method": method})
-            for method in ("multicast 1:2", "multicast-direct", "P2P", "torrent x", "carrier-pigeon")
+            for method in ("carrier-pigeon", "unicast-", "direct", "multicast-direct-direct")
         ),
         (RepositoryNotAllowed, "repository-not-allowed", DISK, {"ipr": "8.8.8.8"}),
         (RepositoryNotAllowed, "repository-not-allowed", DISK, {"ipr": "2001:db8::1"}),

@@ -54,6 +54,9 @@ class Repository:
         self.parts.append((start, stop))
         yield self._data[start:stop]
 
+    def at_hand(self, start: int, stop: int) -> bool:  # noqa: ARG002 - as Source has it
+        return False
+
     def doubt(self, start: int, stop: int) -> bool:  # noqa: ARG002 - as Source has it
         return False
 

@@ -91,6 +91,9 @@ class Repository:
         frame = FRAMED.data[start:stop]
         yield bytes(len(frame)) if self._damaged else frame
 
+    def at_hand(self, start: int, stop: int) -> bool:  # noqa: ARG002 - as Source has it
+        return False
+
     def doubt(self, start: int, stop: int) -> bool:  # noqa: ARG002 - as Source has it
         return False
 

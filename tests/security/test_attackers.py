@@ -96,7 +96,7 @@ async def test_the_secret_is_where_no_other_user_looks(tmp_path: Path) -> None:
     config = tmp_path / "ogagent.toml"
     config.write_text(
         f'[server]\naddress = "127.0.0.1"\nport = 8445\n[access]\nsecret_file = "{secret}"\n[log]\nlevel = "debug"\n'
-        f'[ogcore]\nurl = "https://127.0.0.1:9"\n[state]\ndir = "{tmp_path / "state"}"\n'
+        f'[ogcore]\nurl = "https://127.0.0.1:9"\n[machine]\nkind = "oglive"\n[state]\ndir = "{tmp_path / "state"}"\n'
     )
     command = [sys.executable, "-m", "ogagent", "serve", "--config", str(config)]
     agent = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)

@@ -87,7 +87,7 @@ async def served(folder: Path, ca: Path) -> AsyncIterator[asyncio.subprocess.Pro
         '[server]\naddress = "127.0.0.1"\nport = 8444\n'
         f'[access]\nmode = "certificate"\nclient_ca = "{ca}"\n'
         f"[disks]\nexclude = {json.dumps(real_disks())}\n"
-        f'[state]\ndir = "{folder / "state"}"\n'
+        f'[machine]\nkind = "oglive"\n[state]\ndir = "{folder / "state"}"\n'
     )
     command = [sys.executable, "-m", "ogagent", "serve", "--config", str(config)]
     agent = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)

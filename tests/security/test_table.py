@@ -17,7 +17,9 @@ ATTACKERS = {
     "hostile image",
     "hostile repository",
     "writer of the CACHE",
+    "sender of a session, or peer",
     "hostile system on a partition",
+    "who is logged in on an installed system",
     "local unprivileged user",
 }
 

@@ -13,6 +13,7 @@ from simulator.ogcore.app import ogcore_app
 from simulator.ogcore.clients import Client
 from simulator.repository.app import repository_app
 from simulator.sample import Sample, make_sample
+from tests.simulator.image_stage import Stage
 from tests.simulator.ogcore_room import FakeAgent, Room
 
 
@@ -46,3 +47,8 @@ async def room(tmp_path: Path, images: Path, aiohttp_server: AiohttpServer, aioh
     url = f"http://127.0.0.1:{repository.port}"
     ogcore: TestClient[web.Request, web.Application] = await aiohttp_client(await ogcore_app(clients, repository=url))
     return Room(ogcore, agent, authority.fingerprint("127.0.0.1"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path, aiohttp_server: AiohttpServer, aiohttp_client: AiohttpClient) -> Stage:
+    return Stage(tmp_path, aiohttp_server, aiohttp_client)

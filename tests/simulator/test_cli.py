@@ -87,6 +87,7 @@ def test_an_empty_disk_does_not_boot(tmp_path: Path) -> None:
     with disk.open("wb") as file:
         file.truncate(MIB)
         write_table(file, MIB, ())
-    result = ogsim("boot", "--disk", disk, "--tls", tmp_path / "ca")
+    (tmp_path / "agent.toml").touch()
+    result = ogsim("boot", "--config", tmp_path / "agent.toml", "--disk", disk)
     assert result.returncode == 1
     assert "no partition 2" in complaint(result)

@@ -25,10 +25,13 @@ pytestmark = pytest.mark.xdist_group("room")
 Start = Callable[[list[str]], list[str]]
 
 STEPS = [
-    "image-test",
+    "modelo has a small Ubuntu",
     "repository and ogCore are up",
     "modelo and pc1 have booted ogLive",
-    "ogCore calls pc1",
+    "ogCore calls modelo: create image-test",
+    "has ended",
+    "the disk of modelo is as it was",
+    "ogCore calls pc1: deploy image-test",
     "has ended",
     "debugfs finds all",
     "the rest of the disk is as it was",
@@ -86,6 +89,7 @@ def test_the_whole_story(scratch: Path) -> None:
     done = [line for line in out.splitlines() if line.startswith("✓")]
     assert len(done) == len(STEPS)
     assert all(step in line for step, line in zip(STEPS, done, strict=True)), out
+    assert re.search(r"create-image +modelo +image-test +1/2 +success +Successfully created", out)
     assert re.search(r"deploy-image +pc1 +image-test +1/2 +success +Completed successfully", out)
     assert 'curl -k -X POST --data \'{"dsk":"1", "par":"2", "cpt":"83"' in out
     assert left_behind(scratch) == []

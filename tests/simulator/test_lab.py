@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from simulator.certificates import Authority
+from simulator.errors import LabError
+from simulator.http_client import Server
+from simulator.lab.hosts import OGCORE, REPOSITORY
+from simulator.processes import run
+from simulator.sample import IMAGE_NAME
 from tests.strange import strangely
 
 pytestmark = pytest.mark.xdist_group("room")
@@ -111,3 +122,42 @@ def test_a_server_that_dies_ends_the_lab_and_leaves_its_logs(tmp_path: Path) -> 
 def is_ogcore(process: psutil.Process, scratch: Path) -> bool:
     line = process.info["cmdline"] or []
     return "ogcore" in line and str(scratch) in str(line)
+
+
+def test_its_repository_brings_an_image_to_many(tmp_path: Path) -> None:
+    """p2p, that is: all hosts of a lab share one network, in which only one could receive multicast."""
+    with lab(tmp_path) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdout.readline()
+        (room,) = tmp_path.iterdir()
+        tls = Authority(room / "ca").client_context()
+        ogcore = Server(OGCORE, tls)
+        while any(client["state"] != "og-live" for client in ogcore.get("/clients")["clients"]):
+            time.sleep(0.05)
+        order = {"clients": ["modelo", "pc1"], "image": IMAGE_NAME, "disk": 1, "partition": 2, "method": "multicast"}
+        with pytest.raises(LabError, match="only one client of this machine can receive multicast, not 2"):
+            ogcore.post("/deploy", order)
+        assert ogcore.get("/traces") == {"traces": []}
+        began = begin(tls, {"image": IMAGE_NAME}, (room / "repository.token").read_text())
+        assert began["method"] == "p2p peer:60"
+        for client in ("127.0.2.2", "127.0.2.3"):
+            target = room / client
+            torrent = room / "images" / f"{IMAGE_NAME}.img.torrent"
+            run(["aria2c", "--seed-time=0", f"--interface={client}", "-d", target, torrent], timeout_s=300)
+            image = f"{IMAGE_NAME}.img"
+            assert (target / image).read_bytes() == (room / "images" / image).read_bytes()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, "")
+    assert left_behind(tmp_path) == []
+
+
+def begin(tls: ssl.SSLContext, members: dict[str, str], token: str) -> dict[str, Any]:
+    connection = http.client.HTTPSConnection(REPOSITORY.address, REPOSITORY.port, timeout=300, context=tls)
+    headers = {"Authorization": f"Bearer {token}"}
+    connection.request("POST", "/ogrepository/v1/p2p", json.dumps(members), headers)
+    with closing(connection), connection.getresponse() as response:
+        assert response.status == 201
+        found: dict[str, Any] = json.loads(response.read())
+        return found

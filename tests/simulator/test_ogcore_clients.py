@@ -96,6 +96,40 @@ async def test_an_agent_that_registers_again_has_not_started_anew(room: Room) ->
     assert (await room.get("/clients/pc1"))["state"] == "og-live"
 
 
+LOGIN: dict[str, object] = {
+    "ip": "127.0.0.1", "user": "ana", "language": "es_ES.UTF-8", "session": "wayland", "ostype": "Linux",
+    "osversion": "Ubuntu 24.04 LTS",
+}  # fmt: skip
+
+
+async def test_who_logs_in_and_out_is_taken_as_it_is_told(room: Room) -> None:
+    await room.start()
+    prefix = "/opengnsys/rest/ogagent"
+    assert (await room.tell(f"{prefix}/loggedin", LOGIN))[0] == 200
+    assert (await room.tell(f"{prefix}/loggedout", {"ip": "127.0.0.1", "user": "ana"}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("what", "said", "secret", "status"),
+    [
+        ("loggedin", LOGIN, "another" * 8, 401),
+        ("loggedin", {**LOGIN, "ip": "127.0.0.9"}, SECRET, 404),
+        ("loggedin", {"ip": "127.0.0.1", "user": "ana"}, SECRET, 400),
+        ("loggedin", {**LOGIN, "user": ""}, SECRET, 400),
+        ("loggedout", LOGIN, SECRET, 400),
+    ],
+)
+async def test_what_is_no_word_of_a_session(
+    room: Room, what: str, said: dict[str, object], secret: str, status: int
+) -> None:
+    await room.start()
+    assert (await room.tell(f"/opengnsys/rest/ogagent/{what}", said, secret=secret))[0] == status
+
+
+async def test_of_an_agent_that_is_not_known_nothing_is_taken(room: Room) -> None:
+    assert (await room.tell("/opengnsys/rest/ogagent/loggedin", LOGIN))[0] == 401
+
+
 # --- disks and jobs ---------------------------------------------------------------------------------------------------
 
 

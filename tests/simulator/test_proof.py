@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from simulator.errors import LabError
 from simulator.ext4 import fill, make_filesystem
-from simulator.machine.booted import installed_system
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
+from simulator.machine.system import installed_system
 from simulator.proof import digest_of_neighbours, prove_contents
 from simulator.tree import MIB, OS_RELEASE, Node, Tree
 

@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from pytest_aiohttp.plugin import AiohttpClient
 
-from simulator.faults import Fault, parse_fault
 from simulator.repository.app import repository_app
+from tests.simulator.repository_writer import Faults
 
 DATA: Final = bytes(range(256)) * 16_000
 SIZE: Final = len(DATA)
@@ -22,17 +22,6 @@ PATH: Final = "/ogrepository/images/X.img"
 ABSENT: Final = PATH + ".lock"
 
 Client = TestClient[Request, Application]
-
-
-class Faults:
-    def __init__(self) -> None:
-        self.present: tuple[Fault, ...] = ()
-
-    def __call__(self) -> tuple[Fault, ...]:
-        return self.present
-
-    def become(self, *texts: str) -> None:
-        self.present = tuple(parse_fault(text) for text in texts)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from simulator.errors import LabError
 from simulator.ogcore.clients import Clients, ClientState, Started, demo_room
+from simulator.ogcore.created import CreatedImages
 from simulator.ogcore.order import Order
 from simulator.ogcore.reports import FinalReport, ProgressReport
 from simulator.ogcore.store import Store
@@ -33,7 +34,7 @@ DEPLOYMENT = Order(client="pc1", members={"dsk": "1"}, image="image-test", parti
 
 def loaded(path: Path) -> tuple[Store, Clients, Traces]:
     store, clients, traces = Store(path), Clients(demo_room()), Traces()
-    store.load(clients, traces)
+    store.load(clients, traces, CreatedImages())
     return store, clients, traces
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -51,7 +52,11 @@ async def test_a_cancel() -> None:
         inside.set()
         return stop.wait(FAR_S)
 
-    task = asyncio.create_task(aside(FAR_S, work, hurry=stop.set, late=got.append))
+    def take(result: bool) -> None:
+        time.sleep(0.05)  # whoever has cancelled must not be faster than this
+        got.append(result)
+
+    task = asyncio.create_task(aside(FAR_S, work, hurry=stop.set, late=take))
     await asyncio.to_thread(inside.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -15,8 +15,9 @@ from typing import Final
 
 import pytest
 
-from ogagent.errors import SettingsError
-from ogagent.system.lock import held_alone
+from ogagent.errors import NotRetired, SettingsError
+from ogagent.system.lock import held_alone, retire
+from tests.mounts import unmount
 
 _HOLD: Final = """
 import pathlib, sys, time
@@ -28,9 +29,9 @@ with held_alone(pathlib.Path(sys.argv[1])):
 
 
 @contextmanager
-def holder(state_dir: Path) -> Iterator[subprocess.Popen[str]]:
+def holder(state_dir: Path, program: str = _HOLD, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds it."""
-    command = [sys.executable, "-c", _HOLD, str(state_dir)]
+    command = [sys.executable, "-c", program, str(state_dir), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -112,7 +113,7 @@ def mounted(kind: str, folder: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        unmount(place)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -126,3 +127,46 @@ def test_wherever_it_lies_a_kill_lets_go_of_it(tmp_path: Path, kind: str) -> Non
         process.wait()
         with held_alone(place / "state"):
             refusal(place / "state")
+
+
+_KNOWING: Final = """
+import os, pathlib, signal, sys
+from ogagent.system.lock import held_alone
+ends = sys.argv[2] == "ends"
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75) if ends else os.write(1, b"asked\\n"))
+with held_alone(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    while True:
+        signal.pause()
+"""
+
+
+def test_nobody_is_asked_to_retire_where_nobody_is(tmp_path: Path) -> None:
+    retire(tmp_path / "none", 0, print)
+    with held_alone(tmp_path):
+        pass
+    retire(tmp_path, 0, print)
+
+
+def test_who_is_there_retires_and_is_waited_for(tmp_path: Path) -> None:
+    with holder(tmp_path, _KNOWING, "ends") as process:
+        retire(tmp_path, 300, print)
+        assert process.wait() == 75
+
+
+def test_who_still_works_goes_on(tmp_path: Path) -> None:
+    said = list[str]()
+    with holder(tmp_path, _KNOWING, "works") as process:
+        with pytest.raises(NotRetired, match="a job still runs after"):
+            retire(tmp_path, 0.1, said.append)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        assert process.poll() is None
+    assert said == [f"the agent (process {process.pid}) takes no new job, and ends with its last: waiting up to 0.1 s"]
+
+
+def test_who_would_be_killed_by_the_signal_is_not_sent_it(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        with pytest.raises(NotRetired, match="is from before this could be asked of it"):
+            retire(tmp_path, 300, print)
+        assert process.poll() is None

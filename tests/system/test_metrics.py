@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from ogagent import __version__
-from ogagent.model.job import ByteCounts, Job, JobTarget, Phase, State, Timings
+from ogagent.model.job import ByteCounts, Job, JobTarget, Phase, Sources, State, Timings
 from ogagent.ogcore.outbox import Backlog
 from ogagent.system.metrics import Metrics
 
@@ -25,10 +25,13 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 def test_a_job_as_it_moves_and_ends() -> None:
     metrics = Metrics()
-    half = replace(JOB, bytes=ByteCounts(received=10, written=30), retries=2, timings=Timings(fetching=1.5))
+    half = replace(
+        JOB, bytes=ByteCounts(received=10, written=30), retries=2, timings=Timings(fetching=1.5),
+        sources=Sources(peers=7),
+    )  # fmt: skip
     done = replace(
         JOB, state=State.SUCCEEDED, bytes=ByteCounts(received=20, written=60, reused=5, read_back=60), retries=3,
-        timings=Timings(fetching=2.0, reading_back=0.5, bottleneck="disk"),
+        timings=Timings(fetching=2.0, reading_back=0.5, bottleneck="disk"), sources=Sources(peers=9, repository=20),
     )  # fmt: skip
     for before, after in ((JOB, half), (half, done)):
         metrics.job_moved(before, after)
@@ -38,7 +41,8 @@ def test_a_job_as_it_moves_and_ends() -> None:
     found = samples(metrics)
     expected = {
         "ogagent_jobs_total succeeded": 1, "ogagent_job_bytes_total received": 20,
-        "ogagent_job_bytes_total written": 60,
+        "ogagent_job_bytes_total written": 60, "ogagent_image_bytes_total peers": 9,
+        "ogagent_image_bytes_total repository": 20,
         "ogagent_job_bytes_total reused": 5, "ogagent_job_bytes_total read-back": 60,
         "ogagent_job_seconds_total fetching": 2.0, "ogagent_job_seconds_total reading-back": 0.5,
         "ogagent_job_bottleneck_total disk": 1, "ogagent_source_retries_total": 3,

@@ -14,7 +14,7 @@ import pytest
 from ogagent.errors import ToolFailed, ToolMissing
 from ogagent.system.process import run
 
-FAR_S = 60.0  # long enough never to be reached
+FAR_S = 600.0  # long enough never to be reached
 
 # Says its own number and that of a child; neither minds SIGTERM.
 STUBBORN = """
@@ -188,7 +188,7 @@ def end(*_):
 signal.signal(signal.SIGTERM, end)
 open(sys.argv[1], "w").close()
 while True:
-    signal.pause()
+    time.sleep(0.01)  # a signal that comes right before pause() would wait for the next one
 """
 
 

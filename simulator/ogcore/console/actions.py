@@ -13,10 +13,11 @@ from simulator.ogcore.console.choices import places
 from simulator.ogcore.console.desk import DESK
 from simulator.ogcore.console.hands import Hands
 from simulator.ogcore.console.language import COOKIE, LANGUAGES
-from simulator.ogcore.console.outcomes import chosen, tell, tell_missing
+from simulator.ogcore.console.outcomes import chosen, tell, tell_missing, tell_room
 from simulator.ogcore.views import Refused
 
 _YEAR_S: Final = 365 * 24 * 3600
+_SESSION: Final = ("speed", "wait", "port", "address")
 _DONE: Final = {
     "switch-on": "{client} is being switched on.",
     "switch-off": "{client} is off.",
@@ -34,6 +35,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/traces/{id}/cancel", cancel)
     app.router.add_post("/traces/{id}/retry", retry)
     app.router.add_post("/clients/{name}/{action}", act)
+    app.router.add_post("/images/put-back", put_back)
     app.router.add_post("/faults/inject", inject)
     app.router.add_post("/faults/heal", heal)
     app.router.add_post("/language", choose_language)
@@ -48,8 +50,13 @@ async def deploy(request: web.Request) -> web.Response:
         return tell_missing(request, "Select at least one client, an image and a partition.")
     dry = request.path.endswith("/plan")
     order = {"image": str(form["image"]), "disk": disk, "partition": partition, "method": str(form.get("method", ""))}
-    call = ogcore.plan if dry else ogcore.deploy
-    return await tell(request, clients, lambda client: call(client, order), dry=dry, image=order["image"])
+    if dry:
+        return await tell(request, clients, lambda client: ogcore.plan(client, order), dry=True, image=order["image"])
+    session = {name: text for name in _SESSION if (text := str(form.get(f"session-{name}", "")).strip())}
+    try:
+        return tell_room(request, await ogcore.deploy_to_room({**order, "clients": clients, "session": session}))
+    except (Refusal, OgCoreAway) as error:
+        return _refusal(request, error)
 
 
 async def offer_places(request: web.Request) -> web.Response:
@@ -73,6 +80,12 @@ async def retry(request: web.Request) -> web.Response:
     except (Refusal, OgCoreAway) as error:
         return _refusal(request, error)
     return desk.fragment("notice.html", request, text="The order was given again.", values={}, trace=accepted.trace)
+
+
+async def put_back(request: web.Request) -> web.Response:
+    image = str((await request.post()).get("image", ""))
+    work = request.app[DESK].ogcore.put_back(image)
+    return await _notice(request, work, "The previous version of {image} is in its place again.", image=image)
 
 
 async def act(request: web.Request) -> web.Response:

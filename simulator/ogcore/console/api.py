@@ -14,6 +14,7 @@ from simulator.ogcore.agents import GARBLED, reason
 from simulator.ogcore.views import (
     Accepted,
     Cancelled,
+    CapturePlan,
     ClientList,
     ClientView,
     HardwareView,
@@ -21,6 +22,7 @@ from simulator.ogcore.views import (
     ImageView,
     InventoryView,
     Refused,
+    RoomAnswer,
     SoftwareList,
     SoftwareView,
     TraceDetails,
@@ -29,6 +31,8 @@ from simulator.ogcore.views import (
 )
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=3)
+_ROOM_TIMEOUT: Final = aiohttp.ClientTimeout(total=330, sock_connect=3)
+"""The first time that an image goes by p2p, the repository reads it first."""
 _LONGEST_ANSWER: Final = 1 << 24
 
 T = TypeVar("T")
@@ -77,11 +81,20 @@ class OgCore:
     async def trace(self, number: str) -> TraceDetails:
         return await self._get(f"/traces/{quote(number)}", TraceDetails)
 
-    async def deploy(self, name: str, order: Mapping[str, Any]) -> Accepted:
-        return await self._post(f"/clients/{quote(name)}/deploy", Accepted, order)
+    async def deploy_to_room(self, order: Mapping[str, Any]) -> RoomAnswer:
+        return await self._post("/deploy", RoomAnswer, order, timeout=_ROOM_TIMEOUT)
 
     async def plan(self, name: str, order: Mapping[str, Any]) -> dict[str, Any]:
         return await self._post(f"/clients/{quote(name)}/plan", dict[str, Any], order)
+
+    async def create_image(self, name: str, order: Mapping[str, Any]) -> Accepted:
+        return await self._post(f"/clients/{quote(name)}/create-image", Accepted, order)
+
+    async def plan_image(self, name: str, order: Mapping[str, Any]) -> CapturePlan:
+        return await self._post(f"/clients/{quote(name)}/create-image/plan", CapturePlan, order)
+
+    async def put_back(self, image: str) -> ImageView:
+        return await self._post(f"/images/{quote(image)}/put-back", ImageView)
 
     async def command(self, name: str, command: Mapping[str, Any]) -> Accepted:
         return await self._post(f"/clients/{quote(name)}/command", Accepted, command)
@@ -98,12 +111,12 @@ class OgCore:
     async def _get(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:
         return await self._call("GET", path, kind, params=query)
 
-    async def _post(self, path: str, kind: type[T], members: Mapping[str, Any] | None = None) -> T:
-        return await self._call("POST", path, kind, json=members)
+    async def _post(self, path: str, kind: type[T], members: Mapping[str, Any] | None = None, **more: Any) -> T:
+        return await self._call("POST", path, kind, json=members, **more)
 
     async def _call(self, method: str, path: str, kind: type[T], **more: Any) -> T:
         try:
-            call = self._session.request(method, self._url + path, ssl=self._tls, timeout=_TIMEOUT, **more)
+            call = self._session.request(method, self._url + path, ssl=self._tls, **{"timeout": _TIMEOUT, **more})
             async with call as response:
                 body = await _read(response)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError

@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from simulator.errors import LabError
-from simulator.ogcore.console import actions, live, orders, partitioning
+from simulator.ogcore.console import actions, capturing, live, orders, partitioning
 from simulator.ogcore.console.api import OgCore, Refusal
 from simulator.ogcore.console.desk import DESK, Desk, Page
 from simulator.ogcore.console.hands import Hands
@@ -50,7 +50,7 @@ def console_app(*, ogcore: str, ogcore_tls: ssl.SSLContext, hands: Hands | None 
     for path, page in {**PAGES, **({"/faults": FAULTS} if hands else {})}.items():
         app.router.add_get(path, _whole(page))
         app.router.add_get(f"/live{path}", _live(page))
-    for buttons in (actions, orders, partitioning):
+    for buttons in (actions, orders, partitioning, capturing):
         buttons.add_routes(app)
     app.router.add_static("/static", _STATIC)
     return app

@@ -1,18 +1,20 @@
-"""What an operator can choose from when an image is to be deployed."""
+"""What an operator can choose from when an image is to be deployed, or created."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from simulator.ogcore.console.api import Refusal
 from simulator.ogcore.console.desk import Desk
-from simulator.ogcore.views import DiskView, PartitionView
+from simulator.ogcore.views import DiskView, ImageView, PartitionView
 
-METHODS: Final = ("unicast", "unicast-direct", "multicast", "multicast-direct", "p2p")
+METHODS: Final = ("unicast", "unicast-direct", "multicast", "multicast-direct", "uftp", "p2p")
+# Partition codes of what is no file system of a system: EFI, swap.
+_NOT_CAPTURED: Final = {"EF", "EF00", "82", "8200"}
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -30,13 +32,25 @@ class Offer(Struct, frozen=True, kw_only=True):
         return f"{self.disk}/{self.partition}"
 
 
-async def places(desk: Desk, clients: Sequence[str]) -> list[Offer]:
+def any_partition(_: PartitionView) -> bool:
+    return True
+
+
+def can_be_captured(part: PartitionView) -> bool:
+    """By what the inventory shows; the agent looks closer."""
+    whole = part.filesystem not in {"", "swap"} and not part.incomplete and not part.problem
+    return whole and not part.cache and part.code.upper() not in _NOT_CAPTURED
+
+
+async def places(
+    desk: Desk, clients: Sequence[str], fits: Callable[[PartitionView], bool] = any_partition
+) -> list[Offer]:
     """By disk and partition. The likely one is the lab's own target, or else the first that holds a Linux."""
     inventories = await asyncio.gather(*(_disks(desk, name) for name in clients))
     found: dict[tuple[int, int], list[PartitionView]] = {}
     for disks in inventories:
         for disk in disks:
-            for part in disk.partitions:
+            for part in filter(fits, disk.partitions):
                 found.setdefault((disk.disk, part.partition), []).append(part)
     likely = _likely(desk, clients, found)
     return [
@@ -50,6 +64,14 @@ async def places(desk: Desk, clients: Sequence[str]) -> list[Offer]:
         )
         for (disk, number), parts in sorted(found.items())
     ]
+
+
+async def images_or_why(desk: Desk) -> tuple[Sequence[ImageView], str]:
+    """All of them, or why they are not known."""
+    try:
+        return await desk.ogcore.images(), ""
+    except Refusal as refusal:  # the repository is down, say
+        return (), refusal.said.error
 
 
 def _likely(

@@ -11,7 +11,7 @@ import jinja2
 from aiohttp import web
 from msgspec import Struct
 
-from simulator.ogcore.console import figures
+from simulator.ogcore.console import figures, together
 from simulator.ogcore.console.api import OgCore, OgCoreAway
 from simulator.ogcore.console.hands import Hands
 from simulator.ogcore.console.language import LANGUAGES, language_of, say_in
@@ -44,6 +44,7 @@ class Desk:
         )
         self._templates.filters |= {"size": figures.size, "rate": figures.rate, "clock": figures.clock}
         self._templates.filters |= {"titled": figures.title, "printed": figures.printed, "day": figures.day}
+        self._templates.filters |= {"shares": together.shares, "parting": together.parting}
         self._templates.globals |= {"segments": figures.segments, "stages": figures.stages}
 
     async def page(self, page: Page, request: web.Request) -> str:

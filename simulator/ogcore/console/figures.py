@@ -18,7 +18,7 @@ _LEAST: Final = 34.0
 
 PHASES: Final = (
     "checking", "fetching", "flushing", "reading-back", "reducing", "capturing", "verifying", "partitioning",
-    "formatting", "committing", "finishing", "caching", "growing", "running",
+    "formatting", "committing", "caching", "finishing", "growing", "running",
 )  # fmt: skip
 TITLES: Final = {
     "deploy-image": "Deploy image",

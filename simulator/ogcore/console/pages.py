@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from aiohttp import web
 
 from simulator.faults import KINDS
-from simulator.ogcore.console.api import Refusal
-from simulator.ogcore.console.choices import METHODS, places
+from simulator.ogcore.console.capturing import CREATION
+from simulator.ogcore.console.choices import METHODS, images_or_why, places
 from simulator.ogcore.console.desk import Context, Desk, Page
 from simulator.ogcore.console.figures import TITLES
 from simulator.ogcore.console.inventory import INVENTORY
 from simulator.ogcore.console.partitioning import ASSISTANT
-from simulator.ogcore.views import ClientView, ImageView, TraceView
+from simulator.ogcore.console.together import seats
+from simulator.ogcore.views import ClientView, TraceView
 
 _LIVE: Final = {"pending", "in-progress"}
 _SINCE: Final = {"5": "Last 5 minutes", "60": "Last hour", "1440": "Last 24 hours"}
@@ -59,7 +60,7 @@ async def deploy(desk: Desk, request: web.Request) -> Context:
     chosen = request.query.getall("client", [])
     clients = await desk.ogcore.clients()
     wanted = [each.name for each in clients if each.name in chosen]
-    images, why = await _images(desk)
+    images, why = await images_or_why(desk)
     return {
         "clients": clients,
         "chosen": wanted,
@@ -79,10 +80,11 @@ async def orders(desk: Desk, request: web.Request) -> Context:
 
 async def traces(desk: Desk, request: web.Request) -> Context:
     query = request.query
-    wanted = {name: query[name] for name in ("status", "client", "command") if query.get(name)}
+    wanted = {name: query[name] for name in ("status", "client", "command", "session") if query.get(name)}
     if wanted.get("status", _STATES[0]) not in _STATES:
         del wanted["status"]
     found, clients = await asyncio.gather(desk.ogcore.traces(wanted), desk.ogcore.clients())
+    together = await desk.ogcore.traces({"session": wanted["session"]}) if "session" in wanted else ()
     since = query.get("since", "")
     if since in _SINCE:
         oldest = datetime.now(UTC) - timedelta(minutes=int(since))
@@ -91,6 +93,7 @@ async def traces(desk: Desk, request: web.Request) -> Context:
         "traces": found[:_MOST_SHOWN],
         "count": len(found),
         "wanted": wanted | {"since": since},
+        "seats": seats(together),
         "clients": clients,
         "commands": TITLES,
         "states": _STATES,
@@ -105,7 +108,7 @@ async def trace(desk: Desk, request: web.Request) -> Context:
 
 
 async def images(desk: Desk, _: web.Request) -> Context:
-    found, why = await _images(desk)
+    found, why = await images_or_why(desk)
     return {"images": found, "why": why}
 
 
@@ -114,13 +117,6 @@ async def faults(desk: Desk, _: web.Request) -> Context:
     if desk.hands is None:
         raise web.HTTPNotFound(text="there is no lab here")
     return {"kinds": KINDS, "names": desk.hands.clients()}
-
-
-async def _images(desk: Desk) -> tuple[Sequence[ImageView], str]:
-    try:
-        return await desk.ogcore.images(), ""
-    except Refusal as refusal:  # the repository is down, say
-        return (), refusal.said.error
 
 
 def _newest_by_client(traces: Iterable[TraceView], *, running: bool) -> Mapping[str, TraceView]:
@@ -135,6 +131,7 @@ PAGES: Final = {
     "/": Page("groups.html", groups),
     "/clients/{name}": Page("client.html", client),
     "/clients/{name}/inventory": INVENTORY,
+    "/clients/{name}/create-image": CREATION,
     "/deploy": Page("deploy.html", deploy),
     "/commands": Page("commands.html", orders),
     "/script": Page("script.html", orders),

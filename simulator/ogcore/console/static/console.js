@@ -1,6 +1,6 @@
 // What htmx does not do: say that the connection is lost, fill a page that waited for ogCore, choose all clients of a
-// room, bring an outcome into view, clear away what was done well, search in tables, and let a slider and its number say
-// the same.
+// room, bring an outcome into view, clear away what was done well, search in tables, let a slider and its number say the
+// same, and keep what is typed.
 document.addEventListener("htmx:sse:error", () => { document.getElementById("lost").hidden = false; });
 document.addEventListener("htmx:sse:before:connection", (event) => {
   if (event.detail.connection.attempt > 0) document.getElementById("lost").hidden = false;
@@ -41,6 +41,8 @@ document.addEventListener("input", (event) => {
   if (event.target.id === "search") search();
   const other = document.getElementById(event.target.dataset.pair);
   if (other) other.value = event.target.value;
+  // A suggestion that is still on its way comes too late for what is being typed.
+  if (event.target.id === "image-name") document.getElementById("places").dispatchEvent(new Event("htmx:abort"));
 });
 
 let clearing = 0;

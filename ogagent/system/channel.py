@@ -1,4 +1,4 @@
-"""Bounded queues between the stages of a restore, which measure how long each side waited."""
+"""Bounded queues between the stages of one thing, which measure how long each side waited."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
@@ -16,7 +16,7 @@ _END: Final = object()
 
 
 class Stopped(Exception):
-    """The restore is over; whoever waits at a channel leaves. Never the cause of a failure, always its consequence."""
+    """All is over; whoever waits at a channel leaves. Never the cause of a failure, always its consequence."""
 
 
 class Channel(Generic[T]):
@@ -156,6 +156,78 @@ class Inlet:
         if room is not None:
             self._room = None
             self._loop.call_soon_threadsafe(_resolve, room)
+
+
+class Outlet:
+    """From a thread into the event loop: chunks of bytes, bounded by their total size.
+
+    An error of the sender reaches the receiver in place of the chunk that never came.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._loop = asyncio.get_running_loop()
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._end: object | BaseException | None = None
+        self._changed = threading.Condition()
+        self._fresh: asyncio.Future[None] | None = None
+        self.sender_waited_s = 0.0
+
+    def put(self, chunk: bytes) -> None:
+        with self._changed:
+            began = time.monotonic()
+            while self._size >= self._capacity and self._end is None:
+                self._changed.wait()
+            self.sender_waited_s += time.monotonic() - began
+            if self._end is not None:
+                raise Stopped
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+            self._wake_receiver()
+
+    def close(self) -> None:
+        self._finish(_END)
+
+    def fail(self, error: BaseException) -> None:
+        self._finish(error)
+
+    def stop(self) -> None:
+        self._finish(Stopped())
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        while True:
+            with self._changed:
+                if isinstance(self._end, Stopped):
+                    raise self._end
+                if self._chunks:
+                    chunk = self._chunks.popleft()
+                    self._size -= len(chunk)
+                    self._changed.notify()
+                elif isinstance(self._end, BaseException):
+                    raise self._end
+                elif self._end is not None:
+                    return
+                else:
+                    chunk = b""
+                    self._fresh = fresh = self._loop.create_future()
+            if chunk:
+                yield chunk
+            else:
+                await fresh
+
+    def _finish(self, end: object) -> None:
+        with self._changed:
+            if self._end is None or isinstance(end, Stopped):
+                self._end = end
+            self._changed.notify_all()
+            self._wake_receiver()
+
+    def _wake_receiver(self) -> None:
+        fresh = self._fresh
+        if fresh is not None:
+            self._fresh = None
+            self._loop.call_soon_threadsafe(_resolve, fresh)
 
 
 def _resolve(room: asyncio.Future[None]) -> None:

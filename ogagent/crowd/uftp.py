@@ -1,0 +1,151 @@
+"""uftp: a sender that waits for nobody. It sends the file once, and then again whatever somebody has missed.
+
+What the receiver says, and its options: uftpd(1) of uftp 4.10, which is Debian's. It fills the CACHE's own file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Final
+
+from ogagent.crowd.arrivals import Givers, InStorage, Storage
+from ogagent.crowd.station import ENGINE, Station
+from ogagent.errors import MulticastFailed, SessionNotJoined
+from ogagent.model.method import Session
+from ogagent.source.ranges import Ranges
+from ogagent.system import process
+from ogagent.system.flow import Flow
+from ogagent.system.text import printable
+
+PROGRAM: Final = "uftpd"
+_HELD_BACK: Final = 1 << 20
+"""So much of what has come may not be in the file yet: ``-c``, and its default."""
+_SOCKET_BUFFER: Final = 8 << 20
+_LOOK_S: Final = 0.2
+_AGAIN_S: Final = 2.0
+"""So long a later pass has before what was wrong is looked into again, which takes a processor."""
+_GROUP: Final = "230.4.4.1"
+"""Where uftp announces sessions when nobody says otherwise."""
+_JOINED: Final = "CONNECT;"
+_RESULT: Final = "RESULT;"
+_GIVEN_UP: Final = re.compile(r"abort|timed? ?out", re.IGNORECASE)
+
+
+class Uftp(InStorage):
+    """Implements ``ogagent.crowd.arrivals.Arrivals``: what has come is in the storage, and read from there.
+
+    How far the first pass is shows by the length of the file; what later passes mend, by the time of its last change.
+    """
+
+    givers: Final[Givers] = "multicast"
+    gives: Final = False
+    repeats: Final = True
+
+    def __init__(
+        self, session: Session, station: Station, name: str, size: int, storage: Storage, now: Callable[[], float]
+    ) -> None:
+        """``name`` is what the sender calls the file; ``now`` in seconds."""
+        self._session = session
+        self._station = station
+        self._name = name
+        self._size = size
+        self._storage = storage
+        self._now = now
+        self._wrong = Ranges()
+        self._joined = False
+        self._over = False
+        self._failure = ""
+
+    async def stretches(self) -> AsyncGenerator[tuple[int, int], None]:
+        account = self._station.account or ENGINE
+        async with self._storage.lent(self._name, account.uid, account.gid, afresh=True) as folder:
+            command = self._command(folder)
+            async with process.flowing(command, account=self._station.account, fds=(folder,), mixed=True) as flow:
+                listening = asyncio.create_task(self._listen(flow))
+                try:
+                    async with aclosing(self._watched(folder)) as stretches:
+                        async for stretch in stretches:
+                            self._storage.came(*stretch, self.givers)
+                            yield stretch
+                finally:
+                    listening.cancel()
+                    await asyncio.wait([listening])
+        if self._failure:
+            raise MulticastFailed(f"uftpd: {self._failure}")
+
+    async def _listen(self, flow: Flow) -> None:
+        """Until it says that the file is there, or that it will not be."""
+        try:
+            while line := printable((await flow.line()).decode(errors="replace").strip()):
+                if line.startswith(_JOINED):
+                    self._joined = True
+                elif line.startswith(_RESULT):
+                    _, _, word = line.rpartition(";")
+                    self._failure = "" if word == "copied" else f"the file was {word}"
+                    break
+                elif _GIVEN_UP.search(line):
+                    self._failure = line.partition("]: ")[2] or line
+                    break
+            else:
+                self._failure = await flow.outcome() or "it has ended"
+        except ValueError as error:
+            self._failure = f"it said what nobody understands: {error}"
+        self._over = True
+
+    async def _watched(self, folder: int) -> AsyncGenerator[tuple[int, int], None]:
+        """What of the file has changed since it was looked at last."""
+        front, changed, tried, news = 0, 0, 0, self._now()
+        again = news
+        while not self._over:
+            await asyncio.sleep(_LOOK_S)
+            length, when = await asyncio.to_thread(self._look, folder)
+            come = min(max(length - _HELD_BACK, 0), self._size)
+            if when != changed:
+                changed, news = when, self._now()
+            if come > front:
+                yield front, come
+                front = come
+            elif changed != tried and self._now() >= again:
+                tried, again = changed, self._now() + _AGAIN_S
+                for stretch in self._again():
+                    yield stretch
+            self._be_patient(self._now() - news)
+        yield front, self._size
+        for stretch in self._again():
+            yield stretch
+
+    def _again(self) -> list[tuple[int, int]]:
+        """What was wrong may have been mended."""
+        stretches, self._wrong = list(self._wrong), Ranges()
+        return stretches
+
+    def _be_patient(self, since_s: float) -> None:
+        if not self._joined and since_s > self._station.join_timeout_s:
+            raise SessionNotJoined(
+                f"nobody sends with uftp on port {self._session.port}",
+                hint="start the session at the repository; multicast does not cross routers, nor most firewalls",
+            )
+        if self._joined and since_s > self._station.stall_s + self._session.wait_s:
+            raise MulticastFailed(f"nothing has come for {since_s:.0f} s")
+
+    def _look(self, folder: int) -> tuple[int, int]:
+        """Its length, and when it was changed."""
+        try:
+            status = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
+        except OSError:
+            return 0, 0
+        return status.st_size, status.st_mtime_ns
+
+    def _command(self, folder: int) -> list[str]:
+        """The last component keeps it from taking the link for something to be replaced by a directory."""
+        session = self._session
+        words = [PROGRAM, "-d", "-q", "-F", "@LOG", "-x", "2", "-p", f"{session.port}", "-M", session.address or _GROUP]
+        words += ["-I", self._station.interface, "-D", f"/proc/self/fd/{folder}/.", "-B", f"{_SOCKET_BUFFER}"]
+        return [*words, "-c", f"{_HELD_BACK}"]
+
+    def wrong(self, start: int, stop: int) -> None:
+        self._wrong.add(start, stop)

@@ -1,0 +1,137 @@
+"""What an agent keeps behind its face: in an ogLive all that is done to disks, on an installed system nothing of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from ogagent.functions.host import Host
+from ogagent.functions.installed import InstalledFunctions, InstalledHost
+from ogagent.functions.table import KINDS, Functions
+from ogagent.installed.ledger import Ledger
+from ogagent.installed.people import Nobody, People
+from ogagent.jobs.adoption import adopt_unknown
+from ogagent.jobs.cache_shelf import CacheShelf
+from ogagent.jobs.copies import Copies
+from ogagent.jobs.disks import MarkedDisks
+from ogagent.jobs.finals import FinalsInJournal
+from ogagent.jobs.journal import Journal
+from ogagent.jobs.numbers import ToldNumbers
+from ogagent.jobs.recovery import settle_unended
+from ogagent.ogcore.registration import OGLIVE
+from ogagent.ogcore.wiring import Voices
+from ogagent.restore.caching import Caching
+from ogagent.settings import Settings
+from ogagent.source.source import SourcePolicy
+from ogagent.system.os_release import system_name
+
+_log: Final = logging.getLogger(__name__)
+
+_LOOK_S: Final = 30.0
+"""So long the start waits for the disks to say what an earlier agent has left."""
+_PATIENCE_S: Final = 15.0
+"""So long ogCore has for the last words of an agent that nobody hurries."""
+_SESSIONS: Final = "sessions.json"
+
+
+class House(Struct, frozen=True, kw_only=True):
+    """``copies`` are those of an ogLive, ``ledger`` and ``host`` those of an installed system."""
+
+    functions: Functions
+    disks: MarkedDisks
+    numbers: ToldNumbers
+    finals: FinalsInJournal
+    ostype: str
+    osversion: str
+    copies: Copies | None = None
+    ledger: Ledger | None = None
+    host: InstalledHost | None = None
+
+    def people(self, voices: Voices) -> People | None:
+        """None in an ogLive, where nobody logs in."""
+        if self.host is None:
+            return None
+        witness = self.ledger if self.ledger is not None and voices.line is not None else Nobody()
+        farewell = partial(say_goodbye, voices)
+        return People(self.host.logind, self.host.desktop, witness, farewell, partial(say_hello, voices))
+
+    async def aclose(self) -> None:
+        if self.copies is not None:
+            await self.copies.aclose()
+        await self.numbers.aclose()
+
+
+async def oglive_house(settings: Settings, host: Host, journal: Journal, policy: SourcePolicy) -> House:
+    machine = host.machine
+    shelf = CacheShelf(machine, host.store)
+    copies, numbers = Copies(journal, machine, shelf, KINDS), ToldNumbers(journal, shelf)
+    functions = Functions(host.equipment(settings, policy, Caching(host.store, settings.cache.on_full)))
+    house = House(
+        functions=functions,
+        disks=MarkedDisks(machine, journal),
+        numbers=numbers,
+        finals=FinalsInJournal(journal, copies, numbers),
+        ostype=OGLIVE,
+        osversion=system_name(),
+        copies=copies,
+    )
+    await _settle(settings, house, journal)
+    await numbers.recall()
+    return house
+
+
+async def installed_house(settings: Settings, host: InstalledHost, journal: Journal) -> House:
+    ledger, numbers = Ledger(Path(settings.state.dir) / _SESSIONS, host.here), ToldNumbers(journal)
+    house = House(
+        functions=InstalledFunctions(host, settings),
+        disks=MarkedDisks(host.disks, journal),
+        numbers=numbers,
+        finals=FinalsInJournal(journal, numbers=numbers),
+        ostype=host.here.ostype,
+        osversion=host.here.osversion,
+        ledger=ledger,
+        host=host,
+    )
+    await _settle(settings, house, journal)
+    await numbers.recall()
+    await ledger.recall()
+    return house
+
+
+async def _settle(settings: Settings, house: House, journal: Journal) -> None:
+    """What an earlier agent has left, in the journal or, where that was lost with the power, elsewhere."""
+    report = bool(settings.ogcore.url)
+    try:
+        await settle_unended(journal, house.disks, KINDS, house.functions.recoveries, report=report)
+    except sqlite3.Error:
+        _log.exception("jobs of an earlier agent stay as they are in the journal until the next start")
+    if house.copies is None:
+        return
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            await adopt_unknown(journal, house.disks, house.copies, KINDS, report=report)
+    except Exception:  # noqa: BLE001 - whatever it is: an agent that cannot settle the past must start all the same
+        _log.exception("what the partitions say of unfinished jobs waits until the next start")
+
+
+async def say_goodbye(voices: Voices, patience_s: float = _PATIENCE_S) -> None:
+    """What waits first: who has logged out is told of before the PC counts as off, and not after that."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            if voices.line is not None:
+                await voices.line.close(patience_s / 2)
+            await voices.registration.stop()
+
+
+def say_hello(voices: Voices) -> None:
+    """After a goodbye that was too early."""
+    voices.registration.stay()
+    if voices.line is not None:
+        voices.line.reopen()

@@ -1,0 +1,81 @@
+"""Programs of e2fsprogs, ntfsprogs and GRUB, which say why they fail now here, now there, between the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import time
+from collections.abc import Collection, Coroutine
+from pathlib import PurePath
+from typing import Any, Final, TypeVar
+
+from ogagent.errors import ToolFailed
+from ogagent.system.process import follow
+
+_MOST: Final = 64 << 10
+_BUSY_S: Final = 10.0
+_PAUSE_S: Final = 0.1
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+async def resizer(*argv: str, timeout_s: float, good: Collection[int] = (0,), largest: int = 0) -> str:
+    """The end of what it printed. It is ended when it makes a file longer than ``largest``; 0: as long as it likes.
+
+    Raises ToolMissing, and ToolFailed with its reason.
+    """
+    name = PurePath(argv[0]).name
+    try:
+        async with asyncio.timeout(timeout_s):
+            limited = ("prlimit", f"--fsize={largest}", "--core=0") if largest else ()
+            done = await follow((*limited, *argv), most=_MOST)
+    except TimeoutError:
+        raise ToolFailed(f"{name} did not end within {timeout_s:g} s") from None
+    told = done.output.decode(errors="replace")
+    if done.status == -signal.SIGXFSZ:
+        raise ToolFailed(f"{name} would overwrite more than there is room to keep")
+    if done.status < 0:
+        raise ToolFailed(f"{name} was ended by signal {-done.status}")
+    if done.status not in good:
+        raise ToolFailed(f"{name} failed with status {done.status}: {_reason(name, told)}")
+    return told
+
+
+def _reason(name: str, told: str) -> str:
+    lines = [
+        line.strip() for line in told.splitlines() if line.strip() and not line.startswith((f"{name} 1.", f"{name} v"))
+    ]
+    errors = (line for line in lines if line.startswith(("ERROR", f"{name}: error:")))
+    return next(errors, lines[0] if lines else "it does not say why")[:200]
+
+
+def wait_until_free(device: str) -> None:
+    """Who looks at each device that was closed holds it for a moment; programs of e2fsprogs do not wait. Blocking."""
+    end = time.monotonic() + _BUSY_S
+    while time.monotonic() < end:
+        try:
+            os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                time.sleep(_PAUSE_S)
+                continue
+        return
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """A cancel is passed on when the work has ended."""
+    task, cancelled = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled() and (failure := task.exception()):
+        _log.error("%s", failure)
+    raise cancelled

@@ -1,0 +1,141 @@
+"""A network of its own: a switch, and hosts in namespaces, each on a cable with a speed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from simulator.errors import LabError
+from simulator.processes import run
+
+_CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
+_BRIDGE: Final = "switch"
+_NET: Final = "10.80.0"
+OWN: Final = f"{_NET}.254"
+"""Where the benchmark itself is, on the switch."""
+MOST_HOSTS: Final = 200
+_CONGESTION: Final = ("cubic", "reno")
+"""The first that there is. bbr, a kernel's default perhaps, starves some of many at one full link."""
+_CONTROL: Final = "net.ipv4.tcp_congestion_control"
+
+
+def demand_root() -> None:
+    """Raises LabError."""
+    if os.geteuid() != 0:
+        raise LabError("only root may make network namespaces", hint="run the benchmark as root")
+
+
+@contextmanager
+def own_network() -> Iterator[None]:
+    """For this thread, and for whatever it starts meanwhile. Raises LabError where there can be none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.unshare(_CLONE_NEWNET):
+            raise LabError(f"no network namespace can be made: {os.strerror(ctypes.get_errno())}")
+        try:
+            yield
+        finally:
+            libc.setns(before, _CLONE_NEWNET)
+    finally:
+        os.close(before)
+
+
+class Host:
+    """``name`` is that of its namespace. Its cable ends at ``port`` of the switch."""
+
+    def __init__(self, number: int) -> None:
+        """``number`` from 1."""
+        self.name = f"ogsim-{os.getpid()}-{number}"
+        self.port = f"port{number}"
+        self.address = f"{_NET}.{number}"
+        self.inside: Sequence[str] = ("ip", "netns", "exec", self.name)
+        self.bound: Sequence[str] = (*self.inside, "setpriv", "--pdeathsig", "KILL", "--")
+        """What is started so dies with the benchmark."""
+
+    def pids(self) -> list[int]:
+        return [int(word) for word in run(["ip", "netns", "pids", self.name])[0].split()]
+
+    def set_speed(self, kbit: int) -> None:
+        """In both directions."""
+        shape = ["root", "tbf", "rate", f"{kbit}kbit", "burst", "64kb", "latency", "60ms"]
+        run(["tc", "qdisc", "replace", "dev", self.port, *shape])
+        run(["tc", "-n", self.name, "qdisc", "replace", "dev", "eth0", *shape])
+
+    def lose(self, per_mille: int) -> None:
+        """So many of the packets that come."""
+        drop = f"numgen random mod 1000 < {per_mille} drop"
+        rules = "add table ip lossy; add chain ip lossy come { type filter hook input priority 0; }; "
+        run([*self.inside, "nft", rules + f"add rule ip lossy come iifname eth0 {drop}"])
+
+    def lose_power(self) -> None:
+        """No last word of any process."""
+        run(["ip", "link", "set", self.port, "down"])
+        self.kill_all()
+
+    def kill_all(self) -> None:
+        for pid in self.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def sent(self) -> int:
+        """Bytes that have come from it to the switch, with their Ethernet headers."""
+        return int(psutil.net_io_counters(pernic=True)[self.port].bytes_recv)
+
+
+@contextmanager
+def switch() -> Iterator[None]:
+    """In this network."""
+    run(["ip", "link", "set", "lo", "up"])
+    run(["ip", "link", "add", _BRIDGE, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0"])
+    try:
+        run(["ip", "address", "add", f"{OWN}/24", "dev", _BRIDGE])
+        run(["ip", "link", "set", _BRIDGE, "up"])
+        yield
+    finally:
+        run(["ip", "link", "delete", _BRIDGE])
+
+
+def forget_groups(after_s: int) -> None:
+    """As switches do that look who has joined a group and hear nobody ask again: this one believes what it was told
+    for ``after_s``, and asks nobody in that time.
+    """
+    set_it = ["ip", "link", "set", _BRIDGE, "type", "bridge"]
+    never = ["mcast_query_interval", "6000000", "mcast_startup_query_count", "1", "mcast_query_response_interval", "10"]
+    run([*set_it, *never, "mcast_membership_interval", str(after_s * 100)])
+    run([*set_it, "mcast_snooping", "1", "mcast_querier", "1"])  # which begins with what is set by then
+
+
+@contextmanager
+def plugged(number: int, kbit: int) -> Iterator[Host]:
+    """Whatever still runs there at the end of the block is killed."""
+    host = Host(number)
+    with ExitStack() as stack:
+        run(["ip", "netns", "add", host.name])
+        stack.callback(run, ["ip", "netns", "delete", host.name])
+        stack.callback(host.kill_all)
+        run(["ip", "link", "add", host.port, "type", "veth", "peer", "name", "eth0", "netns", host.name])
+        run(["ip", "link", "set", host.port, "master", _BRIDGE, "up"])
+        run(["ip", "-n", host.name, "address", "add", f"{host.address}/24", "dev", "eth0"])
+        for device in ("lo", "eth0"):
+            run(["ip", "-n", host.name, "link", "set", device, "up"])
+        run(["ip", "-n", host.name, "route", "add", "224.0.0.0/4", "dev", "eth0"])
+        host.set_speed(kbit)
+        run([*host.inside, "sysctl", "-qw", f"{_CONTROL}={congestion_control()}"])
+        yield host
+
+
+def congestion_control() -> str:
+    """What the hosts use; of what this kernel offers to namespaces, which may be less than what it has."""
+    offered = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control").read_text(encoding="ascii").split()
+    for each in _CONGESTION:
+        if each in offered:
+            return each
+    raise LabError(f"this kernel offers {' and '.join(offered)} alone", hint="it needs cubic or reno")

@@ -1,0 +1,115 @@
+"""The pages of the manual, ogagent(1) and ogagent.toml(5): made from what the program and its configuration say of
+themselves. In the macros of man(7).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from systemd.packaging.commands import Command, commands, operand
+
+_SETTINGS: Final = Path(__file__).parents[1] / "ogagent.toml"
+_KEY: Final = re.compile(r"([a-z_.]+) = (.*)")
+_SECTION: Final = re.compile(r"\[([a-z]+)\]")
+
+_ABOUT: Final = """ogagent is the agent of OpenGnsys. It runs in an ogLive, does what ogCore asks it to do with the
+disks of its PC, and reports until ogCore has it. The same engine can be used by hand."""
+_STATUSES: Final = {
+    "0": "All went well.",
+    "1": "It failed; what and why stands on standard error.",
+    "2": "The command line is wrong.",
+    "75": "The agent has ended because it was told to retire, and is to be started anew.",
+    "78": "The configuration cannot be used.",
+    "130": "It was interrupted.",
+}
+_FILES: Final = {
+    "/etc/ogagent/ogagent.toml": "The configuration, see ogagent.toml(5).",
+    "/var/lib/ogagent": "What must survive a restart: the journal of jobs, the agent's certificate.",
+    "/opt/ogagent/venv": "Python packages, made when the package is installed.",
+}
+
+
+def of_commands(version: str, day: str) -> str:
+    lines = [*_head("ogagent", "1", version, day), *_section("NAME"), r"ogagent \- the OpenGnsys agent for ogLive"]
+    lines += [*_section("SYNOPSIS"), ".B ogagent", ".I COMMAND", "[\\fIoptions\\fR]"]
+    lines += [*_section("DESCRIPTION"), _text(_ABOUT), *_section("COMMANDS")]
+    for command in commands():
+        lines += _command(command)
+    lines += [*_section("EXIT STATUS"), *_list(_STATUSES), *_section("FILES"), *_list(_FILES)]
+    return "\n".join([*lines, *_section("SEE ALSO"), ".BR ogagent.toml (5)"]) + "\n"
+
+
+def of_settings(version: str, day: str) -> str:
+    name = r"ogagent.toml \- configuration of the OpenGnsys agent"
+    lines = [*_head("ogagent.toml", "5", version, day), *_section("NAME"), name]
+    lines += [*_section("SYNOPSIS"), ".I /etc/ogagent/ogagent.toml", *_section("DESCRIPTION")]
+    return (
+        "\n".join([*lines, *_settings(_SETTINGS.read_text("utf-8")), *_section("SEE ALSO"), ".BR ogagent (1)"]) + "\n"
+    )
+
+
+def _head(name: str, section: str, version: str, day: str) -> Iterator[str]:
+    yield f'.TH {name.upper()} {section} "{day}" "ogagent {version}" "OpenGnsys"'
+
+
+def _section(title: str) -> Iterator[str]:
+    yield f'.SH "{title}"'
+
+
+def _list(entries: dict[str, str]) -> Iterator[str]:
+    for name, text in entries.items():
+        yield from (".TP", f".B {_text(name)}", _text(text))
+
+
+def _command(command: Command) -> Iterator[str]:
+    operands = " ".join(f"\\fI{_text(operand(action))}\\fR" for action in command.operands)
+    yield f'.SS "ogagent {" ".join(command.words)}"'
+    yield f"\\fBogagent {' '.join(command.words)}\\fR [\\fIoptions\\fR] {operands}".strip()
+    yield ".PP"
+    yield _text(_sentence(command.description or command.summary))
+    for action in [*command.operands, *command.options]:
+        if action.help or action.option_strings:
+            yield ".TP"
+            yield _heading(action)
+            yield _text(_sentence(command.help(action))) or "\\&"
+
+
+def _heading(action: argparse.Action) -> str:
+    value = f"\\fI{_text(operand(action))}\\fR" if operand(action) else ""
+    names = ", ".join(f"\\fB{_text(name)}\\fR" for name in action.option_strings)
+    return f"{names} {value}".strip() + (" (required)" if action.option_strings and action.required else "")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if not text or text.endswith(".") else ".")
+
+
+def _settings(text: str) -> Iterator[str]:
+    """A comment belongs to the key, or to the section, that follows it."""
+    said: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("#"):
+            said.append(line.removeprefix("#").strip())
+        elif found := _SECTION.fullmatch(line):
+            yield from [*_spoken(said), f'.SH "[{found[1]}]"']
+        elif found := _KEY.fullmatch(line):
+            yield from (".TP", f"\\fB{_text(found[1])}\\fR = {_text(found[2])}")
+            yield from _spoken(said) or ["\\&"]
+        elif not line:
+            yield from _spoken(said)
+
+
+def _spoken(said: list[str]) -> list[str]:
+    lines = [_text(line) for line in said]
+    said.clear()
+    return lines
+
+
+def _text(plain: str) -> str:
+    """As it stands: what man(7) would take for a request, a font or a hyphen is not."""
+    escaped = plain.replace("\\", "\\e").replace("-", "\\-")
+    return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in escaped.splitlines())

@@ -1,0 +1,85 @@
+"""Senders as ogRepository starts them, and other PCs, on this machine alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.machine.network import is_own
+from tests.machine.tools import run
+
+PORT: Final = 9100
+GROUP: Final = "239.194.17.2"
+CARD: Final = "crowd"
+OTHER: Final = f"crowd-{os.getpid()}"
+"""Where the other PC is: the name of its network namespace."""
+
+
+@pytest.fixture
+def crowded() -> Iterator[None]:
+    """A network card that leads to the repository, which is this machine, and to one other PC."""
+    if os.geteuid() != 0 or not is_own():
+        pytest.skip("there is no network namespace to be had")
+    if shutil.which("udp-sender") is None:
+        pytest.skip("udpcast is not installed")
+    with _other_pc():
+        yield
+
+
+@contextmanager
+def _other_pc() -> Iterator[None]:
+    run("ip", "netns", "add", OTHER)
+    try:
+        run("ip", "link", "add", CARD, "type", "veth", "peer", "name", CARD, "netns", OTHER)
+        run("ip", "address", "add", "10.78.0.1/24", "dev", CARD)
+        run("ip", "-n", OTHER, "address", "add", "10.78.0.2/24", "dev", CARD)
+        for where in ([], ["-n", OTHER]):
+            run("ip", *where, "link", "set", CARD, "up")
+            run("ip", *where, "route", "add", "224.0.0.0/4", "dev", CARD)
+        yield
+    finally:
+        run("ip", "netns", "delete", OTHER)
+        subprocess.run(["ip", "link", "delete", CARD], stderr=subprocess.DEVNULL, check=False)
+
+
+@asynccontextmanager
+async def other_receiver(file: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Another PC takes the image, with upstream's own program."""
+    command = ["udp-receiver", "--nokbd", "--portbase", f"{PORT}", "--interface", CARD, "--ttl", "16"]
+    async with running("ip", "netns", "exec", OTHER, *command, "--file", f"{file}") as process:
+        yield process
+
+
+@asynccontextmanager
+async def udp_sender(
+    file: Path, clients: int = 1, *, port: int = PORT, speed: str = "200m", drop: int = 65
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """OpenGnsys' own command line: ``sendFileMcast`` and ``Protocol.lib``."""
+    command = ["udp-sender", "--nokbd", "--retries-until-drop", f"{drop}", "--portbase", f"{port}", "--full-duplex"]
+    command += ["--interface", CARD, "--mcast-data-address", GROUP, "--fec", "8x8/128", "--max-bitrate", speed]
+    command += ["--ttl", "16", "--min-clients", f"{clients}", "--max-wait", "120", "--file", f"{file}"]
+    async with running(*command) as process:
+        yield process
+
+
+@asynccontextmanager
+async def running(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """What it says is its standard output."""
+    process = await asyncio.create_subprocess_exec(
+        "setpriv", "--pdeathsig", "KILL", *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

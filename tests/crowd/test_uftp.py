@@ -1,0 +1,117 @@
+"""uftp, with the sender of upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from ogagent.crowd.station import ENGINE, Station
+from ogagent.crowd.uftp import Uftp
+from ogagent.errors import CrowdError, MulticastFailed, SessionNotJoined
+from ogagent.model.method import Session
+from tests.crowd.kept import Kept
+from tests.crowd.senders import CARD, OTHER, crowded, running
+
+__all__ = ["crowded"]
+
+pytestmark = [pytest.mark.usefixtures("crowded"), pytest.mark.xdist_group("multicast")]
+
+PORT: Final = 9200
+GROUP: Final = "239.194.17.3"
+NAME: Final = "ubuntu.img"
+SESSION: Final = Session(engine="uftp", port=PORT, address=GROUP)
+STATION: Final = Station(interface=CARD, join_timeout_s=60, stall_s=60, account=ENGINE)
+
+
+@asynccontextmanager
+async def sender(kept: Kept, *more: str, kbits: int = 100_000) -> AsyncIterator[asyncio.subprocess.Process]:
+    """From the other PC: a receiver on the sender's own machine would hear itself."""
+    image = kept.folder.with_name("sent.img")
+    image.write_bytes(kept.data)
+    command = ["uftp", "-a", "3", "-N", "20", "-m", "2", "-R", f"{kbits}", "-I", CARD, "-p", f"{PORT}", "-M", GROUP]
+    command += ["-P", GROUP, "-t", "16", *more, "-D", NAME, f"{image}"]
+    async with running("ip", "netns", "exec", OTHER, *command) as process:
+        yield process
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    if shutil.which("uftpd") is None:
+        pytest.skip("uftp is not installed")
+    return Kept(tmp_path / "pc")
+
+
+def receiver(kept: Kept, **changes: object) -> Uftp:
+    return Uftp(SESSION, replace(STATION, **changes), NAME, len(kept.data), kept, time.monotonic)
+
+
+async def taken(arrivals: Uftp) -> None:
+    async with aclosing(arrivals.stretches()) as stretches:
+        async for _ in stretches:
+            pass
+
+
+async def test_all_of_it(kept: Kept) -> None:
+    async with sender(kept):
+        await taken(receiver(kept))
+    assert kept.file.read_bytes() == kept.data
+    assert kept.come == [(0, len(kept.data))]
+
+
+async def test_what_was_wrong_is_told_again(kept: Kept) -> None:
+    """A later pass may have mended it."""
+    async with sender(kept):
+        arrivals, told = receiver(kept), list[tuple[int, int]]()
+        async with aclosing(arrivals.stretches()) as stretches:
+            async for stretch in stretches:
+                if not told:
+                    arrivals.wrong(10, 20)
+                told.append(stretch)
+    assert (10, 20) in told
+
+
+async def test_what_is_wrong_is_not_told_again_while_nothing_comes(kept: Kept) -> None:
+    """Whoever is told proves all of it, which takes a processor."""
+    arrivals, told = receiver(kept, stall_s=5), list[tuple[int, int]]()
+    async with sender(kept, kbits=10_000) as process, aclosing(arrivals.stretches()) as stretches:
+        await anext(stretches)
+        process.kill()
+        arrivals.wrong(10, 20)
+        with suppress(CrowdError):
+            async for stretch in stretches:
+                arrivals.wrong(10, 20)
+                told.append(stretch)
+    assert told.count((10, 20)) <= 3
+
+
+async def test_nobody_sends(kept: Kept) -> None:
+    with pytest.raises(SessionNotJoined, match="nobody sends"):
+        await taken(receiver(kept, join_timeout_s=0.5))
+
+
+async def test_the_sender_is_stopped(kept: Kept) -> None:
+    async with sender(kept, kbits=10_000) as process:
+        with pytest.raises(MulticastFailed, match="uftpd"):
+            await _interrupted(receiver(kept), process)
+
+
+async def test_the_sender_dies(kept: Kept) -> None:
+    async with sender(kept, kbits=10_000) as process:
+        with pytest.raises(CrowdError):
+            await _interrupted(receiver(kept, stall_s=0.5), process, kill=True)
+
+
+async def _interrupted(arrivals: Uftp, process: asyncio.subprocess.Process, *, kill: bool = False) -> None:
+    async with aclosing(arrivals.stretches()) as stretches:
+        await anext(stretches)
+        process.kill() if kill else process.terminate()
+        async for _ in stretches:
+            pass

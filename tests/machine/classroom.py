@@ -1,0 +1,193 @@
+"""A classroom: model PCs, the images of them, a repository, and PCs that are deployed to and then start alone."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from simulator.certificates import Authority
+from simulator.ogcore.clients import Client
+from simulator.repository.app import repository_app
+from tests.machine import disks
+from tests.machine.agent import install_agent
+from tests.machine.call import Agent, agent_at
+from tests.machine.checks import Facts, told
+from tests.machine.day import day_of
+from tests.machine.live import Live
+from tests.machine.models import Model
+from tests.machine.network import SERVER, Network, network
+from tests.machine.ogcore import OGCORE_PORT, ogcore_of
+from tests.machine.pcs import Target
+from tests.machine.sender import sending
+from tests.machine.tools import run
+from tests.machine.vm import PC, Drive, Hardware, Stopped, switched_on
+
+UNICAST: Final = "unicast-direct"
+"""No PC here has a CACHE."""
+AGENT_IS_UP: Final = r"Started ogagent\.service"
+"""On the console; what an agent that died has left is brought to its end before."""
+T = TypeVar("T")
+_MODEL_MAC: Final = "52:54:00:0a:00:fe"
+_ELSEWHERE: Final = '[ogcore]\nurl = "https://ogcore.elsewhere.example"\n'
+"""A model's agent belongs to another ogCore than that of the room."""
+
+
+class Store:
+    """What all classrooms of a run share: the live system with the agent as it is now, and the images."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.authority = Authority(folder / "tls")
+        self.images = folder / "images"
+        self.images.mkdir()
+        self.live = Live(folder, self.authority.certificate.read_text(encoding="utf-8"))
+
+    def disk(self, model: Model) -> Path:
+        """With the agent as it is now, where the model has one. Nobody writes to it."""
+        if not model.has_agent:
+            return model.disk()
+        disk = self._folder / f"{model.name}.img"
+        if not disk.exists():
+            run("cp", "--sparse=always", "--reflink=auto", model.disk(), disk)
+            at = self._folder / model.name
+            with disks.attached(disk) as device, disks.mounted(f"{device}p{model.root.number}", at) as root:
+                install_agent(root, "ogagent-installed.service", _ELSEWHERE)
+        return disk
+
+    def image(self, model: Model) -> str:
+        """Its name; it is made from the model's partition as anybody would make it by hand."""
+        image = self.images / f"{model.name}.img"
+        if not image.exists():
+            with disks.attached(self.disk(model)) as device:
+                agent = [sys.executable, "-m", "ogagent", "capture", "--level", "1"]
+                run(*agent, f"{device}p{model.root.number}", image)
+        return model.name
+
+
+class Classroom:
+    def __init__(self, folder: Path, store: Store, net: Network, clients: dict[str, Client]) -> None:
+        """``clients``: what ogCore knows of each target."""
+        self._folder = folder
+        self._store = store
+        self._net = net
+        self._clients = clients
+        self._cables: dict[str, str] = {}
+
+    async def model(self, model: Model) -> Facts:
+        """What it says when it starts as it was installed."""
+        drive = Drive(self._store.disk(model), model.name, volatile=True)
+        hardware = Hardware(
+            name=model.name, folder=self._folder / model.name, firmware=model.firmware, drives=(drive,), mac=_MODEL_MAC,
+            tap=self._cable(model.name),
+        )  # fmt: skip
+        async with switched_on(hardware) as pc:
+            return await self._facts(pc)
+
+    @asynccontextmanager
+    async def live(self, target: Target) -> AsyncIterator[tuple[PC, Agent]]:
+        """It has started the live system, and its agent answers."""
+        async with self.started(target) as pc:
+            await pc.says(AGENT_IS_UP)
+            async with self.agent(target) as agent:
+                yield pc, agent
+
+    @asynccontextmanager
+    async def agent(self, target: Target) -> AsyncIterator[Agent]:
+        """That of a live system that has started."""
+        async with agent_at(self._net.address(target.mac)) as agent:
+            assert await agent.answers(), target.name
+            yield agent
+
+    @asynccontextmanager
+    async def started(self, target: Target) -> AsyncIterator[PC]:
+        """It has begun to start the live system."""
+        folder = self._folder / target.name
+        folder.mkdir(exist_ok=True)
+        drives = self._store.live.drives(folder / "state.img")
+        hardware = target.hardware(folder, *drives, tap=self._cable(target.name))
+        async with switched_on(hardware, self._store.live.kernel(target.mac)) as pc:
+            yield pc
+
+    async def restoring(self, target: Target, agent: Agent, method: str = UNICAST) -> str:
+        """The id of the job, which has begun."""
+        disk, root = target.system
+        number = await agent.disk_number(disk.layout.mib << 20)
+        return await agent.restore(number, root.number, self._store.image(target.model), method)
+
+    @asynccontextmanager
+    async def together(self, targets: Sequence[Target]) -> AsyncIterator[str]:
+        """One sender for all of them, which begins when the last one is there; the method by which they hear it."""
+        images = {self._store.image(target.model) for target in targets}
+        (image,) = images
+        async with sending(self._store.images / f"{image}.img", len(targets)) as method:
+            yield method
+
+    async def alone(self, targets: Sequence[Target]) -> list[Facts]:
+        """What each says when all start from their own disks, at the same time. Those with an agent live a day."""
+        async with AsyncExitStack() as stack:
+            pcs = [
+                await stack.enter_async_context(
+                    switched_on(target.hardware(self._folder / target.name, tap=self._cable(target.name)))
+                )
+                for target in targets
+            ]
+            return await together(map(self._lived, targets, pcs))
+
+    async def _lived(self, target: Target, pc: PC) -> Facts:
+        facts = await self._facts(pc)
+        if facts.dead or not target.model.has_agent:
+            return facts
+        return replace(facts, day=await day_of(pc, self._clients[target.name]))
+
+    async def _facts(self, pc: PC) -> Facts:
+        try:
+            report = told(await pc.reported())
+        except Stopped as why:
+            return Facts(pc.name, {}, pc.printed(), self._net.leases(), str(why))
+        return Facts(pc.name, report, pc.printed(), self._net.leases())
+
+    def _cable(self, name: str) -> str:
+        if name not in self._cables:
+            self._cables[name] = self._net.cable(f"tap{len(self._cables)}")
+        return self._cables[name]
+
+
+async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """When one fails, the others end before anything that they use is taken away."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+    return [task.result() for task in tasks]
+
+
+@asynccontextmanager
+async def classroom(folder: Path, store: Store, targets: Sequence[Target]) -> AsyncIterator[Classroom]:
+    for target in targets:
+        store.image(target.model)
+    clients = {target.name: Client(name=target.name, mac=target.mac, ip="") for target in targets}
+    tls = store.authority.server_context(SERVER)
+    async with network(folder, {target.mac: target.name for target in targets}) as net:
+        ogcore = await ogcore_of(clients.values(), net, store.authority)
+        async with _serving(repository_app(store.images), 443, tls), _serving(ogcore, OGCORE_PORT, tls):
+            yield Classroom(folder, store, net, clients)
+
+
+@asynccontextmanager
+async def _serving(app: web.Application, port: int, tls: ssl.SSLContext) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, SERVER, port, ssl_context=tls).start()
+        yield
+    finally:
+        for connection in runner.server.connections if runner.server else ():
+            if connection.transport is not None:  # of a PC whose power has gone: it would be waited for
+                connection.transport.abort()
+        await runner.cleanup()

@@ -1,0 +1,69 @@
+"""The package, and roots that it is installed into, need what ``python -m tests.machine.prepare`` has made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ogagent import __version__
+from systemd.packaging.build import P2P, build
+from tests.counted import TABLES
+from tests.machine import kept
+from tests.machine.tools import missing
+from tests.package import roots
+from tests.package.system import System, system
+
+NEXT = "99.0"
+"""A version after this one."""
+
+
+def required(recipe: kept.Recipe) -> None:
+    if not kept.awaited(recipe):
+        pytest.skip(f"{recipe.name} is not there yet: python -m tests.machine.prepare makes it")
+
+
+@pytest.fixture(scope="session")
+def wheels() -> Path:
+    required(roots.recipe_of_wheels())
+    return roots.fetched()
+
+
+@pytest.fixture(scope="session")
+def deb(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(wheels, tmp_path_factory.mktemp("package"), __version__)
+
+
+@pytest.fixture(scope="session")
+def p2p_deb(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(wheels, tmp_path_factory.mktemp("p2p"), name=P2P)
+
+
+@pytest.fixture(scope="session")
+def next_deb(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(wheels, tmp_path_factory.mktemp("next"), NEXT)
+
+
+@pytest.fixture(params=list(roots.SUITES))
+def suite(request: pytest.FixtureRequest) -> str:
+    if os.geteuid() != 0:
+        pytest.skip("packages are installed by root")
+    if absent := missing("dpkg-deb", "chroot"):
+        pytest.skip(f"not installed: {', '.join(absent)}")
+    required(roots.recipe(request.param))
+    return str(request.param)
+
+
+@pytest.fixture
+def debian(suite: str, tmp_path: Path) -> Iterator[System]:
+    with system(roots.root(suite), tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def show(pytestconfig: pytest.Config) -> Callable[[str, list[str]], None]:
+    """Takes the title and the lines of a table for the end of the run."""
+    tables = pytestconfig.stash.setdefault(TABLES, [])
+    return lambda title, lines: tables.append((title, lines))
