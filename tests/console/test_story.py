@@ -10,11 +10,14 @@ from tests.console.ways import break_it, card, deploy, open_client, open_trace, 
 
 pytestmark = pytest.mark.xdist_group("room")
 
+SLOW = "repository:slow=256KiB"
+"""So that what lasts a moment is still there when the browser looks, on whatever machine."""
 STATES = ["og-live", "off", "initializing", "og-live", "busy", "og-live", "initializing", "linux", "linux-session"]
 
 
 def test_the_demonstration(room: Page, lab: str, shoot: Shoot) -> None:
     page = room
+    other = page.context.new_page()
     shoot(page, "groups")
     with states_of("pc1") as seen:
         card(page, "pc1").get_by_role("link", name="pc1").click()
@@ -38,6 +41,7 @@ def test_the_demonstration(room: Page, lab: str, shoot: Shoot) -> None:
         press(page, "Dry run")
         expect(page.get_by_text("would write image-test to partition 2 of disk 1")).to_be_visible()
         shoot(page, "dry-run")
+        break_it(other, lab, SLOW)
         press(page, "Deploy image")
         expect(page.locator("#outcome .good")).to_contain_text("RestaurarImagen-")
         shoot(page, "confirmed")
@@ -47,7 +51,9 @@ def test_the_demonstration(room: Page, lab: str, shoot: Shoot) -> None:
         expect(page.get_by_text("fetching")).to_be_visible()
         shoot(page, "traces")
         page.get_by_role("listitem").get_by_role("link", name="pc1").click()
+        expect(page.locator(".progress").get_by_text("fetching")).to_be_visible()
         shoot(page, "trace-running")
+        put_right(other, lab, SLOW)
         expect(page.get_by_text("Completed successfully")).to_be_visible()
         expect(page.get_by_text("Bottleneck")).to_be_visible()
         ready = page.get_by_role("region", name="Made ready").get_by_role("listitem")
@@ -97,7 +103,7 @@ def test_a_refusal_is_shown_in_the_agents_own_words(room: Page, lab: str, shoot:
 
 def test_cancelled_then_incomplete_then_tried_again(room: Page, lab: str, shoot: Shoot) -> None:
     page = room
-    break_it(page, lab, "pc2:link=5")
+    break_it(page, lab, "pc2:link=2")
     shoot(page, "faults")
     deploy(page, lab, "pc2", "1/2")
     open_trace(page)
@@ -115,7 +121,7 @@ def test_cancelled_then_incomplete_then_tried_again(room: Page, lab: str, shoot:
     shoot(page, "does-not-boot")
     press(page, "Switch on")
     expect(state(page)).to_have_text("og-live")
-    put_right(page, lab, "pc2:link=5")
+    put_right(page, lab, "pc2:link=2")
     page.goto(trace)
     press(page, "Retry")
     page.locator("#notice").get_by_role("link").click()
@@ -126,7 +132,7 @@ def test_cancelled_then_incomplete_then_tried_again(room: Page, lab: str, shoot:
 
 def test_a_cable_is_pulled_and_plugged_in_again_in_mid_deployment(room: Page, lab: str, shoot: Shoot) -> None:
     page = room
-    break_it(page, lab, "modelo:link=20")
+    break_it(page, lab, "modelo:link=2")
     deploy(page, lab, "modelo")
     open_trace(page)
     expect(page.locator(".progress").get_by_text("fetching")).to_be_visible()
@@ -136,7 +142,7 @@ def test_a_cable_is_pulled_and_plugged_in_again_in_mid_deployment(room: Page, la
     expect(state(page)).to_have_text("off")
     shoot(page, "unplugged")
     put_right(page, lab, "modelo:cable")
-    put_right(page, lab, "modelo:link=20")
+    put_right(page, lab, "modelo:link=2")
     page.goto(trace)
     expect(state(page)).to_have_text("success")
     shoot(page, "success")
@@ -144,9 +150,12 @@ def test_a_cable_is_pulled_and_plugged_in_again_in_mid_deployment(room: Page, la
 
 def test_six_clients_at_once(room: Page, lab: str, shoot: Shoot) -> None:
     page = room
+    break_it(page, lab, SLOW)
+    page.goto(lab)
     page.get_by_label("All").check()
     press(page, "Deploy image to selected")
     expect(page.get_by_label("Partition").locator("option[value='1/2']")).to_contain_text("6 clients")
+    page.get_by_label("Image", exact=True).select_option("image-test")  # without an index, all of it is fetched
     page.get_by_label("Partition").select_option("1/2")
     page.get_by_label("Method").select_option("unicast-direct")  # some have the image in their CACHE by now
     press(page, "Dry run")
@@ -164,6 +173,8 @@ def test_six_clients_at_once(room: Page, lab: str, shoot: Shoot) -> None:
     page.get_by_role("link", name="Traces").click()
     expect(page.locator(".trace progress").first).to_be_visible()
     shoot(page, "traces")
+    put_right(page, lab, SLOW)
+    page.goto(f"{lab}traces")
     expect(page.locator(".trace progress")).to_have_count(0)
     newest = page.locator(".trace .result")
     words = [newest.nth(number).inner_text() for number in range(6)]

@@ -33,8 +33,9 @@ def press(page: Page, name: str) -> None:
 
 
 def deploy(page: Page, lab: str, client: str, place: str = "") -> None:
-    """Up to the green confirmation."""
+    """Up to the green confirmation. Of ``image-test``, which is fetched from beginning to end, as it has no index."""
     page.goto(f"{lab}deploy?client={client}")
+    page.get_by_label("Image", exact=True).select_option("image-test")
     if place:
         page.get_by_label("Partition").select_option(place)
     press(page, "Deploy image")
