@@ -39,4 +39,4 @@ def capture(model: Path, image: Path, *, whole: bool = False) -> Made:
     making = Making(store=StorePolicy(source=SOURCE), level=1, threads=2, folder=image.parent)
     machine = ByPath()
     work = job.capture(plan, machine, RealModels(machine), making, CaptureProgress(job_id="round"))
-    return asyncio.run(asyncio.wait_for(work, 120))
+    return asyncio.run(asyncio.wait_for(work, 300))

@@ -40,7 +40,7 @@ def ogcore(directory: Path) -> Iterator[None]:
             yield
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(300)
 
 
 def test_a_page_survives_a_restart_of_the_console_itself(page: Page, tmp_path: Path, shoot: Shoot) -> None:

@@ -283,7 +283,7 @@ def ogagent_disks(tmp_path: Path, device: str, *arguments: str, **environment: s
     config.write_text(f"[disks]\ninclude = {json.dumps([device])}\nexclude = {json.dumps(others(device))}\n")
     command = [sys.executable, "-m", "ogagent", "disks", "--config", str(config), *arguments]
     done = subprocess.run(
-        command, capture_output=True, timeout=60, check=False, env={**os.environ, "COLUMNS": "200", **environment}
+        command, capture_output=True, timeout=300, check=False, env={**os.environ, "COLUMNS": "200", **environment}
     )
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr

@@ -92,7 +92,7 @@ def test_a_tool_is_missing(loop_disk: LoopDisk, tmp_path: Path, kind: str, missi
         "except ToolMissing as error: print(error.message, error.hint)"
     )
     command = ("unshare", "--mount", "sh", "-c", hiding(missing, tmp_path), "sh", sys.executable, "-c", script)
-    done = subprocess.run([*command, device, kind, tmp_path], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*command, device, kind, tmp_path], capture_output=True, text=True, timeout=300, check=False)
     package = "ntfs-3g" if kind == "ntfs" else "util-linux" if missing == "prlimit" else "e2fsprogs"
     assert done.stdout.strip() == f"{missing} is not installed apt install {package}", done.stderr
 

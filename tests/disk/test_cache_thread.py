@@ -42,7 +42,7 @@ async def test_one_thing_after_the_other() -> None:
 async def test_it_starts_again_after_a_rest() -> None:
     thread = CacheThread()
     first = await thread.run(threading.current_thread)
-    first.join(30)
+    first.join(300)
     assert not first.is_alive()
     assert await thread.run(lambda: "done") == "done"
 
@@ -75,7 +75,7 @@ async def test_who_does_not_answer_is_left_behind(gate: Gate) -> None:
         await thread.run(lambda: None)
     closed = thread.start(lambda: "closed")
     gate.open.set()
-    await asyncio.wait_for(thread.come_back(), 30)
+    await asyncio.wait_for(thread.come_back(), 300)
     assert closed.result(0) == "closed"
     assert not thread.stuck
     assert await thread.run(lambda: "again") == "again"
@@ -99,7 +99,7 @@ async def test_a_cancel_does_not_wait_for_what_hangs(gate: Gate) -> None:
     job = asyncio.create_task(thread.run(gate.pass_through))
     await asyncio.to_thread(gate.reached.wait)
     job.cancel()
-    await asyncio.wait_for(asyncio.wait([job]), 30)
+    await asyncio.wait_for(asyncio.wait([job]), 300)
     assert job.cancelled()
     assert thread.stuck
 

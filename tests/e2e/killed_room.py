@@ -135,7 +135,7 @@ class Room:
 
     async def noted(self) -> None:
         """The partition, if it still says whose restore it was, says too that ogCore knows."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while (record := record_in(self.partition)) is not None and not record.reported:  # noqa: ASYNC110 - a disk
                 await asyncio.sleep(0.01)
 

@@ -77,12 +77,12 @@ async def test_whatever_never_answers(matrix: Matrix, beginning: Beginning) -> N
             room.cache.thread = steps = Stepping(hang, patience_s=0.3)
             what = f"{beginning.name}: no answer at {at}"
             try:
-                await asyncio.wait_for(room.deploy(beginning.cell, what, stuck=True), 30)
+                await asyncio.wait_for(room.deploy(beginning.cell, what, stuck=True), 300)
                 done = steps.count <= at
                 if not done:
                     assert steps.stuck
                     assert room.warned == ["031"]
-                    await asyncio.wait_for(room.deploy(beginning.cell, what, stuck=True), 30)
+                    await asyncio.wait_for(room.deploy(beginning.cell, what, stuck=True), 300)
                     assert room.warned == ["031"]
             finally:
                 answer.set()

@@ -75,7 +75,7 @@ async def test_what_is_no_file(
             path.unlink(missing_ok=True)
             make(path, victim)
             what = f"{beginning.name}: {name} is a {make.__name__}"
-            await asyncio.wait_for(room.deploy(beginning.cell, what), 60)
+            await asyncio.wait_for(room.deploy(beginning.cell, what), 300)
             assert set(room.warned) <= ({"031"} if make is directory else set()), name
             assert victim.read_bytes() == b"untouched"
             assert not victim.with_name("new").exists()
@@ -95,7 +95,7 @@ async def test_a_directory_that_is_none(
     path = room.cache.path.joinpath(*("opt", "opengnsys", "images")[:depth])
     path.parent.mkdir(parents=True, exist_ok=True)
     make(path, victim)
-    await asyncio.wait_for(room.deploy(cell), 60)
+    await asyncio.wait_for(room.deploy(cell), 300)
     assert room.warned == ([] if make is directory else ["031"])
     assert not list(victim.iterdir())
     assert not victim.with_name("new").exists()

@@ -62,7 +62,7 @@ async def test_a_cache_that_vanishes(room: Classroom, cell: Cell) -> None:
     """Its directory is gone when the image shall get its name."""
     bench = room.prepare(replace(cell, faults=("repository:slow=2MiB",)))
     work = asyncio.ensure_future(bench.run(caching=room.caching))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not bench.progress.written:  # noqa: ASYNC110 - a counter
             await asyncio.sleep(0.01)
     shutil.rmtree(room.cache.path)

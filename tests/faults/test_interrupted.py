@@ -138,7 +138,7 @@ class Cancelling(Steps):
             asked = threading.Event()
             self._loop.call_soon_threadsafe(self.job.cancel)
             self._loop.call_soon_threadsafe(asked.set)
-            assert asked.wait(20)
+            assert asked.wait(300)
 
 
 @pytest.mark.parametrize("read_back", [True, False])

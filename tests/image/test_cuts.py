@@ -52,7 +52,7 @@ def test_the_tools_read_these_containers_too(name: str) -> None:
         return
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
-    done = subprocess.run([program, "-dc"], input=CONTAINERS[name], capture_output=True, check=False, timeout=60)
+    done = subprocess.run([program, "-dc"], input=CONTAINERS[name], capture_output=True, check=False, timeout=300)
     assert (done.stdout, done.returncode) == (CONTENT, 2 if name == "lzop files" else 0), done.stderr
 
 
@@ -68,7 +68,7 @@ def test_at_every_place_and_byte_by_byte(name: str) -> None:
 def test_partclone_in_every_container(version: str) -> None:
     if shutil.which(IMAGES[version][0]) is None:
         pytest.skip(f"{IMAGES[version][0]} is not installed")
-    image = subprocess.run([*IMAGES[version]], cwd=CORPUS, capture_output=True, check=False, timeout=60).stdout
+    image = subprocess.run([*IMAGES[version]], cwd=CORPUS, capture_output=True, check=False, timeout=300).stdout
     written = judge(image)
     assert written
     for name, container in every_container(image):

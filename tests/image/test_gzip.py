@@ -35,7 +35,7 @@ def decode(data: bytes, chunk: int = 1 << 20) -> bytes:
 def test_as_pigz_writes_it(option: tuple[str, ...], chunk: int) -> None:
     if shutil.which("pigz") is None:
         pytest.skip("pigz is not installed")
-    packed = subprocess.run(["pigz", *option], input=CONTENT, capture_output=True, check=True, timeout=60).stdout
+    packed = subprocess.run(["pigz", *option], input=CONTENT, capture_output=True, check=True, timeout=300).stdout
     assert decode(packed, chunk) == CONTENT
 
 

@@ -42,7 +42,7 @@ def cut(data: bytes, chunk: int) -> Iterator[bytes]:
 def unpacked(program: str, data: bytes) -> tuple[int, bytes]:
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
-    done = subprocess.run([program, "-dc"], input=data, capture_output=True, check=False, timeout=60)
+    done = subprocess.run([program, "-dc"], input=data, capture_output=True, check=False, timeout=300)
     return done.returncode, done.stdout
 
 

@@ -43,7 +43,7 @@ def made(path: Path, size: int, *command: str, told: str = "") -> bytes:
         file.truncate(size)
     path.chmod(0o600)
     arguments = [str(path) if each == "FILE" else each for each in command[1:]]
-    subprocess.run([program, *arguments], input=told.encode(), check=True, capture_output=True, timeout=120)
+    subprocess.run([program, *arguments], input=told.encode(), check=True, capture_output=True, timeout=300)
     with path.open("rb") as made_file:
         return made_file.read(MIB)
 
@@ -51,7 +51,7 @@ def made(path: Path, size: int, *command: str, told: str = "") -> bytes:
 def packed_by(*command: str) -> bytes:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
-    return subprocess.run(command, input=TEXT, capture_output=True, check=True, timeout=60).stdout
+    return subprocess.run(command, input=TEXT, capture_output=True, check=True, timeout=300).stdout
 
 
 def put(*places: tuple[int, bytes]) -> bytes:

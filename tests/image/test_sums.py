@@ -84,6 +84,6 @@ def test_as_the_programs_write_them(command: tuple[str, ...], name: str, tmp_pat
         return  # it escapes nothing, and knows no file called -
     (tmp_path / name).write_bytes(b"content")
     path = "./-" if name == "-" else name
-    done = subprocess.run([*command, path], cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    done = subprocess.run([*command, path], cwd=tmp_path, capture_output=True, check=True, timeout=300)
     assert md5_in(done.stdout, name) == hashlib.md5(b"content").hexdigest()
     assert md5_in(done.stdout, "another.img") is None

@@ -83,7 +83,7 @@ async def test_a_stop_while_a_job_is_being_accepted(machine: TwoDisks, restores:
         gate = threading.Event()
 
         def accept(self, job: Job, target: Target | None) -> None:
-            assert self.gate.wait(20)
+            assert self.gate.wait(300)
             super().accept(job, target)
 
     journal = SlowJournal(":memory:")

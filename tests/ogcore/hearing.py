@@ -36,7 +36,7 @@ class StoppedClock:
         self._event = None
 
     async def rest(self) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             while self._event is None or self._event.is_set() or self.time >= self._until:  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
@@ -121,7 +121,7 @@ def end(outbox: Outbox, report: Report) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not condition():  # noqa: ASYNC110 - nobody announces the change
             await asyncio.sleep(0)
 

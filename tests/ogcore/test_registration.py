@@ -154,7 +154,7 @@ async def kept(
         *hooks, here, SECRET, FINGERPRINT, spread_s, sleep=waiting.sleep, jitter=lambda: 0.5, clock=waiting
     )
     task = asyncio.create_task(registration.keep(known))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         yield registration, waiting
     task.cancel()
     with suppress(asyncio.CancelledError):

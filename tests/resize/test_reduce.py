@@ -200,7 +200,7 @@ def content(path: Path) -> str:
 
 
 async def reached(fault: Fault) -> None:
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         while not fault.reached:  # noqa: ASYNC110 - another process tells
             await asyncio.sleep(0.01)
 

@@ -57,5 +57,5 @@ async def onto(
 ) -> None:
     call = {"dsk": "1", "par": "1", "idi": "1", "nci": "x", "ipr": "127.0.0.1"}
     plan = RestorePlan(request=restore_request(call), target=target_of(partition, sector_size), source=image.as_uri())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         await restore(plan, machine or OneFile(), _POLICY, progress or Progress())

@@ -219,7 +219,7 @@ async def cancelled_at(bench: Bench, number: int, reads: int = -1) -> bool:
             asked = threading.Event()
             loop.call_soon_threadsafe(task.cancel)
             loop.call_soon_threadsafe(asked.set)
-            assert asked.wait(20)
+            assert asked.wait(300)
 
     bench.device.before = cancel
     try:

@@ -28,7 +28,7 @@ def run(program: str, *arguments: str | Path) -> str:
     path = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
     if path is None:
         pytest.skip(f"{program} is not installed")
-    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, f"{program} {arguments}: {done.stdout}{done.stderr}"
     return done.stdout
 

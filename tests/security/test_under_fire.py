@@ -258,7 +258,7 @@ async def test_the_door_keeps_the_pace(open_face: Any) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         while not condition():  # noqa: ASYNC110 - the agent notices in its own time
             await asyncio.sleep(0.02)
 

@@ -18,7 +18,7 @@ def run(
     path = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
     if path is None:
         pytest.skip(f"{program} is not installed")
-    done = subprocess.run([path, *map(str, arguments)], input=data, capture_output=True, check=False, timeout=60)
+    done = subprocess.run([path, *map(str, arguments)], input=data, capture_output=True, check=False, timeout=300)
     assert quiet or done.returncode == 0, f"{program} {arguments}: {done.stderr.decode(errors='replace')}"
     return done
 

@@ -141,7 +141,7 @@ async def test_it_is_not_closed_under_a_write_whose_caller_was_cancelled(tmp_pat
 
     def write() -> None:
         writing.set()
-        assert go_on.wait(20)
+        assert go_on.wait(300)
 
     caller = asyncio.create_task(store._do(write))
     assert await asyncio.to_thread(writing.wait, 20)

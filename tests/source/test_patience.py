@@ -189,7 +189,7 @@ class FastTime(Time):
 @pytest.mark.parametrize("stays", [False, True])
 async def test_a_download_from_such_a_server_ends(stays: bool, caplog: pytest.LogCaptureFixture) -> None:
     server, time = Dribbling(stays=stays), FastTime() if stays else Time()
-    async with asyncio.timeout(60), server.file() as file:
+    async with asyncio.timeout(300), server.file() as file:
         with pytest.raises(RepositoryUnreachable):
             async for _ in Download(file, time.patience()).chunks():
                 pass
@@ -198,7 +198,7 @@ async def test_a_download_from_such_a_server_ends(stays: bool, caplog: pytest.Lo
 
 
 async def test_nor_does_what_lies_beside_the_image_last_for_ever() -> None:
-    async with asyncio.timeout(60), Dribbling(stays=True).file() as file:
+    async with asyncio.timeout(300), Dribbling(stays=True).file() as file:
         response = await file.get(file.url, {})
         with pytest.raises(RepositoryUnreachable):
             await read_small(response, 1 << 30, FastTime().patience())
@@ -207,7 +207,7 @@ async def test_nor_does_what_lies_beside_the_image_last_for_ever() -> None:
 
 async def test_nor_what_is_passed_over_where_a_server_knows_no_ranges() -> None:
     server = Dribbling(stays=True)
-    async with asyncio.timeout(60), server.file() as file:
+    async with asyncio.timeout(300), server.file() as file:
         response = await file.get(file.url, {})
         with pytest.raises(RepositoryUnreachable):
             await file._stand_at(response, 1 << 30, None, FastTime().patience())

@@ -36,7 +36,7 @@ async def test_one_that_dies_is_begun_anew(caplog: pytest.LogCaptureFixture) -> 
         enough.set()
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(30), beside("the heart", work, pause_s=0):
+    async with asyncio.timeout(300), beside("the heart", work, pause_s=0):
         await enough.wait()
         errors = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
         assert [entry.getMessage() for entry in errors] == ["the heart has died and is begun anew"] * 2
@@ -72,6 +72,6 @@ async def test_a_stop_does_not_wait_for_the_pause() -> None:
     async def work() -> None:
         raise ZeroDivisionError
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         async with beside("work", work, pause_s=3600):
             await asyncio.sleep(0.01)
