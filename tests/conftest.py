@@ -12,13 +12,14 @@ from typing import Any, Final
 import pytest
 
 from tests.counted import FIGURES, hand_over, sections, take_over
-from tests.surroundings import be_deaf, forget_variables, ignored_signals, leave_network
+from tests.surroundings import be_deaf, forget_variables, ignored_signals, leave_mounts, leave_network
 
 _IGNORED: Final = ignored_signals()
 
 be_deaf(_IGNORED)
 forget_variables()
 leave_network()
+leave_mounts()
 
 
 # --- processes ----------------------------------------------------------------------------------------------------

@@ -13,8 +13,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-_CLONE_NEWUSER: Final = 0x10000000  # linux/sched.h
+_CLONE_NEWNS: Final = 0x00020000  # linux/sched.h
+_CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
+_PRIVATE_BELOW: Final = (1 << 18) | (1 << 14)  # MS_PRIVATE and MS_REC, linux/mount.h
 _SIOCSIFFLAGS: Final = 0x8914  # linux/sockios.h
 _IFF_UP: Final = 1  # linux/if.h
 _CAPABILITY_VERSION_3: Final = 0x20080522  # linux/capability.h
@@ -59,6 +61,15 @@ def leave_network() -> None:
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="utf-8")
         _bring_up_loopback()
         libc.capset(struct.pack("Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
+
+
+def leave_mounts() -> None:
+    """For a view of the run's own, where that may be had: whoever makes a view of the mounts holds all that it finds
+    there, and a device of one test would be busy for as long as a program of another one works in its view.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() == 0 and libc.unshare(_CLONE_NEWNS) == 0 and libc.mount(None, b"/", None, _PRIVATE_BELOW, None):
+        raise OSError(ctypes.get_errno(), "the mounts are still those of others")
 
 
 def _bring_up_loopback() -> None:

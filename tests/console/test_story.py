@@ -15,7 +15,7 @@ SLOW = "repository:slow=256KiB"
 STATES = ["og-live", "off", "initializing", "og-live", "busy", "og-live", "initializing", "linux", "linux-session"]
 
 
-def test_the_demonstration(room: Page, lab: str, shoot: Shoot) -> None:
+def test_the_demonstration(room: Page, lab: str, shoot: Shoot) -> None:  # noqa: PLR0915 - it is one story
     page = room
     other = page.context.new_page()
     shoot(page, "groups")

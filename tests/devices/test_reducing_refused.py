@@ -17,6 +17,7 @@ from ogagent.resize.reduce import grow_back, prepare
 from ogagent.resize.reduce import reduce as make_smaller
 from tests.devices.conftest import LoopDisk
 from tests.devices.reducible import blocks, check, files, make
+from tests.hidden import without
 from tests.mounts import unmount
 from tests.resize.movable import run, size_of
 
@@ -83,7 +84,6 @@ async def test_more_is_overwritten_than_was_expected(loop_disk: LoopDisk, tmp_pa
     ],
 )
 def test_a_tool_is_missing(loop_disk: LoopDisk, tmp_path: Path, kind: str, missing: str) -> None:
-    """In a namespace where the folders of programs hold all others."""
     device = make(loop_disk, tmp_path, kind)
     script = (
         "import asyncio, sys; from pathlib import Path; from ogagent.resize.reduce import prepare\n"
@@ -91,25 +91,10 @@ def test_a_tool_is_missing(loop_disk: LoopDisk, tmp_path: Path, kind: str, missi
         "try: asyncio.run(prepare(sys.argv[1], sys.argv[2], Path(sys.argv[3]), 'job1'))\n"
         "except ToolMissing as error: print(error.message, error.hint)"
     )
-    command = ("unshare", "--mount", "sh", "-c", hiding(missing, tmp_path), "sh", sys.executable, "-c", script)
+    command = without(missing, tmp_path, sys.executable, "-c", script)
     done = subprocess.run([*command, device, kind, tmp_path], capture_output=True, text=True, timeout=300, check=False)
     package = "ntfs-3g" if kind == "ntfs" else "util-linux" if missing == "prlimit" else "e2fsprogs"
     assert done.stdout.strip() == f"{missing} is not installed apt install {package}", done.stderr
-
-
-def hiding(program: str, scratch: Path) -> str:
-    """A folder with links to all other programs of the folder where it is, in place of that."""
-    steps = ["set -e"]
-    for number, folder in enumerate(
-        sorted({Path(each).resolve() for each in ("/usr/sbin", "/sbin", "/usr/bin", "/bin")})
-    ):
-        if (folder / program).exists():
-            there, links = scratch / f"there{number}", scratch / f"links{number}"
-            there.mkdir()
-            links.mkdir()
-            steps.append(f"mount --bind {folder} {there}; ln -s {there}/* {links}; rm {links}/{program}")
-            steps.append(f"mount --bind {links} {folder}")
-    return "\n".join([*steps, 'exec "$@"'])
 
 
 async def test_somebody_still_has_the_device(loop_disk: LoopDisk, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from ogagent.errors import NotReady
-from ogagent.finish import hive as hive_module
 from ogagent.finish.hive import check_clean, checksum, copied
 from ogagent.finish.reg_text import BINARY, SZ, Change, Value, text_value
 from tests.finish.folder import Folder
@@ -153,9 +152,9 @@ async def test_none(files: Folder, work: Path) -> None:
             pass
 
 
-async def test_one_that_is_too_large(files: Folder, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hive_module, "_LARGEST", 4096)
-    with pytest.raises(NotReady, match="more than 4096 bytes"):
+async def test_one_that_is_too_large(files: Folder, work: Path, tmp_path: Path) -> None:
+    os.truncate(tmp_path / "root" / PATH, (256 << 20) + 1)
+    with pytest.raises(NotReady, match="more than 268435456 bytes"):
         async with copied(files, PATH, work):
             pass
 

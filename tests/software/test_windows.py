@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ogagent.errors import ToolFailed, ToolMissing
+from ogagent.errors import ToolFailed
 from ogagent.model.software import Package, Software, software_text
 from ogagent.software.inventory import software_here
 from ogagent.software.windows import parse_keys, system_name
+from tests.hidden import without
 from tests.software.hives import CURRENT, UNINSTALL, UNINSTALL_32, key, make_hive, parents
 
 needs_hivex = pytest.mark.skipif(shutil.which("hivexregedit") is None, reason="hivexregedit is not installed")
@@ -70,14 +73,21 @@ async def test_a_hive_that_is_none_is_not_opened(tmp_path: Path) -> None:
     assert (await software_here(tmp_path)).notes == ("no system was found",)
 
 
-async def test_the_package_to_install_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_hivex
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_the_package_to_install_is_named(tmp_path: Path) -> None:
     (tmp_path / CONFIG).mkdir(parents=True)
     (tmp_path / CONFIG / "SOFTWARE").write_bytes(b"regf")
-    monkeypatch.setattr("ogagent.system.process._STANDARD_PATH", (str(tmp_path),))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolMissing) as missing:
-        await software_here(tmp_path)
-    assert missing.value.hint == "apt install libwin-hivex-perl"
+    (tmp_path / "scratch").mkdir()
+    script = (
+        "import asyncio, sys; from pathlib import Path; from ogagent.software.inventory import software_here\n"
+        "from ogagent.errors import ToolMissing\n"
+        "try: asyncio.run(software_here(Path(sys.argv[1])))\n"
+        "except ToolMissing as error: print(error.message, error.hint)"
+    )
+    command = without("hivexregedit", tmp_path / "scratch", sys.executable, "-c", script, str(tmp_path))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout.strip() == "hivexregedit is not installed apt install libwin-hivex-perl", done.stderr
 
 
 @pytest.mark.parametrize(
