@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ogagent.cli_image import print_json
 from ogagent.errors import DiskNotFound, NotReady, PartitionInUse, TargetIsCache
+from ogagent.model.host_name import RULE, is_host_name
 from ogagent.settings import FinishSettings, Settings
 
 if TYPE_CHECKING:
@@ -31,10 +32,16 @@ def add_command(command: argparse.ArgumentParser, settings: Callable[[Path | Non
     """``settings`` are those of the agent of this machine."""
     command.add_argument("device", metavar="DEVICE", help="the partition, /dev/sda2")
     command.add_argument("--config", type=Path, metavar="FILE", help="the agent's configuration, for [finish]")
-    command.add_argument("--hostname", default="", metavar="NAME", help="the name that the system gets")
+    command.add_argument("--hostname", type=_host_name, default="", metavar="NAME", help="how the system is called")
     command.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     command.add_argument("--json", action="store_true", help="print the steps as JSON")
     command.set_defaults(command=lambda options: _finish(options, settings(options.config)))
+
+
+def _host_name(text: str) -> str:
+    if not is_host_name(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no host name: {RULE}")
+    return text
 
 
 def _finish(options: argparse.Namespace, settings: Settings) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from ogagent.errors import SettingsError
+from ogagent.model.host_name import RULE, is_host_name
 from ogagent.settings_urls import check_capture_url, check_ogcore_url, check_repository_url, directory_of
 
 URL_VARIABLE: Final = "OGAGENT_OGCORE_URL"
@@ -29,8 +30,6 @@ Timeout = Annotated[float, Meta(gt=0, le=86400)]
 FilePath = Annotated[str, Meta(min_length=1)]
 CallPath = Annotated[str, Meta(pattern=r"^/[!-~]*\Z")]
 Network = IPv4Network | IPv6Network
-
-_HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -275,8 +274,8 @@ def _access_mistakes(access: AccessSettings) -> Iterator[tuple[str, str]]:
 
 
 def _finish_mistakes(finish: FinishSettings) -> Iterator[tuple[str, str]]:
-    if finish.hostname and not _HOST_NAME.fullmatch(finish.hostname):
-        yield "finish.hostname", f"{finish.hostname!r} is no host name: letters, digits and hyphens, 63 at most"
+    if finish.hostname and not is_host_name(finish.hostname):
+        yield "finish.hostname", f"{finish.hostname!r} is no host name: {RULE}"
     if finish.hook and not finish.hook.startswith("/"):
         yield "finish.hook", f"{finish.hook!r} is not the path of a program, such as /etc/ogagent/ready"
 

@@ -52,7 +52,18 @@ def test_help(command: list[str]) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["format"], ["serve"], ["disks", "--no-such-option"], ["plan", "{}"]])
+USAGE = [
+    [],
+    ["format"],
+    ["serve"],
+    ["disks", "--no-such-option"],
+    ["plan", "{}"],
+    ["finish", "/dev/null", "--hostname", "-pc 1"],
+    ["finish", "/dev/null", "--hostname", ""],
+]
+
+
+@pytest.mark.parametrize("arguments", USAGE)
 def test_usage(arguments: list[str]) -> None:
     done = ogagent(*arguments)
     assert done.returncode == 2

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+from ogagent.model.host_name import is_host_name
+
 _OWN_ADDRESS: Final = "127.0.1.1"
 _LOCAL: Final = ("localhost", "ip6-localhost", "ip6-loopback")
 
 
 def host_name(text: str) -> str:
-    """The first label of what somebody calls a machine; empty when that is no name (RFC 1123, 2.1)."""
+    """The first label of what somebody calls a machine; empty when that is no name."""
     label = text.strip().partition(".")[0]
-    return label if _NAME.fullmatch(label) and label.lower() not in _LOCAL else ""
+    return label if is_host_name(label) and label.lower() not in _LOCAL else ""
 
 
 def renamed_hosts(text: str, old: str, new: str) -> str:

@@ -13,8 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ogagent.model.host_name import is_host_name
+
 _OF_NOBODY: Final = ("localhost", "oglive", "debian", "ubuntu", "live", "(none)", "")
-_LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _LARGEST: Final = 64 << 10
 _HOST_FIELD: Final = 4
 
@@ -22,7 +23,7 @@ _HOST_FIELD: Final = 4
 def given_name(root: Path = Path("/")) -> str:
     """Empty when nobody has given it one. ``root`` is where ``proc``, ``run`` and ``var`` are."""
     names = (name.strip().partition(".")[0] for name in _names(root))
-    return next((name for name in names if name.lower() not in _OF_NOBODY and _LABEL.fullmatch(name)), "")
+    return next((name for name in names if name.lower() not in _OF_NOBODY and is_host_name(name)), "")
 
 
 def _names(root: Path) -> Iterator[str]:
