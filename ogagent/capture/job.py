@@ -34,7 +34,7 @@ from ogagent.model.job import Phase
 from ogagent.model.units import KIB, format_bytes
 from ogagent.resize import reduce as reductions
 from ogagent.resize.reduce import Reduction
-from ogagent.system.patience import in_thread, wait_out
+from ogagent.system.patience import cancellable_until, in_thread, wait_out
 from ogagent.system.text import printable
 
 if TYPE_CHECKING:
@@ -75,14 +75,19 @@ async def capture(
     """Returns when the image has its name. Raises AgentError.
 
     Whatever it raises, and when it is cancelled: the name stands for what it stood for before, and the partition is as
-    it was.
+    it was. A cancel that comes when the image has its name changes nothing.
     """
-    try:
-        progress.enter(Phase.CHECKING)
-        async with open_store(plan.destination, making.store) as (store, name):
-            return await _Capture(plan, machine, models, making, progress, store, name).run()
-    finally:
-        progress.enter(None)
+    named = asyncio.Event()
+
+    async def run() -> Made:
+        try:
+            progress.enter(Phase.CHECKING)
+            async with open_store(plan.destination, making.store) as (store, name):
+                return await _Capture(plan, machine, models, making, progress, store, name, named).run()
+        finally:
+            progress.enter(None)
+
+    return await cancellable_until(named, run())
 
 
 async def expect_room(store: Store, used: int | None) -> int | None:
@@ -106,6 +111,7 @@ class _Capture:
         progress: CaptureProgress,
         store: Store,
         name: str,
+        named: asyncio.Event,
     ) -> None:
         self._plan = plan
         self._machine = machine
@@ -115,7 +121,7 @@ class _Capture:
         self._store = store
         self._delivery = Delivery(name=name, job_id=progress.job_id)
         self._reduction: Reduction | None = None
-        self._named = False
+        self._named = named
 
     async def run(self) -> Made:
         """The order of these lines is what the promises about the name, and about the model, stand on."""
@@ -146,7 +152,7 @@ class _Capture:
         try:
             await grow_back(self._plan, self._models, self._reduction)
         except ModelNotGrownBack as error:
-            made = f". The image {self._delivery.name} is made, and whole" if self._named else ""
+            made = f". The image {self._delivery.name} is made, and whole" if self._named.is_set() else ""
             raise ModelNotGrownBack(f"{error.message}{made}", hint=error.hint) from error
 
     @asynccontextmanager
@@ -250,7 +256,7 @@ class _Capture:
             await deliveries.put_back(store, self._delivery)
             self._delivery = replace(self._delivery, stage="made")
             raise
-        self._named = True
+        self._named.set()
 
     def _begin(self, note: bytes) -> None:
         self._progress.touch()
@@ -269,7 +275,7 @@ class _Capture:
         """A repository that is away keeps nobody waiting: who comes next is told of the lock. It stays as well where
         names were changed and could not be put back.
         """
-        if self._named or self._delivery.stage == "renaming":
+        if self._named.is_set() or self._delivery.stage == "renaming":
             return
         leaving = asyncio.ensure_future(deliveries.end(self._store, self._delivery))
         with suppress(TimeoutError, asyncio.CancelledError, AgentError):

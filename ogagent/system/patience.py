@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -39,6 +39,18 @@ async def in_thread(
     if failure is not None:
         raise failure
     return future.result()
+
+
+async def cancellable_until(done: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    """A cancel ends ``work``; none does once it is ``done``, whatever has to follow: what is then true counts."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            if not done.is_set():
+                task.cancel()
+    return task.result()
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -126,6 +127,21 @@ async def test_a_cancel(model: Model, phase: Phase) -> None:
     assert work.cancelled() or work.exception() is None
     assert (model.image.exists()) == (not work.cancelled())
     assert not model.image.with_name("x.img.lock").exists()
+
+
+async def test_a_cancel_that_comes_too_late(model: Model) -> None:
+    """The image has its name, and only the books are still to be written."""
+    loop, cancelled = asyncio.get_running_loop(), threading.Event()
+
+    class Slow(Notes):
+        def committed(self) -> None:
+            loop.call_soon_threadsafe(work.cancel)
+            loop.call_soon_threadsafe(loop.call_soon, cancelled.set)  # when the cancel has arrived
+            cancelled.wait()
+
+    model.progress.books = Slow()
+    work = asyncio.create_task(model.capture())
+    assert (await work).size == model.image.stat().st_size
 
 
 async def test_an_agent_that_died_while_the_model_was_smaller(model: Model, tmp_path: Path) -> None:
