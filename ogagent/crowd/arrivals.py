@@ -6,18 +6,24 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, NamedTuple, Protocol
 
+from ogagent.errors import CrowdError
 from ogagent.source.ranges import Ranges
 
 Givers = Literal["multicast", "peers"]
+Told = Callable[[int, int], None]
+"""Of a stretch: where it starts and stops."""
 
 
 class Storage(Protocol):
     """Where an image is kept on this PC, in part."""
 
-    def lent(self, name: str, uid: int, gid: int, *, afresh: bool = False) -> AbstractAsyncContextManager[int]:
+    def lent(
+        self, name: str, uid: int, gid: int, *, afresh: bool = False, told: Told | None = None
+    ) -> AbstractAsyncContextManager[int]:
         """To somebody who may write to it meanwhile: a descriptor of a directory of his own in which it has this name.
 
-        There is room for all of it; ``afresh``: what is in it will be gone. Raises CacheError.
+        There is room for all of it; ``afresh``: what is in it will be gone. ``told`` hears, as long as it is lent, what
+        this PC itself has written there. Raises CacheError.
         """
 
     @property
@@ -35,13 +41,16 @@ class Storage(Protocol):
 
 class Need(NamedTuple):
     """``wanted`` is missing here, of a file of ``size`` bytes that is kept in ``storage`` where it is kept; ``sidecar``
-    gives what lies beside it in the repository, up to so many bytes.
+    gives what lies beside it in the repository, up to so many bytes. ``dried_up`` is to be told when, and why, others
+    give so little that the rest is better fetched from the repository, too; it may raise that. What comes all the same
+    counts.
     """
 
     wanted: Ranges
     size: int
     sidecar: Callable[[str, int], Awaitable[bytes | None]]
     storage: Storage | None
+    dried_up: Callable[[CrowdError], None]
 
 
 class Arrivals(Protocol):

@@ -103,4 +103,4 @@ async def _swarm(session: Session, station: Station, need: Need) -> Arrivals:
     torrent = await need.sidecar(swarm.SIDECAR, swarm.LONGEST)
     if torrent is None:
         raise SessionNotJoined("the repository has no .torrent of the image", hint="start the session there first")
-    return swarm.Swarm(session, station, torrent, need.size, need.storage, need.wanted)
+    return swarm.Swarm(session, station, torrent, need, need.storage)

@@ -8,6 +8,7 @@ from typing import Final
 import psutil
 from msgspec import Struct
 
+from ogagent.crowd.order import Order, Share
 from ogagent.model.repository import Networks
 from ogagent.system.account import Account
 
@@ -33,6 +34,20 @@ class Station(Struct, frozen=True, kw_only=True):
     peer_port: int = 6881
     upload_limit: int = 0
     networks: Networks = ()
+
+    def order(self, shares: list[Share], *, uploads: bool = True) -> Order:
+        """For a peer of this PC."""
+        account = self.account or ENGINE
+        return Order(
+            shares=shares,
+            address=self.address,
+            port=self.peer_port,
+            allow=[str(network) for network in self.networks],
+            uploads=uploads,
+            limit=self.upload_limit,
+            uid=account.uid,
+            gid=account.gid,
+        )
 
 
 def interface_to(host: str) -> str:

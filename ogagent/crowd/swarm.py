@@ -5,110 +5,139 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
-from collections.abc import AsyncGenerator, Iterator
-from typing import Final, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Final
 
 import msgspec
 
-from ogagent.crowd.arrivals import Givers, InStorage, Storage
-from ogagent.crowd.order import IMAGE, Order, Torrent
+from ogagent.crowd.arrivals import Givers, InStorage, Need, Storage
+from ogagent.crowd.order import IMAGE, Came, Order, Outlook, Share, Torrent, Word
+from ogagent.crowd.pieces import TURNS, Patience, Pieces
 from ogagent.crowd.station import ENGINE, Station
-from ogagent.errors import CrowdError, MulticastFailed, SessionNotJoined
+from ogagent.errors import MulticastFailed, SessionNotJoined
 from ogagent.model.method import Session
 from ogagent.source.ranges import Ranges
 from ogagent.system import process
 from ogagent.system.flow import Flow
 from ogagent.system.text import printable
 
-T = TypeVar("T")
-
 MODULE: Final = "libtorrent"
 SIDECAR: Final = ".torrent"
 LONGEST: Final = 16 << 20
 """Of a sidecar, in bytes: OpenGnsys' own have pieces of 4 MiB, of 20 bytes each."""
-_TURNS: Final = 3
-"""Peers give in turns, of 15 s in libtorrent, to some at a time: others stall for as long."""
 
 
 class Swarm(InStorage):
-    """Implements ``ogagent.crowd.arrivals.Arrivals``: what has come is in the storage, and read from there."""
+    """Implements ``ogagent.crowd.arrivals.Arrivals``: what has come is in the storage, and read from there.
+
+    Where peers give nothing any more it stays: what the repository then gives to one of them is given to the others.
+    """
 
     givers: Final[Givers] = "peers"
     repeats: Final = False
 
     def __init__(
-        self, session: Session, station: Station, torrent: bytes, size: int, storage: Storage, wanted: Ranges
+        self, session: Session, station: Station, torrent: bytes, need: Need, storage: Storage, turns: float = TURNS
     ) -> None:
+        """They are waited for ``turns`` times the station's ``stall_s``, once some of it has come."""
         self.gives = session.uploads
         self._session = session
         self._station = station
         self._torrent = torrent
-        self._size = size
+        self._need = need
         self._storage = storage
-        self._wanted = wanted
+        self._turns = turns
+        self._filled = Ranges()
+        """By this PC, before there was anybody to be told."""
+        self._pieces: Pieces | None = None
+        self._flow: Flow | None = None
 
     async def stretches(self) -> AsyncGenerator[tuple[int, int], None]:
         account = self._station.account or ENGINE
-        command = [sys.executable, "-I", "-m", "ogagent.crowd.peer"]
         async with (
-            self._storage.lent(IMAGE, account.uid, account.gid) as folder,
-            process.flowing(command, fds=(folder,), hears=True) as flow,
+            self._storage.lent(IMAGE, account.uid, account.gid, told=self._fill) as folder,
+            taking_part(self._order(folder), folder) as flow,
         ):
-            flow.tell(msgspec.json.encode(self._order(folder)) + b"\n")
-            torrent = await self._heard(flow, Torrent, first=True)
-            if torrent.size != self._size or torrent.piece <= 0:
-                problem = printable(torrent.problem) or "it is that of another image"
-                raise SessionNotJoined(
-                    f"the image's .torrent cannot be used: {problem}", hint="make it again at the repository"
-                )
-            missing = set(_pieces(self._wanted, torrent.piece))
-            first = True
-            while missing:
-                number = await self._heard(flow, int, first=first)
-                if number in missing:
-                    first = False
-                    missing.remove(number)
-                    start, stop = number * torrent.piece, min((number + 1) * torrent.piece, self._size)
-                    self._storage.came(start, stop, self.givers)
-                    yield start, stop
+            pieces = await self._joined(flow)
+            async with aclosing(self._coming(flow, pieces)) as coming:
+                async for stretch in coming:
+                    self._storage.came(*stretch, self.givers)
+                    yield stretch
             while self.gives and await flow.line():  # what others get is not told
                 pass
 
-    def _order(self, folder: int) -> Order:
-        station, account = self._station, self._station.account or ENGINE
-        return Order(
-            torrent=base64.b64encode(self._torrent).decode(),
-            folder=folder,
-            have=[bound for pair in self._storage.there for bound in pair],
-            want=[bound for pair in self._wanted for bound in pair],
-            repository=station.repository,
-            address=station.address,
-            port=station.peer_port,
-            allow=[str(network) for network in station.networks],
-            uploads=self._session.uploads,
-            limit=station.upload_limit,
-            uid=account.uid,
-            gid=account.gid,
-        )
-
-    async def _heard(self, flow: Flow, what: type[T], *, first: bool) -> T:
-        """From the process, which is believed nothing."""
-        patience_s = self._station.join_timeout_s if first else _TURNS * self._station.stall_s
-        failed: type[CrowdError] = SessionNotJoined if first else MulticastFailed
+    async def _joined(self, flow: Flow) -> Pieces:
         try:
-            async with asyncio.timeout(patience_s):
-                line = await flow.line()
-                if not line:
-                    raise failed(f"the program that speaks with peers {await flow.outcome() or 'has ended'}")
-            return msgspec.json.decode(line, type=what)
+            async with asyncio.timeout(self._station.join_timeout_s):
+                torrent = await heard(flow)
         except TimeoutError:
-            raise failed(f"no peer has given anything for {patience_s:g} s") from None
-        except ValueError as error:  # also of a line without end
-            raise failed(f"the program that speaks with peers said what nobody understands: {error}") from None
+            raise SessionNotJoined("the program that speaks with peers says nothing") from None
+        if not isinstance(torrent, Torrent) or torrent.size != self._need.size or not torrent.piece:
+            problem = printable(getattr(torrent, "problem", "")) or "it is that of another image"
+            raise SessionNotJoined(
+                f"the image's .torrent cannot be used: {problem}", hint="make it again at the repository"
+            )
+        self._flow, self._pieces = flow, Pieces(torrent.piece, torrent.size, self._storage.there)
+        for stretch in self._filled:
+            self._fill(*stretch)
+        return self._pieces
+
+    async def _coming(self, flow: Flow, pieces: Pieces) -> AsyncGenerator[tuple[int, int], None]:
+        """What peers have given."""
+        missing, now = set(pieces.of(self._need.wanted)), asyncio.get_running_loop().time
+        patience = Patience(self._station.join_timeout_s, self._station.stall_s, self._turns, now())
+        while missing:
+            try:
+                async with asyncio.timeout_at(patience.until):
+                    word = await heard(flow)
+            except TimeoutError:
+                self._need.dried_up(patience.end())
+                continue
+            if isinstance(word, Outlook):
+                patience.outlook(now(), hopeful=word.hopeful)
+            elif isinstance(word, Came) and word.piece in missing:
+                patience.came(now())
+                missing.remove(word.piece)
+                if pieces.came(word.piece):
+                    yield pieces.span(word.piece)
+
+    def _fill(self, start: int, stop: int) -> None:
+        """The repository has given it, and it is in the file: now others can have it."""
+        if self._flow is None or self._pieces is None:
+            self._filled.add(start, stop)
+            return
+        if whole := self._pieces.filled(start, stop):
+            self._flow.tell(b"".join(b"%d\n" % piece for piece in whole))
+
+    def _order(self, folder: int) -> Order:
+        share = Share(
+            torrent=base64.b64encode(self._torrent).decode(),
+            place=f"{folder}/{IMAGE}",
+            have=[bound for pair in self._storage.there for bound in pair],
+            want=[bound for pair in self._need.wanted for bound in pair],
+            tracker=self._station.repository,
+        )
+        return self._station.order([share], uploads=self._session.uploads)
 
     def wrong(self, start: int, stop: int) -> None: ...
 
 
-def _pieces(wanted: Ranges, length: int) -> Iterator[int]:
-    for start, stop in wanted:
-        yield from range(start // length, -(-stop // length))
+@asynccontextmanager
+async def taking_part(order: Order, *fds: int) -> AsyncIterator[Flow]:
+    """A peer, in a process of its own that has these descriptors."""
+    command = [sys.executable, "-I", "-m", "ogagent.crowd.peer"]
+    async with process.flowing(command, fds=fds, hears=True) as flow:
+        flow.tell(msgspec.json.encode(order) + b"\n")
+        yield flow
+
+
+async def heard(flow: Flow) -> Word:
+    """From the process, which is believed nothing. Raises MulticastFailed."""
+    try:
+        line = await flow.line()
+        if line:
+            return msgspec.json.decode(line, type=Word)
+    except ValueError as error:  # also of a line without end
+        raise MulticastFailed(f"the program that speaks with peers said what nobody understands: {error}") from None
+    raise MulticastFailed(f"the program that speaks with peers {await flow.outcome() or 'has ended'}")

@@ -66,6 +66,9 @@ class CrowdSource:
         self.streams = False
         """Whether ``chunks`` joins: what comes so is proven by nobody before all of it is there."""
         self.sidecar = origin.sidecar
+        self.dry = asyncio.Event()
+        """The rest is to be fetched from the repository; it may come all the same."""
+        self._began = 0.0
 
     @property
     def size(self) -> int | None:
@@ -80,9 +83,9 @@ class CrowdSource:
 
         Raises AgentError when there is no falling back.
         """
-        self._listening, began = True, self._progress.clock()
+        self._listening, self._began = True, self._progress.clock()
         try:
-            need = Need(wanted, self.size or sys.maxsize, self.sidecar, self.storage)
+            need = Need(wanted, self.size or sys.maxsize, self.sidecar, self.storage, self._dried_up)
             self._arrivals = await self._join(need)
             async with aclosing(self._arrivals.stretches()) as stretches:
                 async for stretch in stretches:
@@ -90,14 +93,20 @@ class CrowdSource:
                     if self._read >= _ENOUGH_TO_TELL and 2 * self._wrong > self._read:
                         raise MulticastFailed("what comes is not this image", hint="is another session on this port?")
         except AgentError as error:  # also of a CACHE without room, and of a program that is not there
-            if not self._fallback:
-                raise
-            after_s = self._progress.clock() - began
-            self._progress.left_crowd = f"after {after_s:.0f} s: {error.message}"
-            self._progress.warnings.append(error.der)
-            _log.warning("%s; the rest comes from the repository", error.message)
+            self._dried_up(error)
         finally:
             self._listening = False
+
+    def _dried_up(self, error: AgentError) -> None:
+        """Raises it when there is no falling back. What follows the first is its consequence."""
+        if not self._fallback:
+            raise error
+        _log.warning("%s; the rest comes from the repository", error.message)
+        if not self.dry.is_set():
+            after_s = self._progress.clock() - self._began
+            self._progress.left_crowd = f"after {after_s:.0f} s: {error.message}"
+            self._progress.warnings.append(error.der)
+            self.dry.set()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """What comes in order, and the rest from the repository. Nothing of it proves itself."""

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 from typing import Final
 
 from blake3 import blake3
 from msgspec import Struct
 
+from ogagent.crowd.arrivals import Told
 from ogagent.disk.cache_thread import CacheThread
 from ogagent.errors import CacheError, SourceError
 from ogagent.model.units import MIB
@@ -33,6 +35,10 @@ FOR_THE_CACHE_S: Final = 30.0
 _CHUNK: Final = 2 * MIB
 _EARLY: Final = 32 * MIB
 """So much waits in memory until all has been checked: what is in flight, with the image's header and bitmap."""
+
+
+_AWAITED: Final = 1 * MIB
+"""So much is collected before it is written when others wait for it."""
 
 
 class State(Enum):
@@ -72,6 +78,8 @@ class Kept(ABC):
         self._collected = 0
         self._turn = asyncio.Lock()
         self._writing: Future[None] | None = None
+        self._told: Told | None = None
+        """Hears what has been written, as soon as it is."""
 
     async def look_up(self) -> None:
         """Looks for what the CACHE has, and writes nothing. Raises CacheError."""
@@ -122,7 +130,7 @@ class Kept(ABC):
             self._collected += len(chunk)
         if self.state is State.KEEPING:
             try:
-                await self._hand_over(self._desk.run)
+                await self._hand_over(self._desk.run if self._told is None else min(self._desk.run, _AWAITED))
             except CacheError as error:
                 self._fail(error)
 
@@ -133,6 +141,8 @@ class Kept(ABC):
                 await self._settle()
                 run, self._run, self._collected = self._run, [], 0
                 self._writing = self._desk.thread.start(self._desk.shelf.write, self._file, run)
+                if self._told is not None:
+                    asyncio.wrap_future(self._writing).add_done_callback(partial(_tell, self._told, run))
 
     async def _settle(self) -> None:
         if self._writing is not None:
@@ -156,3 +166,9 @@ class Kept(ABC):
                     if content := await self._origin.sidecar(suffix, LONGEST_SUM):
                         sidecars[suffix] = content
         await self._ask(self._desk.shelf.publish, file, sidecars)
+
+
+def _tell(told: Told, run: Run, written: asyncio.Future[None]) -> None:
+    if not written.cancelled() and written.exception() is None:
+        for position, chunk in run:
+            told(position, position + len(chunk))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-from ogagent.crowd.arrivals import Givers
+from ogagent.crowd.arrivals import Givers, Told
 from ogagent.errors import CacheError
 from ogagent.image import index as image_index
 from ogagent.image import signature
@@ -81,8 +81,10 @@ class KeptRegions(Kept):
         await self._written()
 
     @asynccontextmanager
-    async def lent(self, name: str, uid: int, gid: int, *, afresh: bool = False) -> AsyncIterator[int]:
-        """See ``ogagent.crowd.swarm.Storage``."""
+    async def lent(
+        self, name: str, uid: int, gid: int, *, afresh: bool = False, told: Told | None = None
+    ) -> AsyncIterator[int]:
+        """See ``ogagent.crowd.arrivals.Storage``."""
         file = self._file
         if self.state is not State.KEEPING or file is None or self._whole:
             raise CacheError("the CACHE does not keep this image")
@@ -91,9 +93,11 @@ class KeptRegions(Kept):
             self._there = Ranges()
             await self._ask(file.forget)
         folder = await self._ask(shelf.lend, file, name, self._index.size - self._there.total, uid, gid)
+        self._told = told
         try:
             yield folder
         finally:
+            self._told = None
             await self._desk.thread.wait(self._desk.thread.start(shelf.take_back, file, folder))
 
     @property

@@ -68,7 +68,7 @@ class InOrder:
 
 class AsItComes:
     """All is known first, then the crowd is joined, if anything is missing at all; what has come is fetched first, and
-    the rest when no more will come.
+    the rest when no more will come, or so little that the repository is asked as well.
     """
 
     def __init__(self, fetchers: int, index: ImageIndex, source: Source, crowd: CrowdSource) -> None:
@@ -81,6 +81,8 @@ class AsItComes:
         self._ready: asyncio.Queue[Stretch | None] = asyncio.Queue()
         self._missing = 0
         self._over = False
+        self._asking: int | None = None
+        """Where in the file the next stretch is looked for that the repository is asked for."""
         self._all_laid = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         self.waited_s = 0.0
@@ -99,14 +101,15 @@ class AsItComes:
         self._over = True
         if self._pending:
             await asyncio.sleep(random.uniform(0, self._crowd.spread_s))  # noqa: S311 - so that not all ask at once
-        self._hand_out(self._pending)
-        self._pending = []
+        self._ask()
         if self._missing:
             await self._all_laid.wait()
         for _ in range(self._fetchers):
             self._ready.put_nowait(None)
 
     async def get(self) -> Stretch | None:
+        if self._asking is not None and self._pending and self._ready.empty():
+            return self._next(self._asking)
         began = time.monotonic()
         stretch = await self._ready.get()
         if self._listening is not None:
@@ -131,16 +134,17 @@ class AsItComes:
             await asyncio.gather(self._listening, return_exceptions=True)  # all has come: what it says is of no use
 
     async def _listen(self) -> None:
-        """Until nothing more comes, or nothing more is missing; who gives to others stays."""
+        """Until nothing more comes, or little; or until nothing more is missing: who gives to others stays then."""
         self._listening = asyncio.create_task(self._take_in())
-        laid = asyncio.create_task(self._all_laid.wait())
+        ends = [asyncio.create_task(event.wait()) for event in (self._all_laid, self._crowd.dry)]
         try:
-            await asyncio.wait([self._listening, laid], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([self._listening, *ends], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            laid.cancel()
+            for end in ends:
+                end.cancel()
         if self._listening.done():
             self._listening.result()
-        elif not self._crowd.gives:
+        elif self._all_laid.is_set() and not self._crowd.gives:
             await self.leave()
 
     async def _take_in(self) -> None:
@@ -160,6 +164,22 @@ class AsItComes:
         if here:
             self._pending[first:last] = [stretch for stretch in some if stretch not in here]
             self._hand_out(here)
+
+    def _ask(self) -> None:
+        """From here on each fetcher takes what comes next in the file. Where others still listen, each PC begins at a
+        place of its own: what one has fetched the others need not.
+        """
+        if self._pending:
+            among = self._listening is not None and not self._listening.done()
+            self._asking = random.choice(self._pending).start if among else 0  # noqa: S311 - as above
+            self._hand_out([self._next(self._asking) for _ in range(min(self._fetchers, len(self._pending)))])
+
+    def _next(self, position: int) -> Stretch:
+        """The pending stretch there, or the next one, around the end of the file."""
+        place = bisect_left(self._pending, position, key=lambda stretch: stretch.start)
+        stretch = self._pending.pop(place % len(self._pending))
+        self._asking = stretch.stop
+        return stretch
 
     def _is_at_hand(self, place: int) -> bool:
         start, length = self._index.frame(place)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ogagent.crowd.arrivals import Givers
+from ogagent.crowd.arrivals import Givers, Told
 from ogagent.source.ranges import Ranges
 
 
@@ -21,6 +21,7 @@ class Kept:
         folder.mkdir()
         self.folder, self.file, self.data = folder, folder.with_name(f"{folder.name}.img"), data
         self.there = Ranges()
+        self.told: Told | None = None
         self.others: list[tuple[int, int]] = []
         with self.file.open("wb") as file:
             file.truncate(len(data))
@@ -40,14 +41,25 @@ class Kept:
             file.write(self.data[start:stop])
         self.there.add(start, stop)
 
+    def fill(self, start: int, stop: int) -> None:
+        """From elsewhere, while it is lent."""
+        with self.file.open("r+b") as file:
+            file.seek(start)
+            file.write(self.data[start:stop])
+        assert self.told is not None
+        self.told(start, stop)
+
     @asynccontextmanager
-    async def lent(self, name: str, uid: int, gid: int, *, afresh: bool = False) -> AsyncIterator[int]:
+    async def lent(
+        self, name: str, uid: int, gid: int, *, afresh: bool = False, told: Told | None = None
+    ) -> AsyncIterator[int]:
         (self.folder / name).hardlink_to(self.file)
         for each in (self.folder, self.file):
             os.chown(each, uid, gid)
         if afresh:
             os.truncate(self.file, 0)
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        self.told = told
         try:
             yield folder
         finally:
