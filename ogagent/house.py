@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from ogagent.crowd.real import missing_engines, station_of
+from ogagent.crowd.seeding import Seeding
 from ogagent.functions.host import Host
 from ogagent.functions.installed import InstalledFunctions, InstalledHost
 from ogagent.functions.table import KINDS, Functions
@@ -42,7 +45,7 @@ _SESSIONS: Final = "sessions.json"
 
 
 class House(Struct, frozen=True, kw_only=True):
-    """``copies`` are those of an ogLive, ``ledger`` and ``host`` those of an installed system."""
+    """``copies`` and ``seeding`` are those of an ogLive, ``ledger`` and ``host`` those of an installed system."""
 
     functions: Functions
     disks: MarkedDisks
@@ -51,8 +54,14 @@ class House(Struct, frozen=True, kw_only=True):
     ostype: str
     osversion: str
     copies: Copies | None = None
+    seeding: Seeding | None = None
     ledger: Ledger | None = None
     host: InstalledHost | None = None
+
+    @property
+    def given(self) -> Mapping[str, int]:
+        """Bytes that others have got while no job ran, by what for."""
+        return {} if self.seeding is None else self.seeding.given
 
     def people(self, voices: Voices) -> People | None:
         """None in an ogLive, where nobody logs in."""
@@ -72,19 +81,28 @@ async def oglive_house(settings: Settings, host: Host, journal: Journal, policy:
     machine = host.machine
     shelf = CacheShelf(machine, host.store)
     copies, numbers = Copies(journal, machine, shelf, KINDS), ToldNumbers(journal, shelf)
-    functions = Functions(host.equipment(settings, policy, Caching(host.store, settings.cache.on_full)))
+    seeding = await asyncio.to_thread(_seeding, settings, host)
+    caching = Caching(host.store, settings.cache.on_full)
     house = House(
-        functions=functions,
+        functions=Functions(host.equipment(settings, policy, caching, seeding)),
         disks=MarkedDisks(machine, journal),
         numbers=numbers,
         finals=FinalsInJournal(journal, copies, numbers),
         ostype=OGLIVE,
         osversion=system_name(),
         copies=copies,
+        seeding=seeding,
     )
     await _settle(settings, house, journal)
     await numbers.recall()
     return house
+
+
+def _seeding(settings: Settings, host: Host) -> Seeding | None:
+    if not settings.crowd.enabled or "p2p" in missing_engines():
+        return None
+    station = station_of(settings.crowd, settings.repository.networks, settings.server.address)
+    return Seeding(host.machine, host.store, station, idle=settings.crowd.seed_idle)
 
 
 async def installed_house(settings: Settings, host: InstalledHost, journal: Journal) -> House:

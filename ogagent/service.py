@@ -16,6 +16,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ogagent.check.check import check
+from ogagent.crowd.seeding import Seeding
 from ogagent.errors import SettingsError
 from ogagent.functions.host import Host
 from ogagent.functions.installed import InstalledHost
@@ -97,9 +98,11 @@ async def run(settings: Settings, host: Host | InstalledHost) -> bool:
             metrics=metrics,
             numbers=house.numbers,
             copies=house.copies,
+            idling=house.seeding,
             history=await asyncio.to_thread(journal.history),
         )
-        metrics.watch(lambda: len(jobs.running), voices.reporter.backlog)
+        seeding = house.seeding
+        metrics.watch(lambda: len(jobs.running), voices.reporter.backlog, lambda: house.given)
         people = house.people(voices)
         look = partial(check, settings, host.machine if isinstance(host, Host) else None)
         app = make_app(jobs, house.functions, make_access(settings.access, secret), metrics, people, look)
@@ -107,12 +110,14 @@ async def run(settings: Settings, host: Host | InstalledHost) -> bool:
         notifier.ready()
         chores: list[Chore] = [
             ("the registration with ogCore", partial(voices.registration.keep, known)),
-            ("the line in systemctl status", partial(_tell_status, jobs, notifier)),
+            ("the line in systemctl status", partial(_tell_status, jobs, seeding, notifier)),
             ("the answer to SIGHUP", partial(renew_client_ca, hangup, door, settings, identity)),
             ("the answer to SIGUSR1", partial(_retire, retire, jobs, stop)),
         ]
         if people is not None:  # first: before anybody knows this agent, it knows who is there
             chores.insert(0, ("the watch over sessions", people.keep))
+        if seeding is not None:
+            chores.append(("what others can have", seeding.keep))
         if voices.line is not None:
             chores.append(("what ogCore is told of sessions", voices.line.keep))
         async with beside("the watchdog's heartbeat", notifier.keep_alive):
@@ -149,10 +154,13 @@ def _doubt_the_clock() -> None:
         _log.warning("%s", reason)
 
 
-async def _tell_status(jobs: JobManager, notifier: Notifier) -> None:
+async def _tell_status(jobs: JobManager, seeding: Seeding | None, notifier: Notifier) -> None:
     told = ""
     while True:
-        text = "; ".join(_status_of(job, title) for job, title in jobs.running) or "waiting for calls"
+        idle = "waiting for calls"
+        if seeding is not None and seeding.images:
+            idle += f"; others can have {', '.join(seeding.images)}"
+        text = "; ".join(_status_of(job, title) for job, title in jobs.running) or idle
         if text != told:
             notifier.status(text)
             told = text

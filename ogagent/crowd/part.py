@@ -24,15 +24,12 @@ _LOOK_S: Final = 1.0
 
 
 class Hearing:
-    """Lines of a descriptor; it can be waited for."""
+    """Lines of the descriptor ``fd``."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self.fd = fd
         self._heard = bytearray()
         self.over = False
-
-    def fileno(self) -> int:
-        return self._fd
 
     def line(self) -> bytes:
         """The first one, which is waited for."""
@@ -46,7 +43,7 @@ class Hearing:
         return self._lines(self._heard.count(b"\n"))
 
     def _hear(self) -> None:
-        chunk = os.read(self._fd, _CHUNK)
+        chunk = os.read(self.fd, _CHUNK)
         self._heard += chunk
         self.over = not chunk
 
@@ -103,10 +100,10 @@ class Part:
         os.set_blocking(writing, False)
         self._session.set_alert_fd(writing)
         while self._handles:
-            ready, _, _ = select.select([reading, hearing], [], [], 0 if self._filled else _LOOK_S)
+            ready, _, _ = select.select([reading, hearing.fd], [], [], 0 if self._filled else _LOOK_S)
             if reading in ready:
                 os.read(reading, 4096)
-            if hearing in ready:
+            if hearing.fd in ready:
                 self._filled += map(int, hearing.lines())
                 if hearing.over:
                     return

@@ -10,9 +10,11 @@ from importlib.util import find_spec
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ogagent.crowd import swarm, udpcast, uftp
 from ogagent.crowd.arrivals import Arrivals, Need
+from ogagent.crowd.gifts import SIDECAR
 from ogagent.crowd.request import request_multicast
 from ogagent.crowd.station import ENGINE, Station, interface_to, speed_of
 from ogagent.errors import SessionNotJoined
@@ -39,6 +41,20 @@ def missing_engines() -> dict[Engine, str]:
     if find_spec(swarm.MODULE) is None:
         missing["p2p"] = "apt install ogagent-p2p, or pip install 'ogagent[p2p]'"
     return missing
+
+
+def station_of(settings: CrowdSettings, networks: Networks, address: str) -> Station:
+    """Of this PC, which is reached at ``address``; for whatever is no multicast."""
+    return Station(
+        interface=settings.interface,
+        join_timeout_s=settings.join_timeout_s,
+        stall_s=settings.stall_s,
+        account=ENGINE if os.geteuid() == 0 else None,
+        address=address,
+        peer_port=settings.peer_port,
+        upload_limit=settings.upload_limit,
+        networks=networks,
+    )
 
 
 class RealCrowding(Struct, frozen=True):
@@ -78,17 +94,8 @@ class RealCrowding(Struct, frozen=True):
         interface = self.settings.interface or interface_to(repository)
         if not interface:
             raise SessionNotJoined(f"no network card leads to {repository}", hint="see crowd.interface")
-        return Station(
-            interface=interface,
-            join_timeout_s=self.settings.join_timeout_s,
-            stall_s=self.settings.stall_s,
-            account=ENGINE if os.geteuid() == 0 else None,
-            repository=repository,
-            address=self.address,
-            peer_port=self.settings.peer_port,
-            upload_limit=self.settings.upload_limit,
-            networks=self.networks,
-        )
+        station = station_of(self.settings, self.networks, self.address)
+        return replace(station, interface=interface, repository=repository)
 
 
 def _uftp(session: Session, station: Station, image: str, need: Need) -> Arrivals:
@@ -100,7 +107,7 @@ def _uftp(session: Session, station: Station, image: str, need: Need) -> Arrival
 async def _swarm(session: Session, station: Station, need: Need) -> Arrivals:
     if need.storage is None:
         raise SessionNotJoined(_NO_CACHE, hint=_DIRECT)
-    torrent = await need.sidecar(swarm.SIDECAR, swarm.LONGEST)
+    torrent = await need.sidecar(SIDECAR, swarm.LONGEST)
     if torrent is None:
         raise SessionNotJoined("the repository has no .torrent of the image", hint="start the session there first")
     return swarm.Swarm(session, station, torrent, need, need.storage)

@@ -23,9 +23,8 @@ from ogagent.system.flow import Flow
 from ogagent.system.text import printable
 
 MODULE: Final = "libtorrent"
-SIDECAR: Final = ".torrent"
 LONGEST: Final = 16 << 20
-"""Of a sidecar, in bytes: OpenGnsys' own have pieces of 4 MiB, of 20 bytes each."""
+"""Of a .torrent, in bytes."""
 
 
 class Swarm(InStorage):

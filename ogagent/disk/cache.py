@@ -45,6 +45,7 @@ class MountedCache:
         self._mount_point = mount_point
         self._turn = asyncio.Lock()
         self._users = 0
+        self._writers = 0
         self._bound: tuple[str, int, int] | None = None
         self._place = mount_point
         self._ours = False
@@ -54,11 +55,11 @@ class MountedCache:
         self._leaving: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def mounted(self, place: Target) -> AsyncIterator[Path]:
+    async def mounted(self, place: Target, *, repair: bool = True) -> AsyncIterator[Path]:
         await self._answering()
         async with self._turn:
             if not self._users:
-                await self._mount(place)
+                await self._mount(place, repair=repair)
                 self._bound = _place_of(place)
             elif _place_of(place) != self._bound:
                 raise CacheError(f"another partition than {place.device} is in use as the CACHE")
@@ -73,15 +74,24 @@ class MountedCache:
             else:
                 await self.leave()
 
-    async def make_writable(self) -> None:
+    @asynccontextmanager
+    async def writable(self) -> AsyncIterator[None]:
         async with self._turn:
-            if not self._ours or self._writable:
-                return
-            try:
-                await process.run(["mount", "-o", f"remount,rw,{self._options}", str(self._place)], timeout_s=_MOUNT_S)
-            except (ToolFailed, ToolMissing) as error:
-                raise CacheError(f"the CACHE on {self._place} cannot be written: {error.message}") from error
-            self._writable = True
+            if self._ours and not self._writable:
+                try:
+                    await self._remount("rw")
+                except (ToolFailed, ToolMissing) as error:
+                    raise CacheError(f"the CACHE on {self._place} cannot be written: {error.message}") from error
+                self._writable = True
+            self._writers += 1
+        try:
+            yield
+        finally:
+            self._writers -= 1
+
+    async def _remount(self, how: str) -> None:
+        command = ["mount", "-o", f"remount,{how},{self._options}", str(self._place)]
+        await process.run(command, timeout_s=_MOUNT_S)
 
     async def _answering(self) -> None:
         if self.thread.stuck:
@@ -90,7 +100,7 @@ class MountedCache:
                 return
             raise CacheError("the CACHE is not used: it has not answered an earlier job yet")
 
-    async def _mount(self, place: Target) -> None:
+    async def _mount(self, place: Target, *, repair: bool) -> None:
         """The node stands for the place that was compared as long as it is open: the kernel gives up no partition, and
         no name of a disk, that somebody has open.
         """
@@ -101,7 +111,7 @@ class MountedCache:
         async with self._opened(place) as fd:
             occupant = await self.thread.run(_occupant, fd)
             if occupant is None:
-                await self._mount_here(place.device, fd)
+                await self._mount_here(place.device, fd, repair=repair)
             elif occupant.startswith("["):
                 raise CacheError(f"the CACHE ({place.device}) is in use: {occupant}")
             elif not self._ours or occupant != str(self._mount_point):  # ours when it could not be unmounted before
@@ -118,8 +128,10 @@ class MountedCache:
         finally:
             self.thread.start(_close, opened)
 
-    async def _mount_here(self, device: str, fd: int) -> None:
+    async def _mount_here(self, device: str, fd: int, *, repair: bool) -> None:
         """What is clean is not written to: neither by this mount, nor by a check, which it does not get."""
+        if not repair and not await self.thread.run(_is_clean, fd):
+            raise CacheError(f"the CACHE ({device}) has to be repaired first")
         self._ours, self._writable, self._place = True, False, self._mount_point
         try:
             if not await self.thread.run(_is_clean, fd):
@@ -162,10 +174,18 @@ class MountedCache:
             _log.info("the CACHE is mounted without nosymfollow, which this machine does not know")
 
     async def leave(self) -> None:
-        """Unmounts what nobody uses, also when that could not be done before; not what somebody else has mounted."""
+        """Unmounts what nobody uses, also when that could not be done before; not what somebody else has mounted. What
+        is only read is not to be written to any more.
+        """
         async with self._turn:
-            if not self._users and self._ours:
+            if self._ours and not self._users:
                 await self._unmount()
+            elif self._ours and self._writable and not self._writers:
+                try:
+                    await self._remount("ro")
+                    self._writable = False
+                except (ToolFailed, ToolMissing) as error:
+                    _log.warning("the CACHE on %s can still be written to: %s", self._place, error.message)
 
     async def _leave_later(self) -> None:
         await self.thread.come_back()

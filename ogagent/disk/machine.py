@@ -74,12 +74,12 @@ class CacheStore(Protocol):
     def thread(self) -> CacheThread:
         """The only one that touches what is mounted."""
 
-    def mounted(self, place: Target) -> AbstractAsyncContextManager[Path]:
+    def mounted(self, place: Target, *, repair: bool = True) -> AbstractAsyncContextManager[Path]:
         """The root of the file system of the CACHE, to be read, as long as the block lasts. Several may use it at once.
 
         Nothing is written by this, unless the file system has to be repaired first. Raises CacheError, also when the
-        CACHE is not at this place any more.
+        CACHE is not at this place any more, and, without ``repair``, when it would be repaired.
         """
 
-    async def make_writable(self) -> None:
-        """Until the block of the last one who uses it ends. Raises CacheError."""
+    def writable(self) -> AbstractAsyncContextManager[None]:
+        """Inside of ``mounted``: as long as the block lasts, it may be written to. Raises CacheError."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from msgspec import Struct
 
 from ogagent.capture.machine import ModelMachine
+from ogagent.crowd.seeding import Seeding
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
 from ogagent.finish.machine import FinishMachine
@@ -41,6 +42,8 @@ class Equipment(Struct, frozen=True, kw_only=True):
     power: Power
     caching: Caching | None = None
     """None: nothing goes through the CACHE."""
+    seeding: Seeding | None = None
+    """None: nothing of it is given to others when a job has ended."""
 
 
 class Function(ABC):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ogagent.capture.machine import ModelMachine
+from ogagent.crowd.seeding import Seeding
 from ogagent.disk.machine import CacheStore, Machine
 from ogagent.finish.machine import FinishMachine
 from ogagent.functions.function import Equipment
@@ -28,8 +29,14 @@ class Host(Struct, frozen=True, kw_only=True):
     firmware: Firmware
     """By which the machine has booted."""
 
-    def equipment(self, settings: Settings, policy: SourcePolicy, caching: Caching | None = None) -> Equipment:
-        """Without ``caching`` nothing goes through the CACHE."""
+    def equipment(
+        self,
+        settings: Settings,
+        policy: SourcePolicy,
+        caching: Caching | None = None,
+        seeding: Seeding | None = None,
+    ) -> Equipment:
+        """Without ``caching`` nothing goes through the CACHE; without ``seeding`` nothing of it is given to others."""
         return Equipment(
             settings=settings,
             machine=self.machine,
@@ -41,4 +48,5 @@ class Host(Struct, frozen=True, kw_only=True):
             firmware=self.firmware,
             power=self.power,
             caching=caching,
+            seeding=seeding,
         )

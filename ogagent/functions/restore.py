@@ -37,6 +37,12 @@ _log: Final = logging.getLogger(__name__)
 Engine = Callable[[RestorePlan, Progress], Coroutine[Any, Any, None]]
 """Returns when the disk holds the image; raises AgentError when it does not."""
 
+Promise = Callable[[str, str, int], None]
+"""An image, the repository that knows who wants it, and for how many seconds others shall have it."""
+
+
+def _nobody(image: str, repository: str, seconds: int) -> None: ...
+
 
 def _title(job: Job) -> str:
     image = job.request.get("nci", "")
@@ -80,14 +86,18 @@ class RestaurarImagen(Function):
         finishing: Finishing | None = None,
         *,
         read_back: bool = True,
+        promise: Promise = _nobody,
     ) -> None:
-        """Without ``finishing`` a job is done when the disk holds the image."""
+        """Without ``finishing`` a job is done when the disk holds the image. ``promise`` hears what others shall have
+        after that.
+        """
         self._machine = machine
         self._rules = rules
         self._engine = engine
         self._previewer = previewer
         self._finishing = finishing
         self._read_back = read_back
+        self._promise = promise
 
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
@@ -101,7 +111,9 @@ class RestaurarImagen(Function):
         wanted = settings.finish.wanted
         finishing = Finishing(machine, equipment.finisher, settings.finish, settings.ogcore) if wanted else None
         previewer = Previewer(policy)
-        return cls(machine, rules_of(settings), engine, previewer, finishing, read_back=settings.restore.read_back)
+        promise = equipment.seeding.promise if equipment.seeding else _nobody
+        read_back = settings.restore.read_back
+        return cls(machine, rules_of(settings), engine, previewer, finishing, read_back=read_back, promise=promise)
 
     def order(self, members: Mapping[str, Any]) -> _Order:
         return self.order_of(restore_request(members))
@@ -111,7 +123,7 @@ class RestaurarImagen(Function):
 
     def _work(self, plan: RestorePlan) -> _Work:
         progress = Progress(read_back_wanted=self._read_back, finish_wanted=self._finishing is not None)
-        return _Work(plan, self._engine, self._previewer, progress, self._finishing)
+        return _Work(plan, self._engine, self._previewer, progress, self._finishing, self._promise)
 
     async def settled(self, left: Unended, books: Books) -> bool:
         """Whoever comes later goes on with what makes the partition ready."""
@@ -181,8 +193,10 @@ class _Work:
         previewer: Previewer,
         progress: Progress,
         finishing: Finishing | None,
+        promise: Promise,
     ) -> None:
         self.progress = progress
+        self._promise = promise
         self._finishing = finishing
         self._plan = plan
         self._engine = engine
@@ -220,6 +234,8 @@ class _Work:
         if self._finishing is not None:
             await self._finishing.make_ready(self._plan.target, self._plan.request.echo(), self.progress)
             await asyncio.to_thread(self.progress.commit)
+        if self._plan.session is not None:
+            self._promise(self._plan.request.nci, self._plan.request.ipr, self._plan.session.seconds)
 
     def answer(self) -> Mapping[str, str]:
         return {}

@@ -29,8 +29,8 @@ class CacheShelf:
     async def put(self, name: str, content: bytes) -> None:
         async with self._mounted() as root:
             if root is not None:
-                await self._store.make_writable()
-                await self._store.thread.run(_put, root, name, content)
+                async with self._store.writable():
+                    await self._store.thread.run(_put, root, name, content)
 
     async def list(self, most: int, largest: int) -> dict[str, bytes]:
         async with self._mounted() as root:
@@ -39,8 +39,8 @@ class CacheShelf:
     async def remove(self, name: str) -> None:
         async with self._mounted() as root:
             if root is not None and await self._store.thread.run(_is_there, root, name):
-                await self._store.make_writable()
-                await self._store.thread.run(_remove, root, name)
+                async with self._store.writable():
+                    await self._store.thread.run(_remove, root, name)
 
     @asynccontextmanager
     async def _mounted(self) -> AsyncIterator[Path | None]:

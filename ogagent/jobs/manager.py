@@ -18,6 +18,7 @@ from ogagent.jobs.board import Board
 from ogagent.jobs.claims import refuse_claimed
 from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
+from ogagent.jobs.idle import Idling, NoIdling
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.numbers import ToldNumbers
 from ogagent.jobs.running import JournalBooks, Now, Running, ended_job, journal_failure, new_job, now
@@ -50,6 +51,7 @@ class JobManager:
         metrics: Metrics,
         numbers: ToldNumbers,
         copies: Copies | None = None,
+        idling: Idling | None = None,
         history: Iterable[Job] = (),
         now: Now = now,
         going_s: float = _GOING_S,
@@ -59,6 +61,7 @@ class JobManager:
         self._journal = journal
         self._metrics = metrics
         self._copies = copies
+        self._idling = idling or NoIdling()
         self._numbers = numbers
         self._now = now
         self._board = Board(history)
@@ -84,6 +87,10 @@ class JobManager:
 
     async def plan(self, order: Order) -> Work:
         """What ``start`` would do. Raises Refusal."""
+        async with self._idling.interrupted():
+            return await self._plan(order)
+
+    async def _plan(self, order: Order) -> Work:
         self._refuse_when_stopping()
         inventory = await self._disks.inventory(thorough=False) if order.looks else Inventory()
         # Meanwhile another call may have come; from here to the claim in ``start`` nothing waits.
@@ -95,7 +102,12 @@ class JobManager:
 
     async def start(self, order: Order) -> Job:
         """Raises Refusal, and InternalError when the journal cannot be written. When it returns, the job runs."""
-        work = await self.plan(order)
+        async with self._idling.interrupted():
+            running = self._begun(await self._plan(order))
+            await asyncio.shield(running.accepted)
+            return running.job
+
+    def _begun(self, work: Work) -> Running:
         job = new_job(work, self._new_id(work.kind.name), self._now())
         progress = work.progress
         progress.job_id, progress.created = job.job_id, job.created
@@ -103,19 +115,19 @@ class JobManager:
         progress.books = JournalBooks(self._journal, job.job_id, self._lasting(running))
         self._running[job.job_id] = running
         running.ended = asyncio.create_task(self._see_through(running), name=job.job_id)
-        await asyncio.shield(running.accepted)
-        return running.job
+        return running
 
     @asynccontextmanager
     async def holding(self, order: Order) -> AsyncIterator[Work]:
         """For what is no job, and yet must not be done beside one. Raises Refusal."""
-        work = await self.plan(order)
-        holder = self._new_id(work.kind.name)
-        self._holders[holder] = work.claims
-        try:
-            yield work
-        finally:
-            del self._holders[holder]
+        async with self._idling.interrupted():
+            work = await self._plan(order)
+            holder = self._new_id(work.kind.name)
+            self._holders[holder] = work.claims
+            try:
+                yield work
+            finally:
+                del self._holders[holder]
 
     def jobs(self) -> list[Job]:
         return self._board.newest_first()
@@ -154,9 +166,10 @@ class JobManager:
         """Whatever happens in here, what the job held is free afterwards."""
         JOB_ID.set(running.job.job_id)
         try:
-            if await self._accepted(running):
-                await self._work(running)
-                await self._end(running)
+            async with self._idling.interrupted():
+                if await self._accepted(running):
+                    await self._work(running)
+                    await self._end(running)
         finally:
             del self._running[running.job.job_id]
 

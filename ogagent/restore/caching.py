@@ -106,7 +106,7 @@ class ImageCache(Cache):
         if self._kept is None:
             return
         try:
-            await self._caching.store.make_writable()
+            await self._mounts.enter_async_context(self._caching.store.writable())
             await self._kept.begin()
         except CacheError as error:
             if self._kept.state is not State.READING:

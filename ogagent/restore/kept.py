@@ -19,6 +19,7 @@ from typing import Final
 from blake3 import blake3
 from msgspec import Struct
 
+from ogagent.crowd import gifts
 from ogagent.crowd.arrivals import Told
 from ogagent.disk.cache_thread import CacheThread
 from ogagent.errors import CacheError, SourceError
@@ -165,7 +166,22 @@ class Kept(ABC):
                 for suffix in others:
                     if content := await self._origin.sidecar(suffix, LONGEST_SUM):
                         sidecars[suffix] = content
+                if torrent := await self._torrent():
+                    sidecars[gifts.SIDECAR] = torrent
         await self._ask(self._desk.shelf.publish, file, sidecars)
+
+    async def _used(self, file: KeptFile) -> None:
+        """The CACHE had it. From now on others can have it, too."""
+        await self._ask(file.used_now)
+        if not await self._ask(self._desk.shelf.has, gifts.SIDECAR):
+            with suppress(SourceError, TimeoutError):
+                async with asyncio.timeout(FOR_THE_CACHE_S):
+                    if torrent := await self._torrent():
+                        await self._ask(self._desk.shelf.add, gifts.SIDECAR, torrent)
+
+    async def _torrent(self) -> bytes | None:
+        torrent = await self._origin.sidecar(gifts.SIDECAR, gifts.LARGEST + 1)
+        return torrent if torrent and len(torrent) <= gifts.LARGEST else None
 
 
 def _tell(told: Told, run: Run, written: asyncio.Future[None]) -> None:

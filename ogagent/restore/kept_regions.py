@@ -64,7 +64,7 @@ class KeptRegions(Kept):
             await self._complete(missing)
             missing = await self._ask(self._file.there.missing, self._index.size)
         if self._whole:
-            await self._ask(self._file.used_now)
+            await self._used(self._file)
         elif not missing.total:
             await self._publish(self._file, signature.SUFFIX, ".full.sum", ".sum", ".info")
 

@@ -54,7 +54,7 @@ class KeptStream(Kept):
 
     async def finish(self) -> None:
         if self.state is State.READING and self._file is not None:
-            await self._ask(self._file.used_now)
+            await self._used(self._file)
         elif self.state is State.KEEPING and self._ended and self._file is not None:
             await self._written()
             await self._publish(self._file, ".sum", ".info")

@@ -69,13 +69,14 @@ class KeptFile:
         os.ftruncate(self._fd, 0)
 
     def give(self, uid: int, gid: int) -> None:
-        """To somebody else, who may keep others from opening it; what is open already stays so."""
+        """To somebody else, who may keep others from opening it; what is open already stays so. When it comes back
+        nobody else may write to it, whatever he has allowed.
+        """
         self._output()
-        owner = os.fstat(self._fd).st_uid
-        if owner == os.geteuid():
-            os.fchmod(self._fd, _READABLE)
-        if owner != uid:
+        if os.fstat(self._fd).st_uid != uid:
             os.fchown(self._fd, uid, gid)
+        if uid == os.geteuid():
+            os.fchmod(self._fd, _READABLE)
 
     def flush(self) -> None:
         os.fdatasync(self._fd)
@@ -195,8 +196,17 @@ class Shelf:
         kept.resize(kept.size)
         beneath.remove_folder(self._directory(make=False), kept.name + LENT)
 
+    def has(self, suffix: str) -> bool:
+        """Beside the image."""
+        return self._final + suffix in beneath.files(self._directory(make=False))
+
+    def add(self, suffix: str, content: bytes) -> None:
+        """Beside the image."""
+        beneath.replace_file(self._directory(make=False), self._final + suffix, content)
+
     def publish(self, kept: KeptFile, sidecars: Mapping[str, bytes]) -> None:
         """It takes the place of what had the name."""
+        kept.give(os.geteuid(), os.getegid())
         kept.flush()
         own = self._directory(make=False)
         self.demote()

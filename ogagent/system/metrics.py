@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 from msgspec import UNSET
@@ -35,6 +35,10 @@ class Backlog(Protocol):
     def refused(self) -> int: ...
 
 
+Given = Callable[[], Mapping[str, int]]
+"""Bytes that others were given while no job ran, by what for."""
+
+
 class Metrics:
     """Counts from the start of the agent; to be called on the event loop."""
 
@@ -53,8 +57,8 @@ class Metrics:
         self._refused = Counter("ogagent_refused_calls", "Calls that were turned down", ["code"], registry=registry)
         Info("ogagent_build", "This agent", registry=registry).info({"version": __version__})
 
-    def watch(self, running: Callable[[], int], backlog: Callable[[], Backlog]) -> None:
-        self._registry.register(_Present(running, backlog))
+    def watch(self, running: Callable[[], int], backlog: Callable[[], Backlog], given: Given = dict) -> None:
+        self._registry.register(_Present(running, backlog, given))
 
     def job_moved(self, before: Job, after: Job) -> None:
         for stage in _BYTE_STAGES:
@@ -85,8 +89,9 @@ class Metrics:
 class _Present(Collector):
     """What is not counted, but as it is when somebody asks."""
 
-    def __init__(self, running: Callable[[], int], backlog: Callable[[], Backlog]) -> None:
+    def __init__(self, running: Callable[[], int], backlog: Callable[[], Backlog], given: Given) -> None:
         self._running = running
+        self._given = given
         self._backlog = backlog
 
     def collect(self) -> Iterator[Metric]:
@@ -98,3 +103,11 @@ class _Present(Collector):
         reports.add_metric(["delivered"], backlog.delivered)
         reports.add_metric(["refused"], backlog.refused)
         yield reports
+        uploaded = CounterMetricFamily(
+            "ogagent_uploaded_bytes",
+            "Bytes of images of the CACHE that others were given, by what for",
+            labels=["source"],
+        )
+        for source, count in self._given().items():
+            uploaded.add_metric([source], count)
+        yield uploaded

@@ -74,11 +74,12 @@ class Directory:
         self.thread = CacheThread()
 
     @asynccontextmanager
-    async def mounted(self, place: Target) -> AsyncIterator[Path]:  # noqa: ARG002 - the Protocol names it
+    async def mounted(self, place: Target, *, repair: bool = True) -> AsyncIterator[Path]:  # noqa: ARG002 - as it is called
         yield self._path
 
-    async def make_writable(self) -> None:
-        """It is."""
+    @asynccontextmanager
+    async def writable(self) -> AsyncIterator[None]:
+        yield
 
 
 async def _deploy(

@@ -18,12 +18,13 @@ class FileCache:
         self.thread = CacheThread()
 
     @asynccontextmanager
-    async def mounted(self, place: Target) -> AsyncIterator[Path]:
+    async def mounted(self, place: Target, *, repair: bool = True) -> AsyncIterator[Path]:  # noqa: ARG002 - it needs none
         if place.problem:
             raise CacheError(f"the CACHE ({place.device}) is not used: {place.problem}")
         directory = Path(place.device.replace("#", ".cache"))
         await self.thread.run(directory.mkdir, exist_ok=True)
         yield directory
 
-    async def make_writable(self) -> None:
-        """It is."""
+    @asynccontextmanager
+    async def writable(self) -> AsyncIterator[None]:
+        yield

@@ -181,15 +181,14 @@ async def test_what_comes_from_the_repository_is_given_to_others(tmp_path: Path)
 
 async def test_what_the_repository_gave_wrongly_is_given_to_nobody(tmp_path: Path) -> None:
     one, other = kept_at(tmp_path / "one"), kept_at(tmp_path / "other")
-    async with without_a_seed(tmp_path) as file:
-        async with aclosing(swarm(station(2), file, one).stretches()) as stretches:
-            nothing = asyncio.create_task(anext(stretches))
-            await until_lent(one)
-            one.data = DATA[: PIECE + 7] + bytes([DATA[PIECE + 7] ^ 1]) + DATA[PIECE + 8 :]
-            one.fill(0, SIZE)
-            await taken(swarm(station(3), file, other), 2)
-            nothing.cancel()
-            await asyncio.wait([nothing])
+    async with without_a_seed(tmp_path) as file, aclosing(swarm(station(2), file, one).stretches()) as stretches:
+        nothing = asyncio.create_task(anext(stretches))
+        await until_lent(one)
+        one.data = DATA[: PIECE + 7] + bytes([DATA[PIECE + 7] ^ 1]) + DATA[PIECE + 8 :]
+        one.fill(0, SIZE)
+        await taken(swarm(station(3), file, other), 2)
+        nothing.cancel()
+        await asyncio.wait([nothing])
     assert sorted(other.others) == [(0, PIECE), (2 * PIECE, SIZE)]
 
 

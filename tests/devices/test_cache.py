@@ -51,10 +51,15 @@ async def test_it_is_mounted_as_long_as_it_is_used(place: Target, tmp_path: Path
     async with store.mounted(place) as one:
         with pytest.raises(OSError, match="Read-only"):
             (one / "kept").write_text("here")
-        await store.make_writable()
-        (one / "kept").write_text("here")
-        async with store.mounted(place) as other:
-            assert other == one
+        async with store.writable():
+            (one / "kept").write_text("here")
+            async with store.mounted(place) as other:
+                assert other == one
+            (one / "more").write_text("here")
+        async with store.mounted(place):
+            pass
+        with pytest.raises(OSError, match="Read-only"):
+            (one / "kept").write_text("not any more")
         assert occupant(place) == str(one)
     assert occupant(place) is None
     async with store.mounted(place) as again:
@@ -97,8 +102,7 @@ async def test_it_is_unmounted_when_a_job_fails_or_is_cancelled(place: Target, t
 
 async def test_what_could_not_be_unmounted_is_unmounted_by_the_next_job(place: Target, tmp_path: Path) -> None:
     store = MountedCache(tmp_path / "cache")
-    async with store.mounted(place) as root:
-        await store.make_writable()
+    async with store.mounted(place) as root, store.writable():
         busy = (root / "busy").open("wb")
     assert occupant(place) == str(root)
     async with store.mounted(place) as again:
@@ -185,8 +189,7 @@ async def test_an_older_mount_that_knows_no_nosymfollow(
 ) -> None:
     instead("mount", 'case "$*" in *nosymfollow*) echo "bad option" >&2; exit 32;; esac; exec $REAL "$@"')
     store = MountedCache(tmp_path / "cache")
-    async with store.mounted(place) as root:
-        await store.make_writable()
+    async with store.mounted(place) as root, store.writable():
         (root / "kept").write_text("here")
         assert {"nosuid", "nodev", "noexec"} < options_of(root)
     assert occupant(place) is None
@@ -196,6 +199,10 @@ async def test_an_unclean_file_system_is_checked_first(place: Target, tool: Call
     """The kernel would mount one that it has found errors in, and leave them."""
     tool("debugfs", "-w", "-R", "set_super_value state 2", place.device)
     assert "clean with errors" in tool("dumpe2fs", "-h", place.device)
+    with pytest.raises(CacheError, match="repaired first"):
+        async with MountedCache(tmp_path / "cache").mounted(place, repair=False):
+            pass
+    assert "with errors" in tool("dumpe2fs", "-h", place.device)
     async with MountedCache(tmp_path / "cache").mounted(place):
         pass
     assert "with errors" not in tool("dumpe2fs", "-h", place.device)

@@ -209,12 +209,13 @@ class Mounted:
         self.thread = CacheThread()
 
     @asynccontextmanager
-    async def mounted(self, place: Target) -> AsyncIterator[Path]:
+    async def mounted(self, place: Target, *, repair: bool = True) -> AsyncIterator[Path]:  # noqa: ARG002 - as it is called
         assert place == CACHE
         yield self._root
 
-    async def make_writable(self) -> None:
-        """It is."""
+    @asynccontextmanager
+    async def writable(self) -> AsyncIterator[None]:
+        yield
 
 
 def fill(root: Path) -> None:

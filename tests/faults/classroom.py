@@ -63,7 +63,7 @@ class Directory:
         self.read_only = False
 
     @asynccontextmanager
-    async def mounted(self, place: Target) -> AsyncIterator[Path]:
+    async def mounted(self, place: Target, *, repair: bool = True) -> AsyncIterator[Path]:  # noqa: ARG002 - as it is called
         assert place.device == "cache"
         if self.broken:
             raise CacheError("the CACHE cannot be mounted")
@@ -74,9 +74,11 @@ class Directory:
         finally:
             self.users -= 1
 
-    async def make_writable(self) -> None:
+    @asynccontextmanager
+    async def writable(self) -> AsyncIterator[None]:
         if self.read_only:
             raise CacheError("the CACHE cannot be written")
+        yield
 
 
 class Classroom:
