@@ -41,7 +41,7 @@ class _Promise(Struct, frozen=True):
 class Seeding:
     """Lives on the event loop. The CACHE is mounted to be read, and only while something of it is given.
 
-    ``given``: bytes, since the start of the agent, for the seconds that a call has asked for and beyond them. ``images``:
+    ``given``: bytes, since the agent began, for the seconds that a call has asked for and beyond them. ``images``:
     what others can have now.
     """
 
