@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from ogagent.crowd.gifts import MOST, Gift, close_gifts, open_gifts
-from ogagent.crowd.order import Gave, Share, Torrent
+from ogagent.crowd.order import Gave, Share, Torrent, Word
 from ogagent.crowd.station import Station
 from ogagent.crowd.swarm import heard, taking_part
 from ogagent.disk.machine import CacheStore, Inventoried
@@ -164,17 +164,20 @@ class Seeding:
             for gift in gifts
         ]
         async with taking_part(self._station.order(shares), *(gift.file for gift in gifts)) as flow:
-            self.images = tuple(gift.name for gift in gifts)
-            _log.info("others can have %s", ", ".join(self.images))
             try:
-                told = 0
+                for gift in gifts:
+                    self._offered(gift, await heard(flow))
                 while True:
-                    match await heard(flow):
-                        case Torrent(problem=problem):
-                            if problem and told < len(gifts):
-                                _log.warning("%s is not given: %s", gifts[told].name, printable(problem))
-                            told += 1
-                        case Gave(share=share, count=count) if share < len(gifts):
-                            self.given[SESSION if gifts[share].name in self._promised() else IDLE] += count
+                    word = await heard(flow)
+                    if isinstance(word, Gave) and word.share < len(gifts):
+                        self.given[SESSION if gifts[word.share].name in self._promised() else IDLE] += word.count
             finally:
                 self.images = ()
+
+    def _offered(self, gift: Gift, word: Word) -> None:
+        problem = word.problem if isinstance(word, Torrent) else "the program that speaks with peers does not say why"
+        if problem:
+            _log.warning("%s is not given to others: %s", gift.name, printable(problem))
+        else:
+            self.images += (gift.name,)
+            _log.info("others can have %s", gift.name)
