@@ -73,10 +73,13 @@ class KeptFile:
         nobody else may write to it, whatever he has allowed.
         """
         self._output()
-        if os.fstat(self._fd).st_uid != uid:
-            os.fchown(self._fd, uid, gid)
-        if uid == os.geteuid():
+        owner, own = os.fstat(self._fd).st_uid, os.geteuid()
+        if owner == own:  # nobody else may
             os.fchmod(self._fd, _READABLE)
+        if owner != uid:
+            os.fchown(self._fd, uid, gid)
+            if uid == own:
+                os.fchmod(self._fd, _READABLE)
 
     def flush(self) -> None:
         os.fdatasync(self._fd)

@@ -8,7 +8,8 @@ import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,8 @@ from tests.simulator.crowd.room import DATA, IMAGE, LOOPBACK, children_of, runs
 SIZE: Final = len(DATA)
 IMAGES: Final = "opt/opengnsys/images"
 LONG: Final = 3600
+INSIDE: Final = "127.0.68.56"
+OUTSIDE: Final = "127.1.68.56"
 
 
 class OneCache:
@@ -45,7 +48,8 @@ class Pc:
         self.images = root / IMAGES
         self.image = self.images / f"{IMAGE}.img"
         self.put(IMAGE)
-        self.seeding = Seeding(OneCache(), self.store, station(9), idle=idle, quiet_s=0)
+        pc = station(9, networks=(ip_network("127.0.0.0/16"),))
+        self.seeding = Seeding(OneCache(), self.store, pc, idle=idle, quiet_s=0)
 
     def put(self, name: str, content: bytes = DATA, when: int = 0) -> Path:
         image = self.images / f"{name}.img"
@@ -263,8 +267,31 @@ def names_of(root: Path, *first: str, others: bool) -> list[str]:
     return [gift.name for gift in gifts]
 
 
+async def test_a_tracker_elsewhere_is_not_asked(tmp_path: Path) -> None:
+    """Whoever can write to the CACHE names it; the settings say who may be spoken with."""
+    asked: set[str] = set()
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.add(writer.get_extra_info("sockname")[0])
+        writer.close()
+        await writer.wait_closed()
+
+    pc = Pc(tmp_path / "cache", b"")
+    for host in (INSIDE, OUTSIDE):
+        image = pc.put(host, DATA)
+        image.with_name(f"{image.name}.torrent").write_bytes(make_torrent(image, f"http://{host}:6969/announce"))
+    async with AsyncExitStack() as servers:
+        for host in (INSIDE, OUTSIDE):
+            await servers.enter_async_context(await asyncio.start_server(note, host, 6969))
+        async with pc.idling() as seeding:
+            await until(lambda: INSIDE in asked and len(seeding.images) == 2)
+            await a_while()
+    assert asked == {INSIDE}
+
+
 AGENT: Final = """
 import asyncio, sys
+from ipaddress import ip_network
 from pathlib import Path
 from tests.crowd.test_seeding import Pc, until
 async def main():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -63,13 +63,27 @@ def is_read_only(mount_point: Path) -> bool:
     return next("ro" in line.split()[5].split(",") for line in lines if line.split()[4] == f"{mount_point}")
 
 
+class Witness(Recorder):
+    """Also of what others could have when the final report came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look: Callable[[], object] = lambda: None
+        self.seen: list[object] = []
+
+    def final(self, job_id: str, report: Mapping[str, Any]) -> None:
+        self.seen.append(self.look())
+        super().final(job_id, report)
+
+
 class Pc:
-    def __init__(self, folder: Path, device: str) -> None:
-        self.folder, self.cache, self.told = folder, f"{device}p2", Recorder()
+    def __init__(self, folder: Path, device: str, *, idle: bool = True) -> None:
+        self.folder, self.cache, self.told = folder, f"{device}p2", Witness()
         self.mount_point, self.power = folder / "cache", StillPower()
         self.machine, self.store = RealMachine([device], []), MountedCache(self.mount_point)
         station = Station(interface="lo", join_timeout_s=60, stall_s=60, address="127.0.2.9")
-        self.seeding = Seeding(self.machine, self.store, station, idle=True, quiet_s=0)
+        self.seeding = Seeding(self.machine, self.store, station, idle=idle, quiet_s=0)
+        self.told.look = lambda: self.seeding.images
         self.client: TestClient[Any, Any]
 
     @property
@@ -117,8 +131,6 @@ class Pc:
         assert is_read_only(self.mount_point)
 
     async def post(self, path: str, **members: object) -> tuple[int, dict[str, Any]]:
-        """While others can have the image."""
-        await self.giving()
         async with self.client.post(path, json={"dsk": first_included(), **members}) as response:
             return response.status, await response.json()
 
@@ -151,21 +163,42 @@ def pc(loop_disk: LoopDisk, tool: Callable[..., str], tmp_path: Path) -> Pc:
 async def test_plans(pc: Pc) -> None:
     async with pc.idling():
         for _ in range(3):
+            await pc.giving()
             assert (await pc.post("/plan", nfn="Configurar", cfg=WITHOUT_A_CACHE))[0] == 200
+            await pc.giving()
             assert (await pc.post("/plan", nfn="RestaurarImagen", **RESTORE))[0] == 200
 
 
 async def test_an_image_through_the_cache(pc: Pc) -> None:
     """Others can have the image that was there before, and will have the new one when it has a .torrent."""
     async with pc.idling():
+        await pc.giving()
         report = await pc.run("RestaurarImagen", **RESTORE)
         assert (report["res"], report["der"]) == ("1", "")
         await pc.giving()
         assert pc.seeding.images == ("old",)
 
 
+async def test_for_the_seconds_of_its_session(pc: Pc) -> None:
+    """After the final report: the image that it was, when it has succeeded, and no other."""
+    pc = Pc(pc.folder, pc.cache.removesuffix("p2"), idle=False)
+    image = pc.folder / "new.img"
+    image.with_name("new.img.torrent").write_bytes(make_torrent(image, "http://127.0.0.1:6969/announce"))
+    async with pc.idling():
+        report = await pc.run("RestaurarImagen", **RESTORE | {"nci": "absent", "method": "p2p peer:3600"})
+        assert report["res"] == "2"
+        report = await pc.run("RestaurarImagen", **RESTORE | {"method": "p2p peer:3600"})
+        assert report["res"] == "1"
+        await pc.giving()
+        assert pc.seeding.images == ("new",)
+        assert pc.told.seen == [(), ()]
+        await pc.run("RestaurarImagen", **RESTORE)
+        await pc.giving()
+
+
 async def test_the_disk_of_the_cache_is_configured(pc: Pc) -> None:
     async with pc.idling():
+        await pc.giving()
         report = await pc.run("Configurar", cfg=WITHOUT_A_CACHE)
         assert (report["res"], report["der"]) == ("1", "")
     assert pc.seeding.images == ()
@@ -175,6 +208,7 @@ async def test_the_machine_goes_down(pc: Pc) -> None:
     mounted: list[str | None] = []
     pc.power.watch = lambda: mounted.append(occupant(pc.cache))
     async with pc.idling():
+        await pc.giving()
         report = await pc.run("Reiniciar")
         assert report["res"] == "1"
         await until(lambda: pc.power.done == ["restart"])

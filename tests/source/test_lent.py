@@ -92,6 +92,30 @@ def test_of_two_who_keep_the_same_image_the_second_one_disturbs_nothing(tmp_path
     second.close()
 
 
+def test_what_somebody_has_allowed_is_over_when_it_comes_back(tmp_path: Path) -> None:
+    """As the owner he was, everybody else might write to what is an image then."""
+    shelf = Shelf(tmp_path, "x", evict=True)
+    kept = shelf.partial(VERSION, SIZE, 10)
+    assert kept is not None
+    folder = shelf.lend(kept, "name", SIZE, OTHER, OTHER)
+    (tmp_path / IMAGES / PART).chmod(0o777)
+    shelf.take_back(kept, folder)
+    assert (tmp_path / IMAGES / PART).stat().st_mode & 0o777 == 0o644
+    shelf.close()
+
+
+def test_what_a_kill_has_left_open_is_closed_with_the_name(tmp_path: Path) -> None:
+    lend(tmp_path, "killed")
+    (tmp_path / IMAGES / PART).chmod(0o666)
+    shelf = Shelf(tmp_path, "x", evict=True)
+    kept = shelf.partial(VERSION, SIZE, 10)
+    assert kept is not None
+    shelf.publish(kept, {})
+    status = (tmp_path / IMAGES / "x.img").stat()
+    assert (status.st_uid, status.st_mode & 0o777) == (0, 0o644)
+    shelf.close()
+
+
 def test_what_somebody_has_cut_off_is_as_long_as_before(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, "x", evict=True)
     kept = shelf.partial(VERSION, SIZE, 10)
