@@ -175,9 +175,8 @@ class Seeding:
                 self.images = ()
 
     def _offered(self, gift: Gift, word: Word) -> None:
-        problem = word.problem if isinstance(word, Torrent) else "the program that speaks with peers does not say why"
-        if problem:
-            _log.warning("%s is not given to others: %s", gift.name, printable(problem))
-        else:
+        if isinstance(word, Torrent) and not word.problem:
             self.images += (gift.name,)
             _log.info("others can have %s", gift.name)
+        else:
+            _log.warning("%s is not given to others: %s", gift.name, printable(getattr(word, "problem", "")))

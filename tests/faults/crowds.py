@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from ogagent.crowd.arrivals import Arrivals, Givers, Need
-from ogagent.errors import AgentError
+from ogagent.errors import AgentError, CrowdError
 from ogagent.model.method import Session
 from ogagent.source.ranges import Ranges
 
@@ -19,6 +19,16 @@ class Comes(Struct, frozen=True):
 
     start: int
     stop: int
+
+
+class DriesUp(Struct, frozen=True):
+    """So little comes from here on that the repository is to be asked as well."""
+
+    why: CrowdError
+
+
+Event = Comes | DriesUp | AgentError | None
+"""None: nothing more comes, and nobody says so."""
 
 
 class Scripted:
@@ -33,16 +43,16 @@ class Scripted:
     def __init__(
         self,
         data: bytes,
-        script: Sequence[Comes | AgentError | None],
+        script: Sequence[Event],
         *,
         fallback: bool = True,
         again: bool = False,
         gives: bool = False,
         joined: Callable[[], None] = lambda: None,
     ) -> None:
-        """None in ``script``: nothing more comes, and nobody says so."""
         self.fallback = fallback
         self.wanted: Ranges | None = None
+        self._dried_up: Callable[[CrowdError], None]
         self.left = False
         self._data = data
         self._script = script
@@ -52,7 +62,7 @@ class Scripted:
         self._there = Ranges()
 
     async def join(self, session: Session, repository: str, image: str, need: Need) -> Arrivals:  # noqa: ARG002
-        self.wanted = need.wanted
+        self.wanted, self._dried_up = need.wanted, need.dried_up
         self._joined()
         return self
 
@@ -61,7 +71,9 @@ class Scripted:
             for each in self._script:
                 if isinstance(each, AgentError):
                     raise each
-                if each is None:
+                if isinstance(each, DriesUp):
+                    self._dried_up(each.why)
+                elif each is None:
                     await asyncio.Event().wait()
                 else:
                     self._there.add(each.start, each.stop)

@@ -18,7 +18,7 @@ from ogagent.errors import AgentError, CacheFull, MulticastFailed, SessionNotJoi
 from ogagent.model.job import Sources
 from ogagent.model.progress import NoBooks
 from tests.faults.bench import CANCELLED, WELL, Bench, Cell, Ending, Matrix, no_thread_left
-from tests.faults.crowds import Comes, Scripted
+from tests.faults.crowds import Comes, DriesUp, Event, Scripted
 from tests.faults.framed import framed, framed_cell, over
 from tests.faults.images import BEFORE, image
 
@@ -97,9 +97,22 @@ async def test_it_ends(matrix: Matrix, come: int, end: AgentError) -> None:
     assert sources.multicast + sources.repository >= NEEDED
 
 
+@pytest.mark.parametrize("after", [[], [None], [Comes(LENGTH * 2 // 3, LENGTH), None], [ABSENT]])
+@pytest.mark.parametrize("gives", [False, True])
+async def test_it_dries_up(matrix: Matrix, after: list[Event], *, gives: bool) -> None:
+    """Nobody waits for the rest, and nobody is left for that."""
+    crowd = Scripted(IMAGE.data, [Comes(0, LENGTH * 2 // 3), DriesUp(GONE), *after], gives=gives)
+    ending, sources = await restored(matrix, f"dries up, {after}", crowd)
+    assert ending.warnings == (GONE.der,), "what follows is its consequence"
+    assert crowd.left
+    assert sources.multicast > LENGTH // 4
+    assert sources.multicast + sources.repository >= NEEDED
+
+
 @pytest.mark.parametrize("come", [0, LENGTH // 3])
-async def test_without_a_fallback(matrix: Matrix, come: int) -> None:
-    script: list[Comes | AgentError | None] = [Comes(0, come), GONE]
+@pytest.mark.parametrize("end", [GONE, DriesUp(GONE)])
+async def test_without_a_fallback(matrix: Matrix, come: int, end: Event) -> None:
+    script: list[Event] = [Comes(0, come), end, None]
     ending, _ = await restored(
         matrix, f"fails at {come}", Scripted(IMAGE.data, script, fallback=False), replace(cell(), ends=(57,))
     )
@@ -199,11 +212,13 @@ async def test_a_stream_that_nothing_proves(matrix: Matrix, sidecars: dict[str, 
 def test_any_stretches_in_any_order(matrix: Matrix, data: st.DataObject) -> None:
     places = st.integers(0, LENGTH)
     some = st.builds(lambda one, other: Comes(min(one, other), max(one, other)), places, places)
-    script = data.draw(st.lists(some, max_size=12))
+    script: list[Event] = data.draw(st.lists(some | st.just(DriesUp(GONE)), max_size=12))
     sent = data.draw(st.sampled_from([IMAGE.data, GARBAGE, IMAGE.data[: LENGTH // 2] + GARBAGE[LENGTH // 2 :]]))
     end = data.draw(st.lists(st.sampled_from((GONE, ABSENT)), max_size=1))
     before = data.draw(st.sampled_from(["foreign", "used once", "half of it", "empty"]))
-    crowd = Scripted(sent, [*script, *end], again=data.draw(st.booleans()))
+    again, gives = data.draw(st.sampled_from([(False, False), (False, True), (True, False)]))
+    dry = [DriesUp(GONE)] if gives else []  # as engines that give do, at last
+    crowd = Scripted(sent, [*script, *dry, *end], again=again, gives=gives)
     asyncio.run(restored(matrix, f"{script} {end}", crowd, cell(before)))
 
 

@@ -55,8 +55,9 @@ def test_what_is_asked_for_each_time() -> None:
     metrics = Metrics()
     backlog = Backlog(depth=3, oldest_s=12.5, delivered=40, refused=1)
     running = 1
-    metrics.watch(lambda: running, lambda: backlog)
+    metrics.watch(lambda: running, lambda: backlog, lambda: {"idle": 7})
     assert samples(metrics)["ogagent_jobs_running"] == 1
+    assert samples(metrics)["ogagent_uploaded_bytes_total idle"] == 7
     running, backlog = 0, Backlog(delivered=43, refused=1)
     found = samples(metrics)
     assert found["ogagent_jobs_running"] == 0
