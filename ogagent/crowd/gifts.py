@@ -1,4 +1,4 @@
-"""Images of the CACHE that others can have: whole ones, with a ``.torrent`` beside them. Blocking; raises OSError."""
+"""Images of the CACHE that others can have: whole ones, with a ``.torrent`` beside them. Blocking."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Gift(NamedTuple):
 
 
 def open_gifts(root: Path, first: Sequence[str], gifts: list[Gift], *, others: bool) -> None:
-    """Those of ``first`` that are there, and with ``others`` the newest; ``MOST`` of them at most."""
+    """Those of ``first`` that are there, and with ``others`` the newest; ``MOST`` of them at most. Raises OSError."""
     names = dict.fromkeys((*first, *(_newest_first(root) if others else ())))
     for name in names:
         if len(gifts) == MOST:
             return
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what is not there, or cannot be read, keeps no other back
             if gift := _opened(root, name):
                 gifts.append(gift)
 
@@ -53,7 +53,8 @@ def _newest_first(root: Path) -> list[str]:
         with beneath.directory(root, *IMAGES) as images:
             folders = beneath.folders(images)
         for folder in ((), *((name,) for name in folders)):
-            found += _images(root, folder)
+            with suppress(OSError):
+                found += _images(root, folder)
     return [name for _, name in sorted(found, reverse=True)]
 
 

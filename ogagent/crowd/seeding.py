@@ -175,8 +175,9 @@ class Seeding:
                 self.images = ()
 
     def _offered(self, gift: Gift, word: Word) -> None:
+        name = printable(gift.name)
         if isinstance(word, Torrent) and not word.problem:
-            self.images += (gift.name,)
-            _log.info("others can have %s", gift.name)
+            self.images += (name,)
+            _log.info("others can have %s", name)
         else:
-            _log.warning("%s is not given to others: %s", gift.name, printable(getattr(word, "problem", "")))
+            _log.warning("%s is not given to others: %s", name, printable(getattr(word, "problem", "")))
