@@ -127,12 +127,12 @@ class Seeding:
         while self._promised() or self._idle:
             until = None if self._idle else min(each.until for each in self._promises.values())
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(until) as seconds:
                     await self._give_some()
-            except TimeoutError:
-                continue
-            except AgentError as error:
-                _log.info("nothing is given to others for a while: %s", error.message)
+            except (AgentError, TimeoutError) as error:
+                if seconds.expired():
+                    continue
+                _log.info("nothing is given to others for a while: %s", error)
                 return _AGAIN_S
             else:
                 break
