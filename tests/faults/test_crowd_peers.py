@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +25,14 @@ from ogagent.restore.job import restore
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, restore_request
 from ogagent.settings import CrowdSettings, RepositorySettings
+from ogagent.source.ranges import Ranges
 from simulator.faults import parse_fault
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from simulator.repository.app import PREFIX, repository_app
 from simulator.repository.crowd.offer import Crowd
+from tests.crowd.kept import Kept
+from tests.crowd.test_swarm import station, swarm
 from tests.faults.bench import CACHE
 from tests.faults.bench import LOOPBACK as POLICY
 from tests.faults.classroom import Directory
@@ -57,8 +62,9 @@ class Pc:
         self.cache = Directory(folder / "cache")
         self.cache.path.mkdir()
         networks = RepositorySettings().networks
-        self._crowding = RealCrowding(CrowdSettings(stall_s=2), networks, f"127.0.2.{number}", spread_s=0)
+        self._crowding = RealCrowding(CrowdSettings(stall_s=3), networks, f"127.0.2.{number}", spread_s=0)
         self.rest = 0
+        self.need: asyncio.Future[Need] = asyncio.get_running_loop().create_future()
         with self.disk.open("wb") as file:
             file.truncate(DISK_SIZE)
             write_table(file, DISK_SIZE, (PLACE,))
@@ -69,7 +75,15 @@ class Pc:
             self.rest = need.size - need.storage.there.total
             need.dried_up(why)
 
+        self.need.set_result(need)
         return await self._crowding.join(session, repository, image, need._replace(dried_up=dried_up))
+
+    async def has(self, count: int) -> None:
+        """So many bytes from its peers, unless these were too slow."""
+        storage = (await self.need).storage
+        assert storage is not None
+        while storage.there.total < count and not self.rest:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.02)
 
     async def deploy(self, url: str) -> None:
         target = Target(
@@ -105,18 +119,27 @@ async def test_the_rest_is_fetched_once_and_not_by_each(tmp_path: Path) -> None:
     app.on_response_prepare.append(count)
     async with TestClient(TestServer(app, host=LOOPBACK)) as client:
         repository = Repository(client, tmp_path / "images")
-        status, session = await repository.call("POST", "/p2p", {"image": "x", "speed": "40M"})
+        status, session = await repository.call("POST", "/p2p", {"image": "x"})
         assert status == 201
+        await repository.cancel(session)
         pcs = [Pc(tmp_path / f"pc{number}", number) for number in (2, 3)]
-        url = str(client.make_url(f"{PREFIX}/x.img"))
-        jobs = [asyncio.create_task(pc.deploy(url)) for pc in pcs]
-        length = (tmp_path / "images/x.img").stat().st_size
-        async with asyncio.timeout(600):
-            while min(pc.progress.from_crowd["peers"] for pc in pcs) < length // 3:  # noqa: ASYNC110 - it has no event
-                await asyncio.sleep(0.02)
-            await repository.cancel(session)
+        url, image = str(client.make_url(f"{PREFIX}/x.img")), tmp_path / "images/x.img"
+        async with asyncio.timeout(600), aclosing(seed_of_half(tmp_path / "seed", image)) as seed:
+            seeding = asyncio.create_task(anext(seed))
+            jobs = [asyncio.create_task(pc.deploy(url)) for pc in pcs]
+            await asyncio.gather(*(pc.has(image.stat().st_size // MIB // 2 * MIB) for pc in pcs))
+            seeding.cancel()
+            await asyncio.wait([seeding])
             await asyncio.gather(*jobs)
     assert all(pc.content == IMAGE for pc in pcs)
     rest = max(pc.rest for pc in pcs)
-    assert rest > MIB
+    assert rest > SIZE // 4
     assert sent < 2 * rest
+
+
+def seed_of_half(folder: Path, image: Path) -> AsyncGenerator[tuple[int, int], None]:
+    """Gives the first half of the pieces, as long as it is asked for more, which it does not take."""
+    data = image.read_bytes()
+    kept = Kept(folder, data)
+    kept.put(0, len(data) // MIB // 2 * MIB)
+    return swarm(station(9), image.with_name("x.img.torrent").read_bytes(), kept, Ranges(), len(data)).stretches()
