@@ -36,7 +36,7 @@ _GOODBYE_S: Final = 2.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     forget_inherited()
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         options.command(options)
     except (AgentError, LabError) as error:
@@ -184,7 +184,7 @@ def _listen(app: web.Application | Awaitable[web.Application], options: argparse
         ) from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ogsim", description="A computer room of OpenGnsys without hardware.")
     parser.add_argument("--version", action="version", version=f"ogsim {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
