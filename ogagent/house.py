@@ -7,11 +7,13 @@ import logging
 import sqlite3
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
+from ogagent.check.state import state_on_cache
+from ogagent.disk.machine import Machine
+from ogagent.errors import AgentError
 from ogagent.functions.host import Host
 from ogagent.functions.installed import InstalledFunctions, InstalledHost
 from ogagent.functions.table import KINDS, Functions
@@ -28,7 +30,7 @@ from ogagent.jobs.recovery import settle_unended
 from ogagent.ogcore.registration import OGLIVE
 from ogagent.ogcore.wiring import Voices
 from ogagent.restore.caching import Caching
-from ogagent.settings import Settings
+from ogagent.settings import Settings, StateSettings
 from ogagent.source.source import SourcePolicy
 from ogagent.system.os_release import system_name
 
@@ -71,7 +73,8 @@ class House(Struct, frozen=True, kw_only=True):
 async def oglive_house(settings: Settings, host: Host, journal: Journal, policy: SourcePolicy) -> House:
     machine = host.machine
     shelf = CacheShelf(machine, host.store)
-    copies, numbers = Copies(journal, machine, shelf, KINDS), ToldNumbers(journal, shelf)
+    copies = Copies(journal, machine, shelf, KINDS, of_all=settings.state.on_cache)
+    numbers = ToldNumbers(journal, shelf)
     functions = Functions(host.equipment(settings, policy, Caching(host.store, settings.cache.on_full)))
     house = House(
         functions=functions,
@@ -84,11 +87,25 @@ async def oglive_house(settings: Settings, host: Host, journal: Journal, policy:
     )
     await _settle(settings, house, journal)
     await numbers.recall()
+    if settings.state.on_cache:
+        await _doubt_the_cache(settings.state, machine)
     return house
 
 
+async def _doubt_the_cache(state: StateSettings, machine: Machine) -> None:
+    """A CACHE that comes later is used all the same."""
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            found = state_on_cache(state, await machine.inventory(thorough=False))
+    except (AgentError, TimeoutError) as error:
+        _log.warning("nobody knows whether there is a CACHE to keep jobs and reports on: %s", error)
+    else:
+        if found.hint:
+            _log.warning("%s: %s (%s)", found.what, found.said, found.hint)
+
+
 async def installed_house(settings: Settings, host: InstalledHost, journal: Journal) -> House:
-    ledger, numbers = Ledger(Path(settings.state.dir) / _SESSIONS, host.here), ToldNumbers(journal)
+    ledger, numbers = Ledger(settings.state.place / _SESSIONS, host.here), ToldNumbers(journal)
     house = House(
         functions=InstalledFunctions(host, settings),
         disks=MarkedDisks(host.disks, journal),

@@ -142,7 +142,7 @@ def _agent(options: argparse.Namespace) -> None:
         if not disk.is_file():
             raise LabError(f"{disk} is no file", hint="a disk is a file that holds a partition table")
     profile = read_profile(options.profile) if options.profile else None
-    power = FilePower(options.disk, options.nvram or Path(settings.state.dir) / "nvram")
+    power = FilePower(options.disk, options.nvram or settings.state.place / "nvram")
     serve(settings, file_host(options.disk, _faults(options), profile, power))
     if power.ended:
         sys.exit(power.ended)
@@ -163,7 +163,7 @@ def _boot(options: argparse.Namespace) -> None:
 
     settings = own_state(read_settings(options.config))
     profile = read_profile(options.profile) if options.profile else None
-    power = FilePower(options.disk, options.nvram or Path(settings.state.dir) / "nvram")
+    power = FilePower(options.disk, options.nvram or settings.state.place / "nvram")
     seat = SeatWithKeyboard(settings.server.address, options.keyboard)
     serve(settings, booted_host(options.disk, tuple(options.boots), seat, power, profile))
     if power.ended:

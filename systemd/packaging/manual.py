@@ -1,5 +1,5 @@
-"""The pages of the manual, ogagent(1), ogsim(1) and ogagent.toml(5): made from what the programs and the configuration say
-of themselves. In the macros of man(7).
+"""The pages of the manual, ogagent(1), ogsim(1) and ogagent.toml(5): made from what programs and configuration say of
+themselves. In the macros of man(7).
 """
 
 from __future__ import annotations

@@ -21,11 +21,13 @@ _HERE: Final = Path(__file__).parent
 AGENT: Final = "ogagent"
 P2P: Final = "ogagent-p2p"
 SIM: Final = "ogsim"
-LOCKS: Final[Mapping[str, Path]] = MappingProxyType({
-    AGENT: ROOT / "requirements.lock",
-    P2P: _HERE / "p2p.lock",
-    SIM: _HERE / "sim.lock",
-})
+LOCKS: Final[Mapping[str, Path]] = MappingProxyType(
+    {
+        AGENT: ROOT / "requirements.lock",
+        P2P: _HERE / "p2p.lock",
+        SIM: _HERE / "sim.lock",
+    }
+)
 """By package. No wheel is in two of them: all lie in one directory when they are installed."""
 PYTHONS: Final = ("3.11", "3.12", "3.13")
 PLATFORMS: Final = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
@@ -46,7 +48,15 @@ def fetch(place: Path) -> None:
     """All that the locks name, into a directory for each package and Python."""
     for name, lock in LOCKS.items():
         for python in PYTHONS:
-            pip = [sys.executable, "-m", "pip", "download", *options(python, lock), "--dest", str(place / name / python)]
+            pip = [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                *options(python, lock),
+                "--dest",
+                str(place / name / python),
+            ]
             subprocess.run(pip, check=True)
 
 

@@ -21,7 +21,7 @@ from systemd.packaging import completion, manual
 from systemd.packaging.build import build
 from systemd.packaging.commands import commands
 from systemd.packaging.programs import PROGRAMS, Program
-from systemd.packaging.wheels import AGENT, LOCKS, P2P, SIM
+from systemd.packaging.wheels import LOCKS, P2P, SIM
 from tests.machine.tools import missing, run
 from tests.package.conftest import Package
 
@@ -166,7 +166,8 @@ def test_what_bash_completes(tmp_path: Path, words: str, last: str, expected: se
     line = [*words.split(), last]
     script = tmp_path / f"{line[0]}.bash"
     script.write_text(completion.script(PROGRAMS[line[0]]), "utf-8")
-    asks = f'source {script}; COMP_WORDS=("$@"); COMP_CWORD={len(line) - 1}; _{line[0]}; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    prints = 'printf "%s\\n" "${COMPREPLY[@]}"'
+    asks = f'source {script}; COMP_WORDS=("$@"); COMP_CWORD={len(line) - 1}; _{line[0]}; {prints}'
     done = subprocess.run(["bash", "-c", asks, "-", *line], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert expected <= set(done.stdout.split())
     assert done.stderr == ""
