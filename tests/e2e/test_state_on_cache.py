@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -24,6 +25,14 @@ pytestmark = [
 ]
 
 CACHE = Entry(number=4, start=9 * MIB, size=MIB // 2, type=LINUX_FILESYSTEM, name="CACHE")
+
+
+LARGE = 64 * MIB
+TABLE = [
+    {"ttp": "GPT", "che": "1", "tch": "16384"},
+    {"par": "1", "cpt": "LINUX", "sfi": "EXT4", "tam": "0", "ope": "1"},
+]
+"""Its CACHE begins elsewhere than the one that is there."""
 
 
 def live(command: list[str]) -> list[str]:
@@ -67,10 +76,31 @@ def started(peers: Peers) -> bool:
     return any(path.endswith("/started") for path, _ in peers.calls)
 
 
+def copies(folder: Path) -> dict[str, Any]:
+    """What lies on the CACHE, by name."""
+    files = (folder / "disk.cache4/opt/opengnsys/ogagent/reports").glob("*.json")
+    return {file.name: json.loads(file.read_bytes()) for file in files}
+
+
 def copy(folder: Path) -> dict[str, Any] | None:
-    """That of the one job, if there is one."""
-    files = [*(folder / "disk.cache4/opt/opengnsys/ogagent/reports").glob("RestaurarImagen-*.json")]
-    return dict(json.loads(files[0].read_bytes())) if files else None
+    """That of the one restore, if there is one."""
+    return next((dict(each) for name, each in copies(folder).items() if name.startswith("RestaurarImagen-")), None)
+
+
+def has_ended(folder: Path, job_id: str) -> bool:
+    """By its copy."""
+    return bool(copies(folder).get(f"{job_id}.json", {}).get("report"))
+
+
+async def ask(function: str, **members: object) -> str:
+    """The job."""
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": service.SECRET}) as session,
+        session.post(f"https://{service.AGENT}:8000/CloningEngine/{function}", json=members, ssl=False) as response,
+    ):
+        answer = json.loads(await response.read())
+        assert response.status == 200, answer
+        return str(answer["job_id"])
 
 
 async def test_a_job_that_nothing_else_tells_of(tmp_path: Path) -> None:
@@ -123,6 +153,34 @@ async def test_a_report_that_ogcore_has_not_taken(tmp_path: Path) -> None:
     (final,) = peers.finals
     assert (final["job_id"], final["der"]) == (answer["job_id"], "000-Cancelled")
     assert {name: final[name] for name in report} == report
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+async def test_a_cache_that_configurar_makes_anew_has_what_the_old_one_had(tmp_path: Path) -> None:
+    """A report that ogCore had not taken, and how the disks were numbered when it was last told."""
+    async with peers_of(tmp_path, CACHE) as peers:
+        with (tmp_path / "disk").open("r+b") as file:
+            file.truncate(LARGE)
+            write_table(file, LARGE, (SYSTEM, CACHE))
+        async with agent(tmp_path, live) as process:
+            await until(lambda: started(peers))
+            await ask("Actualizar")
+            await until(lambda: bool(peers.finals) and copies(tmp_path).keys() == {"numbers.json"})
+            peers.answering.clear()
+            script = await ask("EjecutarScript", scp="true")
+            await until(lambda: has_ended(tmp_path, script))
+            table = await ask("Configurar", dsk="1", cfg=TABLE)
+            await until(lambda: has_ended(tmp_path, table))
+            process.kill()
+            await ended(process)
+        assert copies(tmp_path).keys() == {f"{script}.json", f"{table}.json", "numbers.json"}
+        peers.answering.set()
+        peers.calls.clear()
+        async with agent(tmp_path, live) as process:
+            await until(lambda: len(peers.finals) == 2)
+            process.terminate()
+            assert await ended(process) == 0
+    assert {final["job_id"]: final["res"] for final in peers.finals} == {script: "1", table: "1"}
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
