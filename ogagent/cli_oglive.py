@@ -39,14 +39,23 @@ def _add(options: argparse.Namespace) -> None:
         file.open("rb").close()
     addition = Addition(options.deb, options.ogcore, options.ca, _identity(options.certificate, options.key))
     if options.dir:
-        if not is_wholly_root():
-            raise NotAdded(f"only root can keep the owners of the files in {options.dir}", hint="run it as root")
-        asyncio.run(add_to_tree(options.dir, addition, _say))
+        asyncio.run(add_to_tree(_replaceable(options.dir), addition, _say))
         return
     if os.geteuid() != 0:
         asyncio.run(require_namespaces())
         begin_anew(sys.argv[1:])
     asyncio.run(add(options.image, addition, _say))
+
+
+def _replaceable(tree: Path) -> Path:
+    """As a whole."""
+    if not is_wholly_root():
+        raise NotAdded(f"only root can keep the owners of the files in {tree}", hint="run it as root")
+    if not tree.is_dir():
+        raise NotAdded(f"{tree} is no directory", hint="leave --dir out for an image")
+    if tree.is_mount():
+        raise NotAdded(f"{tree} is a mount point, which cannot be replaced", hint="name a directory in it")
+    return tree.resolve()
 
 
 def _identity(certificate: Path | None, key: Path | None) -> Identity | None:

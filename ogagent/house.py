@@ -30,7 +30,8 @@ from ogagent.jobs.recovery import settle_unended
 from ogagent.ogcore.registration import OGLIVE
 from ogagent.ogcore.wiring import Voices
 from ogagent.restore.caching import Caching
-from ogagent.settings import Settings, StateSettings
+from ogagent.settings import Settings
+from ogagent.settings_state import StateSettings
 from ogagent.source.source import SourcePolicy
 from ogagent.system.os_release import system_name
 

@@ -18,13 +18,11 @@ from msgspec import Meta, Struct, field
 
 from ogagent.errors import SettingsError
 from ogagent.model.host_name import RULE, is_host_name
+from ogagent.settings_state import StateSettings
 from ogagent.settings_urls import check_capture_url, check_ogcore_url, check_repository_url, directory_of
 
 URL_VARIABLE: Final = "OGAGENT_OGCORE_URL"
 URL_PARAMETER: Final = "ogagent.ogcore"
-STATE_DIRECTORY: Final = "/var/lib/ogagent"
-"""That of the systemd unit."""
-ON_CACHE: Final = "cache"
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
@@ -156,20 +154,6 @@ class MachineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     kind: Literal["auto", "oglive", "installed"] = "auto"
     kexec: bool = False
     script: ScriptSettings = field(default_factory=ScriptSettings)
-
-
-class StateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    dir: FilePath = STATE_DIRECTORY
-
-    @property
-    def on_cache(self) -> bool:
-        """Whether of each job there is a copy on the CACHE that tells of it."""
-        return self.dir == ON_CACHE
-
-    @property
-    def place(self) -> Path:
-        """The directory that the agent works in; with ``on_cache`` it may lie in memory."""
-        return Path(STATE_DIRECTORY if self.on_cache else self.dir)
 
 
 class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -124,7 +124,7 @@ def read_tree(file: Path, *, offset: int = 0) -> dict[str, Node]:
 
 
 def used_blocks(filesystem: Path, *, offset: int = 0) -> UsedBlocks:
-    """Every block that is not marked as free. (dumpe2fs 1.47.2 knows no offset, and testb no block 0, which is in use.)"""
+    """Every block that is not marked as free. (dumpe2fs 1.47.2 knows no offset; testb no block 0, which is used.)"""
     place = _at(filesystem, offset)
     listing = _superblock(place)
     count, least = _number(listing, "Block count"), max(1, _number(listing, "First block"))

@@ -8,7 +8,7 @@ from typing import Final
 from ogagent.check.finding import Finding, ok, warning
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import cache_place
-from ogagent.settings import StateSettings
+from ogagent.settings_state import StateSettings
 
 _WHAT: Final = "state.dir"
 _IN_MEMORY: Final = ("tmpfs", "ramfs", "rootfs")

@@ -16,7 +16,8 @@ from ogagent.check.reach import ogcore
 from ogagent.check.state import state_directory, state_on_cache
 from ogagent.cli_check import as_text
 from ogagent.model.disk import Disk, Inventory, Partition
-from ogagent.settings import CacheSettings, OgCoreSettings, Settings, StateSettings
+from ogagent.settings import CacheSettings, OgCoreSettings, Settings
+from ogagent.settings_state import StateSettings
 from simulator.machine.file_machine import FileMachine
 from tests.e2e.agent_process import own_certificate, served
 

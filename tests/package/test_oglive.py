@@ -169,7 +169,7 @@ def test_a_tree_gets_the_agent(squashed: Path, deb: Path, tmp_path: Path) -> Non
     certificate, key = tmp_path / "ogcore.pem", tmp_path / "ogcore.key"
     own_certificate(tmp_path, "127.0.0.1")
     options = ("--dir", tree, "--certificate", certificate, "--key", key)
-    command = [sys.executable, "-m", "ogagent", "oglive", "add", "--deb", deb, *options]
+    command = [sys.executable, "-m", "ogagent", "oglive", "add", "--deb", str(deb), *map(str, options)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     told = tomllib.loads((tree / "etc/ogagent/ogagent.toml").read_text("utf-8"))["server"]
@@ -179,6 +179,20 @@ def test_a_tree_gets_the_agent(squashed: Path, deb: Path, tmp_path: Path) -> Non
     assert (tree / ODD / "file").stat().st_uid == 1000
     assert not (tree.with_name("strangers.ant") / "etc/ogagent").exists()
     assert run("chroot", tree, "ogagent", "--version").startswith("ogagent ")
+
+
+def test_what_cannot_be_replaced_stays(squashed: Path, deb: Path, tmp_path: Path) -> None:
+    squashed.write_bytes(b"")
+
+    def said(tree: Path, start: tuple[str, ...] = ()) -> str:
+        command = [*start, sys.executable, "-m", "ogagent", "oglive", "add", "--deb", str(deb), "--dir", str(tree)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        return done.stderr
+
+    assert "is a mount point" in said(Path("/proc"))
+    assert "is no directory" in said(squashed)
+    assert "only root can keep the owners" in said(tmp_path, SOMEBODY)
 
 
 def test_a_key_needs_its_certificate(squashed: Path, deb: Path, tmp_path: Path) -> None:
