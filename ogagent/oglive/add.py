@@ -59,7 +59,7 @@ async def add(image: Path, addition: Addition, say: Callable[[str], None]) -> No
     listed = await entries(image)
     whole = is_wholly_root()
     if not whole and _ATTRIBUTES.search(about):
-        say("the image has extended attributes: those of files that are not root's are kept only where root does this")
+        say("the image has extended attributes: squashfs-tools before 4.6 keep only those of root's own files")
     with tempfile.TemporaryDirectory(dir=image.parent, prefix=f".{image.name}-") as folder:
         root, packed, definitions = Path(folder, "root"), Path(folder, "packed"), Path(folder, "definitions")
         say(f"unpacking {image}")
