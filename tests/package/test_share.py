@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -71,24 +71,31 @@ def until_one_answers(debian: System, but: int = 0) -> int:
     raise AssertionError((debian.root / "var/log/ogagent.log").read_text("utf-8"))
 
 
+@contextmanager
+def started(debian: System) -> Iterator[subprocess.Popen[bytes]]:
+    """The script, and all that it has left running when the block ends."""
+    script = ["chroot", str(debian.root), "sh", "-e", "-c", f"{lines()}wait"]
+    with subprocess.Popen(script, start_new_session=True) as init:
+        try:
+            yield init
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(init.pid, signal.SIGKILL)
+
+
 @pytest.mark.skipif(not is_own(), reason="there is no network namespace to be had")
 def test_the_lines_start_the_agent_and_start_it_again(debian: System, deb: Path, tmp_path: Path) -> None:
     (debian.root / SHARE).mkdir(parents=True)
     with share(debian, deb, tmp_path) as tree:
         before = sorted(path.relative_to(tree) for path in tree.rglob("*"))
-        script = ["chroot", str(debian.root), "sh", "-e", "-c", f"{lines()}wait"]
-        with subprocess.Popen(script) as init:
-            try:
-                first = until_one_answers(debian)
-                os.kill(first, signal.SIGKILL)
-                second = until_one_answers(debian, but=first)
-                os.kill(second, signal.SIGTERM)
-                assert init.wait(PATIENCE_S) == 0, "an agent that was told to end is not started again"
-            finally:
-                init.kill()
-                for left in agents(debian):
-                    os.kill(left, signal.SIGKILL)
+        with started(debian) as init:
+            first = until_one_answers(debian)
+            os.kill(first, signal.SIGKILL)
+            second = until_one_answers(debian, but=first)
+            os.kill(second, signal.SIGTERM)
+            assert init.wait(PATIENCE_S) == 0, "an agent that was told to end is not started again"
         (tree / "ogagent/etc/ogagent/ogagent.toml").write_text("[nonsense]\n", "utf-8")
-        debian.run(*script[2:])
+        with started(debian) as init:
+            assert init.wait(PATIENCE_S) == 0, "a configuration that cannot be used is not tried again"
         assert "nonsense: unknown key" in (debian.root / "var/log/ogagent.log").read_text("utf-8")
         assert sorted(path.relative_to(tree) for path in tree.rglob("*")) == before
