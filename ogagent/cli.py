@@ -142,10 +142,10 @@ def _host(settings: Settings) -> Host:
     return Host(
         machine=machine,
         store=store,
-        insight=RealInsight(Path(settings.state.dir)),
+        insight=RealInsight(settings.state.place),
         tables=RealTables(),
         models=RealModels(machine),
-        finisher=RealFinisher(machine, Path(settings.state.dir), uefi=firmware() == "uefi"),
+        finisher=RealFinisher(machine, settings.state.place, uefi=firmware() == "uefi"),
         firmware=firmware(),
         power=_power(settings, store),
     )
@@ -177,7 +177,7 @@ async def _show_plan(settings: Settings, members: dict[str, object]) -> None:
 def _retire(options: argparse.Namespace) -> None:
     from ogagent.system.lock import retire
 
-    retire(Path(settings_of_machine(options.config).state.dir), options.wait, _say)
+    retire(settings_of_machine(options.config).state.place, options.wait, _say)
 
 
 def _say(line: str) -> None:
@@ -218,7 +218,7 @@ def _power(settings: Settings, store: MountedCache) -> Power:
     from ogagent.power.look import looking_from
     from ogagent.power.real import RealPower
 
-    look = looking_from(Path(settings.state.dir))
+    look = looking_from(settings.state.place)
     return RealPower(Down(store.leave), look, kexec=settings.machine.kexec)
 
 

@@ -91,7 +91,7 @@ async def _steps(
         await asyncio.wait([work])
     for warning in progress.warnings:
         console.print(Text(warning))
-    await asyncio.to_thread(_forget, Path(settings.state.dir), target.identity, target.partition)
+    await asyncio.to_thread(_forget, settings.state.place, target.identity, target.partition)
     console.print(f"{device} is ready.", markup=False)
     return progress.steps
 

@@ -8,13 +8,15 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
+from ogagent.check.state import state_on_cache
 from ogagent.crowd.real import missing_engines, station_of
 from ogagent.crowd.seeding import Seeding
+from ogagent.disk.machine import Machine
+from ogagent.errors import AgentError
 from ogagent.functions.host import Host
 from ogagent.functions.installed import InstalledFunctions, InstalledHost
 from ogagent.functions.table import KINDS, Functions
@@ -32,6 +34,7 @@ from ogagent.ogcore.registration import OGLIVE
 from ogagent.ogcore.wiring import Voices
 from ogagent.restore.caching import Caching
 from ogagent.settings import Settings
+from ogagent.settings_state import StateSettings
 from ogagent.source.source import SourcePolicy
 from ogagent.system.os_release import system_name
 
@@ -80,7 +83,8 @@ class House(Struct, frozen=True, kw_only=True):
 async def oglive_house(settings: Settings, host: Host, journal: Journal, policy: SourcePolicy) -> House:
     machine = host.machine
     shelf = CacheShelf(machine, host.store)
-    copies, numbers = Copies(journal, machine, shelf, KINDS), ToldNumbers(journal, shelf)
+    copies = Copies(journal, machine, shelf, KINDS, of_all=settings.state.on_cache)
+    numbers = ToldNumbers(journal, shelf)
     seeding = await asyncio.to_thread(_seeding, settings, host)
     caching = Caching(host.store, settings.cache.on_full)
     house = House(
@@ -95,6 +99,8 @@ async def oglive_house(settings: Settings, host: Host, journal: Journal, policy:
     )
     await _settle(settings, house, journal)
     await numbers.recall()
+    if settings.state.on_cache:
+        await _doubt_the_cache(settings.state, machine)
     return house
 
 
@@ -105,8 +111,20 @@ def _seeding(settings: Settings, host: Host) -> Seeding | None:
     return Seeding(host.machine, host.store, station, idle=settings.crowd.seed_idle)
 
 
+async def _doubt_the_cache(state: StateSettings, machine: Machine) -> None:
+    """A CACHE that comes later is used all the same."""
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            found = state_on_cache(state, await machine.inventory(thorough=False))
+    except (AgentError, TimeoutError) as error:
+        _log.warning("nobody knows whether there is a CACHE to keep jobs and reports on: %s", error)
+    else:
+        if found.hint:
+            _log.warning("%s: %s (%s)", found.what, found.said, found.hint)
+
+
 async def installed_house(settings: Settings, host: InstalledHost, journal: Journal) -> House:
-    ledger, numbers = Ledger(Path(settings.state.dir) / _SESSIONS, host.here), ToldNumbers(journal)
+    ledger, numbers = Ledger(settings.state.place / _SESSIONS, host.here), ToldNumbers(journal)
     house = House(
         functions=InstalledFunctions(host, settings),
         disks=MarkedDisks(host.disks, journal),

@@ -80,11 +80,11 @@ async def run(settings: Settings, host: Host | InstalledHost) -> bool:
     loop.add_signal_handler(signal.SIGUSR1, retire.set)
     async with AsyncExitStack() as stack:
         # Before anything in there is looked at: who comes second must not end the jobs of who was first.
-        await asyncio.to_thread(stack.enter_context, held_alone(Path(settings.state.dir)))
+        await asyncio.to_thread(stack.enter_context, held_alone(settings.state.place))
         await asyncio.to_thread(_doubt_the_clock)
         identity = await asyncio.to_thread(identity_of, settings)
         secret = await asyncio.to_thread(agent_secret, settings.access)
-        journal = await asyncio.to_thread(Journal.open, Path(settings.state.dir))
+        journal = await asyncio.to_thread(Journal.open, settings.state.place)
         stack.callback(journal.close)
         house = await _house(settings, host, journal)
         known = asyncio.Event()

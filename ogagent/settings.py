@@ -18,6 +18,7 @@ from msgspec import Meta, Struct, field
 
 from ogagent.errors import SettingsError
 from ogagent.model.host_name import RULE, is_host_name
+from ogagent.settings_state import StateSettings
 from ogagent.settings_urls import check_capture_url, check_ogcore_url, check_repository_url, directory_of
 
 URL_VARIABLE: Final = "OGAGENT_OGCORE_URL"
@@ -153,10 +154,6 @@ class MachineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     kind: Literal["auto", "oglive", "installed"] = "auto"
     kexec: bool = False
     script: ScriptSettings = field(default_factory=ScriptSettings)
-
-
-class StateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    dir: FilePath = "/var/lib/ogagent"
 
 
 class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

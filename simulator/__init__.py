@@ -1,5 +1,3 @@
 """A computer room without hardware: ogCore, the image repository, and PCs whose disks are files."""
 
-from importlib.metadata import version
-
-__version__ = version("ogagent")
+__version__ = "1.0.0"

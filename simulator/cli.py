@@ -36,7 +36,7 @@ _GOODBYE_S: Final = 2.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     forget_inherited()
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         options.command(options)
     except (AgentError, LabError) as error:
@@ -142,7 +142,7 @@ def _agent(options: argparse.Namespace) -> None:
         if not disk.is_file():
             raise LabError(f"{disk} is no file", hint="a disk is a file that holds a partition table")
     profile = read_profile(options.profile) if options.profile else None
-    power = FilePower(options.disk, options.nvram or Path(settings.state.dir) / "nvram")
+    power = FilePower(options.disk, options.nvram or settings.state.place / "nvram")
     serve(settings, file_host(options.disk, _faults(options), profile, power))
     if power.ended:
         sys.exit(power.ended)
@@ -163,7 +163,7 @@ def _boot(options: argparse.Namespace) -> None:
 
     settings = own_state(read_settings(options.config))
     profile = read_profile(options.profile) if options.profile else None
-    power = FilePower(options.disk, options.nvram or Path(settings.state.dir) / "nvram")
+    power = FilePower(options.disk, options.nvram or settings.state.place / "nvram")
     seat = SeatWithKeyboard(settings.server.address, options.keyboard)
     serve(settings, booted_host(options.disk, tuple(options.boots), seat, power, profile))
     if power.ended:
@@ -184,7 +184,7 @@ def _listen(app: web.Application | Awaitable[web.Application], options: argparse
         ) from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ogsim", description="A computer room of OpenGnsys without hardware.")
     parser.add_argument("--version", action="version", version=f"ogsim {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Final
 
 from ogagent.check.finding import Finding, ok, problem, warning
 from ogagent.check.machine import disk, machine, oglive
 from ogagent.check.reach import ogcore
+from ogagent.check.state import state_directory, state_on_cache
 from ogagent.check.tools import PURPOSES, tools
 from ogagent.crowd.real import missing_engines
 from ogagent.disk.machine import Machine
@@ -31,7 +31,9 @@ async def check(settings: Settings, disks: Machine | None) -> list[Finding]:
 
 async def quick_check(settings: Settings, disks: Machine | None) -> list[Finding]:
     """Without what may not answer: disks and ogCore."""
-    found = await asyncio.to_thread(lambda: list(machine(Path(settings.state.dir))))
+    found = await asyncio.to_thread(lambda: list(machine()))
+    if disks is None or not settings.state.on_cache:
+        found.append(await asyncio.to_thread(state_directory, settings.state.place))
     if disks is None:
         return [*found, *await tools(skip=PURPOSES.keys() - _ON_AN_INSTALLED_SYSTEM)]
     found += await asyncio.to_thread(lambda: list(oglive()))
@@ -53,6 +55,8 @@ async def _of_disks(settings: Settings, disks: Machine) -> list[Finding]:
     except AgentError as error:
         return [problem("disks", error.message, error.hint)]
     found = [await asyncio.to_thread(_disk, each) for each in inventory.disks]
+    if settings.state.on_cache:
+        found.append(await asyncio.to_thread(state_on_cache, settings.state, inventory))
     return [*found, _cache(settings, inventory)]
 
 

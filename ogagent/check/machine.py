@@ -16,19 +16,17 @@ from ogagent.check.finding import Finding, ok, problem, warning
 from ogagent.system import clock, kernel_calls
 
 CLOCK: Final = "clock"
-_IN_MEMORY: Final = ("tmpfs", "ramfs", "rootfs")
 _EFI: Final = Path("/sys/firmware/efi")
 _NEWEST_LACKING: Final = "the kernel is too old: Linux 5.6 or later is needed"
 
 
-def machine(state_dir: Path, mounts: Path = Path("/proc/self/mountinfo")) -> Iterator[Finding]:
+def machine() -> Iterator[Finding]:
     """What everybody needs; the rest is an ogLive's."""
     yield ok("agent", f"{ogagent.__version__}, {Path(ogagent.__file__).parent}")
     yield ok("Python", f"{platform.python_version()}, {os.path.realpath('/proc/self/exe')}")
     reason = clock.doubt(datetime.now(UTC), clock.built(Path(ogagent.__file__).parent))
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     yield problem(CLOCK, reason, "set it: date -s, or an NTP server") if reason else ok(CLOCK, now)
-    yield state_directory(state_dir, mounts)
     yield _tried("openat2", _openat2, "paths are kept inside a partition", _NEWEST_LACKING)
 
 
@@ -47,34 +45,6 @@ def oglive() -> Iterator[Finding]:
 
 def disk(device: str) -> Finding:
     return _tried(device, partial(_direct, device), "direct access (O_DIRECT)", "look at the kernel log (dmesg)")
-
-
-def state_directory(place: Path, mounts: Path) -> Finding:
-    """On what it lies: what is in memory is gone with a restart."""
-    kind, options = _file_system(place, mounts)
-    upper = options.get("upperdir")
-    if kind == "overlay" and upper:
-        kind, _ = _file_system(Path(upper), mounts)
-    if kind in _IN_MEMORY or kind == "overlay":  # an overlay whose upper layer is not to be seen: a live system's
-        said = f"{place} lies in memory ({kind}): a restart of the machine forgets jobs and certificate"
-        return warning(
-            "state.dir", said, "a CACHE keeps copies of what matters; where there is none, mount a disk there"
-        )
-    return ok("state.dir", f"{place}, on {kind or 'an unknown file system'}")
-
-
-def _file_system(place: Path, mounts: Path) -> tuple[str, dict[str, str]]:
-    """Kind and options of what is mounted there or, the nearest, above: proc(5). The last that is mounted counts."""
-    found, longest = ("", dict[str, str]()), -1
-    real = place.resolve()
-    for line in mounts.read_text("utf-8", "replace").splitlines():
-        fields, _, source = line.partition(" - ")
-        point = Path(fields.split()[4].replace("\\040", " "))
-        kind, _, options = source.split(" ", 2)
-        if real.is_relative_to(point) and len(point.parts) >= longest:
-            pairs = (option.partition("=") for option in options.split(","))
-            found, longest = (kind, {name: value for name, _, value in pairs}), len(point.parts)
-    return found
 
 
 def _tried(what: str, attempt: Callable[[], object], purpose: str, hint: str) -> Finding:

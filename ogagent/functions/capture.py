@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 import msgspec
@@ -99,7 +98,7 @@ def making_of(settings: Settings, policy: SourcePolicy) -> Making:
         store=StorePolicy(source=source, token_file=wanted.credential_file),
         level=wanted.level,
         threads=cores(),
-        folder=Path(settings.state.dir),
+        folder=settings.state.place,
         verify=wanted.verify,
         keep_previous=wanted.keep_previous,
     )

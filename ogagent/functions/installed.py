@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from msgspec import Struct
@@ -45,7 +44,7 @@ class InstalledHost(Struct, frozen=True, kw_only=True):
 
 class InstalledFunctions(Functions):
     def __init__(self, host: InstalledHost, settings: Settings) -> None:
-        scripts = EjecutarScript(Path(settings.state.dir) / "scripts", enabled=settings.machine.script.enabled)
+        scripts = EjecutarScript(settings.state.place / "scripts", enabled=settings.machine.script.enabled)
         own = (
             InventarioHardware(host.insight),
             SoftwareHere(host.insight),

@@ -58,7 +58,7 @@ class EjecutarScript(Function):
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
         settings = equipment.settings
-        return cls(Path(settings.state.dir) / "scripts", enabled=settings.machine.script.enabled)
+        return cls(settings.state.place / "scripts", enabled=settings.machine.script.enabled)
 
     def order(self, members: Mapping[str, Any], account: Account | None = None) -> PlainOrder:
         """It runs as ``account``, or as root. Raises CallerNotAllowed where scripts are switched off."""

@@ -31,7 +31,7 @@ def identity_of(settings: Settings) -> ServerIdentity:
     addresses = [address for address in interfaces if _is_plain_address(address)]
     if not ip_address(server.address).is_unspecified:
         addresses.append(server.address)
-    return own_identity(Path(settings.state.dir), sorted(set(addresses)))
+    return own_identity(settings.state.place, sorted(set(addresses)))
 
 
 def _is_plain_address(address: str) -> bool:

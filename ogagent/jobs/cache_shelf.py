@@ -17,26 +17,32 @@ _PLACE: Final = ("opt", "opengnsys", "ogagent", "reports")
 
 
 class CacheShelf:
-    """Implements ``ogagent.disk.machine.ReportShelf``. Without a CACHE nothing is kept, and nothing found.
+    """Implements ``ogagent.disk.machine.ReportShelf``. Without a CACHE nothing is found.
 
-    It is mounted for each of these, and no longer: whoever partitions the disk must find it free.
+    It is mounted for each of these, and no longer: whoever partitions the disk must find it free. What is to lie on it
+    is remembered, a few files: a CACHE that was made anew, or has come only now, gets them all with the next one.
     """
 
     def __init__(self, machine: Machine, store: CacheStore) -> None:
         self._machine = machine
         self._store = store
+        self._kept = dict[str, bytes]()
 
     async def put(self, name: str, content: bytes) -> None:
+        self._kept[name] = content
         async with self._mounted() as root:
             if root is not None:
                 async with self._store.writable():
-                    await self._store.thread.run(_put, root, name, content)
+                    await self._store.thread.run(_put, root, name, dict(self._kept))
 
     async def list(self, most: int, largest: int) -> dict[str, bytes]:
         async with self._mounted() as root:
-            return {} if root is None else await self._store.thread.run(_found, root, most, largest)
+            found = {} if root is None else await self._store.thread.run(_found, root, most, largest)
+        self._kept = found | self._kept
+        return found
 
     async def remove(self, name: str) -> None:
+        self._kept.pop(name, None)
         async with self._mounted() as root:
             if root is not None and await self._store.thread.run(_is_there, root, name):
                 async with self._store.writable():
@@ -55,9 +61,13 @@ class CacheShelf:
             yield root
 
 
-def _put(root: Path, name: str, content: bytes) -> None:
+def _put(root: Path, name: str, kept: dict[str, bytes]) -> None:
+    """The one of that name; the others where they are missing."""
     with beneath.directory(root, *_PLACE, make=True) as within:
-        beneath.replace_file(within, name, content, lasting=True)
+        there = set(beneath.files(within)) - {name}
+        for each, content in kept.items():
+            if each not in there:
+                beneath.replace_file(within, each, content, lasting=True)
 
 
 def _found(root: Path, most: int, largest: int) -> dict[str, bytes]:

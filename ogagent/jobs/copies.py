@@ -35,6 +35,7 @@ LARGEST_COPY: Final = 64 << 10
 NUMBERS: Final = "numbers.json"
 """Lies on the shelf as well; see ``ogagent.jobs.numbers``."""
 _PATIENCE_S: Final = 5.0
+_MOMENT_S: Final = 1.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -42,7 +43,11 @@ T = TypeVar("T")
 class Copies:
     """Lives on the event loop. All is done beside what else goes on: no report waits for a disk that hangs."""
 
-    def __init__(self, journal: Journal, machine: Machine, shelf: ReportShelf, kinds: Kinds) -> None:
+    def __init__(
+        self, journal: Journal, machine: Machine, shelf: ReportShelf, kinds: Kinds, *, of_all: bool = False
+    ) -> None:
+        """``of_all``: each job has a copy from its acceptance, not only one that nothing else tells of."""
+        self._of_all = of_all
         self._journal = journal
         self._kinds = kinds
         self._machine = machine
@@ -58,6 +63,19 @@ class Copies:
         """A job holds it while it runs: nothing is done here to a disk that somebody works on."""
         return self._disks.setdefault(identity, asyncio.Lock())
 
+    async def accepted(self, job: Job) -> None:
+        """Where nothing but a copy would tell of it after a power cut, there is one when this returns."""
+        if self._of_all or self._kinds[job.function].lasts:
+            await self.begun(job)
+
+    async def ended(self, job_id: str) -> None:
+        """Before ogCore is told: where a copy says that the job began, it says how it ended, as it would be told again.
+
+        Whoever waits for the end does not wait for a CACHE that is slow.
+        """
+        if job_id in self._shelved and (putting := self.waiting(job_id)):
+            await asyncio.wait([putting], timeout=_MOMENT_S)
+
     async def begun(self, job: Job, finishing: Target | None = None) -> None:
         """Before it does anything: whoever comes after the power went knows that it was accepted. ``finishing``: the
         partition that it makes ready, which says nothing of it any more.
@@ -72,12 +90,13 @@ class Copies:
         except (AgentError, TimeoutError) as error:
             _log.warning("after a power cut nobody would know of the job: %s", error or "the CACHE does not answer")
 
-    def waiting(self, job_id: str) -> None:
-        """ogCore has not taken the final report at the first attempt."""
-        if job_id not in self._final and len(self._shelved | {job_id}) <= MOST_COPIES:
-            self._shelved.add(job_id)
-            self._final.add(job_id)
-            self._begin(self._put, job_id)
+    def waiting(self, job_id: str) -> asyncio.Task[None] | None:
+        """ogCore has not taken the final report at the first attempt. Returns what copies it, where nothing has yet."""
+        if job_id in self._final or len(self._shelved | {job_id}) > MOST_COPIES:
+            return None
+        self._shelved.add(job_id)
+        self._final.add(job_id)
+        return self._begin(self._put, job_id)
 
     def told(self, job_id: str) -> None:
         """ogCore has taken the final report, or will never take it."""
@@ -101,7 +120,7 @@ class Copies:
             files = await self._shelf.list(MOST_COPIES, LARGEST_COPY)
         files.pop(NUMBERS, None)
         for name, content in files.items():
-            ended = _copy(content, self._kinds)
+            ended = _copy(content, self._kinds, of_all=self._of_all)
             if ended is not None and name == _file_name(ended.job.job_id):
                 found[ended.job.job_id] = ended
                 self._shelved.add(ended.job.job_id)
@@ -158,11 +177,13 @@ class Copies:
 
     # --- beside everything else -----------------------------------------------------------------------------------
 
-    def _begin(self, work: Callable[[str], Coroutine[Any, Any, None]], job_id: str) -> None:
-        if len(self._under_way) < MOST_COPIES:  # more wait only where a disk hangs, and would in vain
-            task = asyncio.create_task(self._done(work, job_id))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+    def _begin(self, work: Callable[[str], Coroutine[Any, Any, None]], job_id: str) -> asyncio.Task[None] | None:
+        if len(self._under_way) >= MOST_COPIES:  # more wait only where a disk hangs, and would in vain
+            return None
+        task = asyncio.create_task(self._done(work, job_id))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
 
     async def _done(self, work: Callable[[str], Coroutine[Any, Any, None]], job_id: str) -> None:
         """What cannot be done here is at worst said twice, by the same ``event_id``."""
@@ -193,7 +214,7 @@ def _file_name(job_id: str) -> str:
     return f"{job_id}.json"
 
 
-def _copy(content: bytes, kinds: Kinds) -> Ended | None:
+def _copy(content: bytes, kinds: Kinds, *, of_all: bool) -> Ended | None:
     """Whoever has been root on the machine can have written it: the report must be the one that the job leads to."""
     try:
         ended = msgspec.json.decode(content, type=Ended)
@@ -201,8 +222,8 @@ def _copy(content: bytes, kinds: Kinds) -> Ended | None:
         return None
     report = ended.report or {}
     if not ended.job.final:
-        lasts = ended.finishing or kinds[ended.job.function].lasts
-        return ended if ended.report is None and lasts else None
+        tells = of_all or ended.finishing or kinds[ended.job.function].lasts
+        return ended if ended.report is None and tells else None
     if type(report.get("seq")) is not int:
         return None
     meant = final_report(ended.job, kinds[ended.job.function], Inventory(), {})

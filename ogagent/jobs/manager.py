@@ -179,8 +179,8 @@ class JobManager:
         except Exception as error:  # noqa: BLE001 - the caller, who waits, is told
             running.accepted.set_exception(journal_failure(error))
             return False
-        if self._copies is not None and running.work.kind.lasts:
-            await self._copies.begun(running.job)
+        if self._copies is not None:
+            await self._copies.accepted(running.job)
         self._board.show(running.job)
         running.accepted.set_result(None)
         return True
@@ -218,6 +218,8 @@ class JobManager:
         self._metrics.job_ended(job)
         running.job = job
         self._board.show(job)
+        if self._copies is not None:
+            await self._copies.ended(job.job_id)
         if report is not None:
             self._reporter.final(job.job_id, report)
         level = logging.INFO if state is State.SUCCEEDED else logging.ERROR

@@ -8,6 +8,7 @@ PACKAGES: Final = {
     "btrfs": "btrfs-progs",
     "busctl": "systemd",
     "chroot": "coreutils",
+    "cp": "coreutils",
     "debugfs": "e2fsprogs",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
@@ -39,6 +40,7 @@ PACKAGES: Final = {
     "udp-receiver": "udpcast",
     "uftpd": "uftp",
     "umount": "mount",
+    "unshare": "util-linux",
     "unsquashfs": "squashfs-tools",
     "xfs_growfs": "xfsprogs",
 }

@@ -75,7 +75,7 @@ class BootedInsight:
 
 def own_state(settings: Settings) -> Settings:
     """An installed system and an ogLive of the same PC share nothing but its disks."""
-    return replace(settings, state=replace(settings.state, dir=f"{settings.state.dir}-installed"))
+    return replace(settings, state=replace(settings.state, dir=f"{settings.state.place}-installed"))
 
 
 def booted_host(

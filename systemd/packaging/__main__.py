@@ -21,7 +21,7 @@ def main() -> None:
         place = options.wheels or Path(passing, "wheels")
         if not place.exists():
             wheels.fetch(place)
-        files = [build.build(place, options.output, name=name) for name in (build.AGENT, build.P2P)]
+        files = [build.build(place, options.output, name=name) for name in wheels.LOCKS]
     for file in files:
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
 

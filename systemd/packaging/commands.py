@@ -1,16 +1,13 @@
-"""The commands of ``ogagent``, as its own parser has them."""
+"""The commands of a program, as its own parser has them."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 
-from ogagent.cli import parser
 
-
-def commands(of: argparse.ArgumentParser | None = None, words: tuple[str, ...] = ()) -> Iterator[Command]:
+def commands(of: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[Command]:
     """Each that does something, in the order in which ``--help`` has them."""
-    of = of or parser()
     groups = [action for action in of._actions if isinstance(action, argparse._SubParsersAction)]
     for group in groups:
         helps = {choice.dest: choice.help or "" for choice in group._choices_actions}

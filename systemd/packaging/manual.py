@@ -1,4 +1,4 @@
-"""The pages of the manual, ogagent(1) and ogagent.toml(5): made from what the program and its configuration say of
+"""The pages of the manual, ogagent(1), ogsim(1) and ogagent.toml(5): made from what programs and configuration say of
 themselves. In the macros of man(7).
 """
 
@@ -6,41 +6,27 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from systemd.packaging.commands import Command, commands, operand
+from systemd.packaging.programs import Program
 
 _SETTINGS: Final = Path(__file__).parents[1] / "ogagent.toml"
 _KEY: Final = re.compile(r"([a-z_.]+) = (.*)")
 _SECTION: Final = re.compile(r"\[([a-z]+)\]")
 
-_ABOUT: Final = """ogagent is the agent of OpenGnsys. It runs in an ogLive, does what ogCore asks it to do with the
-disks of its PC, and reports until ogCore has it. The same engine can be used by hand."""
-_STATUSES: Final = {
-    "0": "All went well.",
-    "1": "It failed; what and why stands on standard error.",
-    "2": "The command line is wrong.",
-    "75": "The agent has ended because it was told to retire, and is to be started anew.",
-    "78": "The configuration cannot be used.",
-    "130": "It was interrupted.",
-}
-_FILES: Final = {
-    "/etc/ogagent/ogagent.toml": "The configuration, see ogagent.toml(5).",
-    "/var/lib/ogagent": "What must survive a restart: the journal of jobs, the agent's certificate.",
-    "/opt/ogagent/venv": "Python packages, made when the package is installed.",
-}
 
-
-def of_commands(version: str, day: str) -> str:
-    lines = [*_head("ogagent", "1", version, day), *_section("NAME"), r"ogagent \- the OpenGnsys agent for ogLive"]
-    lines += [*_section("SYNOPSIS"), ".B ogagent", ".I COMMAND", "[\\fIoptions\\fR]"]
-    lines += [*_section("DESCRIPTION"), _text(_ABOUT), *_section("COMMANDS")]
-    for command in commands():
-        lines += _command(command)
-    lines += [*_section("EXIT STATUS"), *_list(_STATUSES), *_section("FILES"), *_list(_FILES)]
-    return "\n".join([*lines, *_section("SEE ALSO"), ".BR ogagent.toml (5)"]) + "\n"
+def of_program(program: Program, version: str, day: str) -> str:
+    lines = [*_head(program.name, "1", version, day), *_section("NAME"), f"{program.name} \\- {program.title}"]
+    lines += [*_section("SYNOPSIS"), f".B {program.name}", ".I COMMAND", "[\\fIoptions\\fR]"]
+    lines += [*_section("DESCRIPTION"), _text(program.about), *_section("COMMANDS")]
+    for command in commands(program.parser()):
+        lines += _command(program.name, command)
+    lines += [*_section("EXIT STATUS"), *_list(program.statuses), *_section("FILES"), *_list(program.files)]
+    see = ", ".join(f"{name}({section})" for name, section in program.see.items())
+    return "\n".join([*lines, *_section("SEE ALSO"), _text(see)]) + "\n"
 
 
 def of_settings(version: str, day: str) -> str:
@@ -60,15 +46,15 @@ def _section(title: str) -> Iterator[str]:
     yield f'.SH "{title}"'
 
 
-def _list(entries: dict[str, str]) -> Iterator[str]:
+def _list(entries: Mapping[str, str]) -> Iterator[str]:
     for name, text in entries.items():
         yield from (".TP", f".B {_text(name)}", _text(text))
 
 
-def _command(command: Command) -> Iterator[str]:
+def _command(program: str, command: Command) -> Iterator[str]:
     operands = " ".join(f"\\fI{_text(operand(action))}\\fR" for action in command.operands)
-    yield f'.SS "ogagent {" ".join(command.words)}"'
-    yield f"\\fBogagent {' '.join(command.words)}\\fR [\\fIoptions\\fR] {operands}".strip()
+    yield f'.SS "{program} {" ".join(command.words)}"'
+    yield f"\\fB{program} {' '.join(command.words)}\\fR [\\fIoptions\\fR] {operands}".strip()
     yield ".PP"
     yield _text(_sentence(command.description or command.summary))
     for action in [*command.operands, *command.options]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from systemd.packaging import wheels
 
-MAINTAINER: Final = "The ogagent developers <ogagent@opengnsys.es>"
+MAINTAINER: Final = "The ogagent developers <info@opengnsys.es>"
 _COPYRIGHT: Final = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: ogagent
 Upstream-Contact: {maintainer}

@@ -1,4 +1,4 @@
-"""The Python packages that the agent needs, as wheels for each Python that it runs on."""
+"""The Python packages that each package brings, as wheels for each Python that the agent runs on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.message import Message
 from email.parser import BytesParser
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 ROOT: Final = Path(__file__).parents[2]
-LOCK: Final = ROOT / "requirements.lock"
-P2P_LOCK: Final = Path(__file__).parent / "p2p.lock"
-_P2P: Final = "p2p"
+_HERE: Final = Path(__file__).parent
+AGENT: Final = "ogagent"
+P2P: Final = "ogagent-p2p"
+SIM: Final = "ogsim"
+LOCKS: Final[Mapping[str, Path]] = MappingProxyType(
+    {
+        AGENT: ROOT / "requirements.lock",
+        P2P: _HERE / "p2p.lock",
+        SIM: _HERE / "sim.lock",
+    }
+)
+"""By package. No wheel is in two of them: all lie in one directory when they are installed."""
 PYTHONS: Final = ("3.11", "3.12", "3.13")
 PLATFORMS: Final = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
 """What runs on Debian 12 and Ubuntu 22.04, and whatever is newer."""
@@ -28,32 +38,36 @@ Shelf = Mapping[str, Sequence[Path]]
 """By Python, or COMMON."""
 
 
-def options(python: str, lock: Path = LOCK) -> list[str]:
+def options(python: str, lock: Path = LOCKS[AGENT]) -> list[str]:
     """Of pip: those wheels that a lock names, for that Python, and nothing that would have to be compiled."""
     common = ["-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     return [*common, "-r", str(lock), "--python-version", python, *(f"--platform={tag}" for tag in PLATFORMS)]
 
 
 def fetch(place: Path) -> None:
-    """All that the locks name, into a directory for each Python; what is p2p's apart from the rest."""
-    for lock, below in ((LOCK, place), (P2P_LOCK, place / _P2P)):
+    """All that the locks name, into a directory for each package and Python."""
+    for name, lock in LOCKS.items():
         for python in PYTHONS:
-            pip = [sys.executable, "-m", "pip", "download", *options(python, lock), "--dest", str(below / python)]
+            pip = [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                *options(python, lock),
+                "--dest",
+                str(place / name / python),
+            ]
             subprocess.run(pip, check=True)
 
 
-def needed(place: Path) -> Shelf:
-    """Of what was fetched, without what builds the agent and is not needed where it runs."""
-    found = {python: dict(_needed(place / python, python)) for python in PYTHONS}
+def shelf(place: Path, name: str) -> Shelf:
+    """Of what was fetched for the package of that name: what is in it."""
+    found = {python: dict(_within(place / name / python, name, python)) for python in PYTHONS}
     common = set.intersection(*(set(wheels) for wheels in found.values()))
-    shelf = {COMMON: [found[PYTHONS[0]][name] for name in sorted(common)]}
+    every = {COMMON: [found[PYTHONS[0]][file] for file in sorted(common)]} if common else {}
     for python, wheels in found.items():
-        shelf[python] = [wheels[name] for name in sorted(wheels.keys() - common)]
-    return shelf
-
-
-def of_p2p(place: Path) -> Shelf:
-    return {python: sorted((place / _P2P / python).glob("*.whl")) for python in PYTHONS}
+        every[python] = [wheels[file] for file in sorted(wheels.keys() - common)]
+    return every
 
 
 def papers(wheel: Path) -> Message:
@@ -66,9 +80,16 @@ def papers(wheel: Path) -> Message:
         return BytesParser().parsebytes(archive.read(metadata))
 
 
-def _needed(folder: Path, python: str) -> Iterator[tuple[str, Path]]:
-    """Names of files, and the files, of what the agent reaches in any number of steps."""
-    there = {parse_wheel_filename(path.name)[0]: path for path in folder.glob("*.whl")}
+def _within(folder: Path, name: str, python: str) -> Iterator[tuple[str, Path]]:
+    """By the names of the files. The agent's lock also has what builds the agent and is not needed where it runs."""
+    files = sorted(folder.glob("*.whl"))
+    needed = set(_needed(files, python)) if name == AGENT else files
+    return ((file.name, file) for file in files if file in needed)
+
+
+def _needed(files: Iterable[Path], python: str) -> Iterator[Path]:
+    """What the agent reaches in any number of steps."""
+    there = {parse_wheel_filename(path.name)[0]: path for path in files}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     ahead, seen = list(_wanted(project["dependencies"], python)), set[str]()
     while ahead:
@@ -76,7 +97,7 @@ def _needed(folder: Path, python: str) -> Iterator[tuple[str, Path]]:
         if name not in seen:
             seen.add(name)
             wheel = there[canonicalize_name(name)]
-            yield wheel.name, wheel
+            yield wheel
             ahead += _wanted(papers(wheel).get_all("Requires-Dist", []), python)
 
 

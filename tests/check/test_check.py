@@ -12,16 +12,20 @@ from msgspec.structs import replace
 from ogagent.check import tools as tool_check
 from ogagent.check.check import check
 from ogagent.check.finding import Finding, Verdict, ok, warning
-from ogagent.check.machine import state_directory
 from ogagent.check.reach import ogcore
+from ogagent.check.state import state_directory, state_on_cache
 from ogagent.cli_check import as_text
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.settings import CacheSettings, OgCoreSettings, Settings
+from ogagent.settings_state import StateSettings
 from simulator.machine.file_machine import FileMachine
 from tests.e2e.agent_process import own_certificate, served
 
 ADDRESS = "127.0.3.7"
 DISK = Disk(disk=1, device="/dev/sdz", size=1 << 40, sector_size=512, model="", table="gpt", identity="x")
+CACHE = Partition(
+    partition=4, device="/dev/sdz4", start=0, size=1 << 30, code="CA00", cache=True, filesystem="ext4"
+)  # fmt: skip
 
 
 class DisksOf(FileMachine):
@@ -71,17 +75,39 @@ def test_on_what_the_state_lies(tmp_path: Path, rows: list[tuple[str, str, str]]
     assert bool(found.hint) is (state is not Verdict.OK)
 
 
+@pytest.mark.parametrize(
+    ("kind", "cache", "state", "words"),
+    [
+        ("tmpfs", True, Verdict.OK, "lies in memory (tmpfs); the CACHE (/dev/sdz4) keeps jobs"),
+        ("tmpfs", False, Verdict.WARNING, "no disk has a CACHE to keep jobs and reports on; /var/lib/ogagent lies in"),
+        ("ext4", True, Verdict.OK, "lies on a disk; the CACHE (/dev/sdz4) keeps jobs"),
+        ("ext4", False, Verdict.OK, "/var/lib/ogagent lies on a disk"),
+    ],
+)
+def test_what_a_cache_keeps(tmp_path: Path, kind: str, cache: bool, state: Verdict, words: str) -> None:
+    inventory = Inventory(disks=(replace(DISK, partitions=(CACHE,) if cache else ()),))
+    found = state_on_cache(StateSettings(dir="cache"), inventory, mounts(tmp_path, ("/var", kind, "rw")))
+    assert found.state is state
+    assert words in found.said
+    assert bool(found.hint) is (state is not Verdict.OK)
+
+
+async def test_where_the_state_is_is_said_once() -> None:
+    on_cache = Settings(state=StateSettings(dir="cache"))
+    disk = replace(DISK, partitions=(CACHE,))
+    assert "the CACHE (/dev/sdz4) keeps jobs" in named(await check(on_cache, DisksOf(disk)), "state.dir").said
+    assert "CACHE" not in named(await check(on_cache, None), "state.dir").said
+    assert "CACHE" not in named(await check(Settings(), DisksOf(disk)), "state.dir").said
+
+
 async def test_a_cache_is_found_or_missed() -> None:
-    cache = Partition(
-        partition=4, device="/dev/sdz4", start=0, size=1 << 30, code="CA00", cache=True, filesystem="ext4"
-    )
     empty = replace(DISK, problem="it does not answer")
     without = await check(Settings(), DisksOf(empty))
     assert named(without, "CACHE").state is Verdict.PROBLEM
     assert named(without, "/dev/sdz") == warning("/dev/sdz", "it does not answer", "see ogagent disks")
     allowed = await check(Settings(cache=CacheSettings(required=False)), DisksOf(empty))
     assert named(allowed, "CACHE").state is Verdict.OK
-    disk = replace(DISK, partitions=(cache,))
+    disk = replace(DISK, partitions=(CACHE,))
     found = named(await check(Settings(), DisksOf(disk)), "CACHE")
     assert found.state is Verdict.OK
     assert "/dev/sdz4" in found.said

@@ -30,8 +30,8 @@ from ogagent.settings import (
     RepositorySettings,
     RestoreSettings,
     Settings,
-    StateSettings,
 )
+from ogagent.settings_state import StateSettings
 from simulator.certificates import Authority
 from simulator.faults import Fault, parse_fault
 from simulator.machine.file_machine import FileMachine

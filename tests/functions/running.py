@@ -16,7 +16,8 @@ from ogagent.jobs.numbers import ToldNumbers
 from ogagent.model.disk import Disk
 from ogagent.model.job import Job
 from ogagent.service import source_policy
-from ogagent.settings import Settings, StateSettings
+from ogagent.settings import Settings
+from ogagent.settings_state import StateSettings
 from ogagent.system.metrics import Metrics
 from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine

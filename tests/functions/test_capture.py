@@ -18,7 +18,8 @@ from ogagent.jobs.journal import Journal
 from ogagent.model.disk import Inventory
 from ogagent.model.job import State
 from ogagent.model.progress import NoBooks
-from ogagent.settings import CacheSettings, CaptureSettings, RepositorySettings, Settings, StateSettings
+from ogagent.settings import CacheSettings, CaptureSettings, RepositorySettings, Settings
+from ogagent.settings_state import StateSettings
 from simulator.ext4 import fill, make_filesystem
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from simulator.tree import linux_tree

@@ -23,7 +23,8 @@ from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.hardware import Component, Hardware
 from ogagent.model.job import Job
 from ogagent.model.software import Package, Software
-from ogagent.settings import MachineSettings, ScriptSettings, Settings, StateSettings
+from ogagent.settings import MachineSettings, ScriptSettings, Settings
+from ogagent.settings_state import StateSettings
 from ogagent.system.logind import Session
 from ogagent.system.metrics import Metrics
 from simulator.machine.seat import Seat, SeatDesktop

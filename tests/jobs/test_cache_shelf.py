@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,3 +115,33 @@ async def test_disks_that_cannot_be_read_are_told_as_a_cache_that_cannot_be_used
     shelf = CacheShelf(Broken([tmp_path / "disk"]), FileCache())
     with pytest.raises(CacheError, match="sfdisk failed"):
         await shelf.put("a.json", b"report")
+
+
+async def test_a_cache_that_is_made_anew_gets_all_that_is_kept(tmp_path: Path) -> None:
+    """As Configurar does: it was formatted, with all that lay on it."""
+    shelf = CacheShelf(machine(tmp_path), FileCache())
+    for name in ("a.json", "b.json", "c.json"):
+        await shelf.put(name, name.encode())
+    await shelf.remove("b.json")
+    shutil.rmtree(tmp_path / "disk.cache4")
+    await shelf.put("d.json", b"d.json")
+    assert await shelf.list(10, 100) == {name: name.encode() for name in ("a.json", "c.json", "d.json")}
+
+
+async def test_what_an_earlier_agent_has_left_is_kept_as_well(tmp_path: Path) -> None:
+    await CacheShelf(machine(tmp_path), FileCache()).put("a.json", b"first")
+    shelf = CacheShelf(machine(tmp_path), FileCache())
+    assert await shelf.list(10, 100) == {"a.json": b"first"}
+    shutil.rmtree(tmp_path / "disk.cache4")
+    await shelf.put("b.json", b"b")
+    assert await shelf.list(10, 100) == {"a.json": b"first", "b.json": b"b"}
+
+
+async def test_a_cache_that_comes_later_gets_what_waits_for_it(tmp_path: Path) -> None:
+    found = machine(tmp_path, SYSTEM)
+    shelf = CacheShelf(found, FileCache())
+    await shelf.put("a.json", b"a")
+    with (tmp_path / "disk").open("r+b") as file:
+        write_table(file, 8 * MIB, (CACHE,))
+    await shelf.put("b.json", b"b")
+    assert await shelf.list(10, 100) == {"a.json": b"a", "b.json": b"b"}

@@ -198,3 +198,44 @@ async def test_what_hangs_is_not_waited_for_for_ever(lost: Lost, journal: Journa
     for task in tuple(copies._under_way):
         task.cancel()
     await copies.aclose()
+
+
+# --- of every job -------------------------------------------------------------------------------------------------
+
+
+async def test_with_copies_of_all_a_restore_has_one_from_its_acceptance(lost: Lost, journal: Journal) -> None:
+    """Otherwise its partition tells of it, as soon as that is written to."""
+    some, every = MemoryShelf(), MemoryShelf()
+    await Copies(journal, lost.machine, some, KINDS).accepted(lost.job())
+    await Copies(journal, lost.machine, every, KINDS, of_all=True).accepted(lost.job())
+    assert (list(some.files), list(every.files)) == ([], [f"{JOB_ID}.json"])
+    assert await Copies(journal, lost.machine, every, KINDS).shelved() == {}
+    (found,) = (await Copies(journal, lost.machine, every, KINDS, of_all=True).shelved()).values()
+    assert (found.job, found.report) == (lost.job(), None)
+
+
+async def test_who_has_a_copy_of_the_beginning_has_one_of_the_end_before_it_is_told(
+    lost: Lost, journal: Journal, copies: Copies, shelf: MemoryShelf
+) -> None:
+    lost.in_journal(journal, FAILED)
+    await copies.ended(JOB_ID)
+    assert shelf.files == {}, "nothing tells of its beginning, and ogCore may take its end at once"
+    await copies.begun(lost.job())
+    await copies.ended(JOB_ID)
+    assert msgspec.json.decode(shelf.files[f"{JOB_ID}.json"], type=Ended) == journal.ended(JOB_ID)
+
+
+async def test_a_cache_that_hangs_keeps_no_end_from_being_told(lost: Lost, journal: Journal) -> None:
+    class Hanging(MemoryShelf):
+        async def put(self, name: str, content: bytes) -> None:
+            if self.files:
+                await asyncio.Event().wait()
+            await super().put(name, content)
+
+    copies = Copies(journal, lost.machine, Hanging(), KINDS)
+    lost.in_journal(journal, FAILED)
+    await copies.begun(lost.job())
+    await copies.ended(JOB_ID)
+    (task,) = copies._under_way
+    task.cancel()
+    await copies.aclose()

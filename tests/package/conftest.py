@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ogagent import __version__
-from systemd.packaging.build import P2P, build
+from systemd.packaging.build import build
+from systemd.packaging.wheels import AGENT, P2P
 from tests.counted import TABLES
 from tests.machine import kept
 from tests.machine.tools import missing
@@ -18,6 +20,7 @@ from tests.package.system import System, system
 
 NEXT = "99.0"
 """A version after this one."""
+Package = Callable[..., Path]
 
 
 def required(recipe: kept.Recipe) -> None:
@@ -32,18 +35,29 @@ def wheels() -> Path:
 
 
 @pytest.fixture(scope="session")
-def deb(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(wheels, tmp_path_factory.mktemp("package"), __version__)
+def package(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """By name and version; each is made once."""
+
+    @functools.cache
+    def made(name: str, version: str = __version__) -> Path:
+        return build(wheels, tmp_path_factory.mktemp("package"), version, name)
+
+    return made
 
 
 @pytest.fixture(scope="session")
-def p2p_deb(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(wheels, tmp_path_factory.mktemp("p2p"), name=P2P)
+def deb(package: Package) -> Path:
+    return package(AGENT)
 
 
 @pytest.fixture(scope="session")
-def next_deb(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(wheels, tmp_path_factory.mktemp("next"), NEXT)
+def p2p_deb(package: Package) -> Path:
+    return package(P2P)
+
+
+@pytest.fixture(scope="session")
+def next_deb(package: Package) -> Path:
+    return package(AGENT, NEXT)
 
 
 @pytest.fixture(params=list(roots.SUITES))

@@ -26,7 +26,7 @@ def recipe(suite: str) -> kept.Recipe:
 
 
 def recipe_of_wheels() -> kept.Recipe:
-    return kept.Recipe("wheels", tuple(kept.words_of([wheels.LOCK, wheels.P2P_LOCK, Path(wheels.__file__)])))
+    return kept.Recipe("wheels", tuple(kept.words_of([*wheels.LOCKS.values(), Path(wheels.__file__)])))
 
 
 def root(suite: str) -> Path:

@@ -23,8 +23,8 @@ class System(Struct, frozen=True):
         """Raises ToolFailed. The network is that of the run: there is none."""
         return run("chroot", self.root, *command)
 
-    def install(self, deb: Path) -> str:
-        return self.run("dpkg", "--install", self.bring(deb))
+    def install(self, *debs: Path) -> str:
+        return self.run("dpkg", "--install", *map(self.bring, debs))
 
     def bring(self, file: Path) -> str:
         """Where it lies in there."""

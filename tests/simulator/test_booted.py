@@ -14,7 +14,8 @@ from aiohttp import ClientSession, TCPConnector
 from aiohttp.test_utils import unused_port
 from pytest_aiohttp.plugin import AiohttpServer
 
-from ogagent.settings import Settings, StateSettings
+from ogagent.settings import Settings
+from ogagent.settings_state import StateSettings
 from simulator.certificates import Authority
 from simulator.errors import LabError
 from simulator.ext4 import fill, make_filesystem

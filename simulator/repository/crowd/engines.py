@@ -68,7 +68,7 @@ def _uftp(plan: Plan) -> Sequence[str | Path]:
 
 def _seed(plan: Plan) -> Sequence[str | Path]:
     if find_spec("libtorrent") is None:
-        raise ToolMissing("libtorrent is not installed", hint="pip install 'ogagent[p2p]'")
+        raise ToolMissing("libtorrent is not installed", hint="apt install ogagent-p2p, or pip install 'ogagent[p2p]'")
     place = plan.place
     where = ("--address", place.own, "--port", str(plan.port), "--tracker", place.tracker)
     return (sys.executable, "-m", "simulator.repository.crowd.seed", plan.path, *where, "--mbit", str(plan.speed))
