@@ -7,6 +7,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -14,17 +15,19 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from simulator.certificates import Authority
-from simulator.ogcore.clients import Client
+from simulator.ogcore.clients import Client, ClientState
 from simulator.repository.app import repository_app
 from tests.machine import disks
 from tests.machine.agent import install_agent
 from tests.machine.call import Agent, agent_at
 from tests.machine.checks import Facts, told
 from tests.machine.day import day_of
-from tests.machine.live import Live
+from tests.machine.live import COMMAND_LINE, Live
 from tests.machine.models import Model
 from tests.machine.network import SERVER, Network, network
+from tests.machine.ogboot import OGBOOT_PORT, ogboot_app
 from tests.machine.ogcore import OGCORE_PORT, ogcore_of
+from tests.machine.oglive import make_oglive
 from tests.machine.pcs import Target
 from tests.machine.sender import sending
 from tests.machine.tools import run
@@ -50,6 +53,13 @@ class Store:
         self.images.mkdir()
         self.live = Live(folder, self.authority.certificate.read_text(encoding="utf-8"))
 
+    @cached_property
+    def oglive(self) -> Path:
+        """The directory with what PCs start from the network."""
+        folder = self._folder / "oglive"
+        make_oglive(folder, self.authority.certificate)
+        return folder
+
     def disk(self, model: Model) -> Path:
         """With the agent as it is now, where the model has one. Nobody writes to it."""
         if not model.has_agent:
@@ -73,8 +83,15 @@ class Store:
 
 
 class Classroom:
-    def __init__(self, folder: Path, store: Store, net: Network, clients: dict[str, Client]) -> None:
+    """``networked``: its PCs start from the network first, the ogLive as ogBoot serves it. Those of others have a live
+    system on a disk of its own, which QEMU itself starts.
+    """
+
+    def __init__(
+        self, folder: Path, store: Store, net: Network, clients: dict[str, Client], *, networked: bool = False
+    ) -> None:
         """``clients``: what ogCore knows of each target."""
+        self.networked = networked
         self._folder = folder
         self._store = store
         self._net = net
@@ -93,16 +110,21 @@ class Classroom:
 
     @asynccontextmanager
     async def live(self, target: Target) -> AsyncIterator[tuple[PC, Agent]]:
-        """It has started the live system, and its agent answers."""
+        """It has started the live system, and its agent answers. In a networked room ogCore has seen it come."""
+        client = self._clients[target.name]
         async with self.started(target) as pc:
             await pc.says(AGENT_IS_UP)
+            if self.networked:
+                await pc.until(lambda: client.state is ClientState.OG_LIVE, "its agent at ogCore")
             async with self.agent(target) as agent:
                 yield pc, agent
 
     @asynccontextmanager
     async def agent(self, target: Target) -> AsyncIterator[Agent]:
         """That of a live system that has started."""
-        async with agent_at(self._net.address(target.mac)) as agent:
+        known = self._clients[target.name].agent
+        secret = known.secret if known and self.networked else ""
+        async with agent_at(self._net.address(target.mac), secret) as agent:
             assert await agent.answers(), target.name
             yield agent
 
@@ -111,16 +133,26 @@ class Classroom:
         """It has begun to start the live system."""
         folder = self._folder / target.name
         folder.mkdir(exist_ok=True)
-        drives = self._store.live.drives(folder / "state.img")
-        hardware = target.hardware(folder, *drives, tap=self._cable(target.name))
-        async with switched_on(hardware, self._store.live.kernel(target.mac)) as pc:
+        if self.networked:
+            hardware, kernel = self._hardware(target), None
+        else:
+            drives = self._store.live.drives(folder / "state.img")
+            hardware, kernel = self._hardware(target, *drives), self._store.live.kernel(target.mac)
+        async with switched_on(hardware, kernel) as pc:
             yield pc
 
     async def restoring(self, target: Target, agent: Agent, method: str = UNICAST) -> str:
         """The id of the job, which has begun."""
+        return await agent.restore(*await self._place(target, agent), self._store.image(target.model), method)
+
+    async def starting(self, target: Target, agent: Agent) -> None:
+        """The PC goes down, to start what it was given."""
+        await agent.start(*await self._place(target, agent))
+
+    async def _place(self, target: Target, agent: Agent) -> tuple[int, int]:
+        """Disk and partition."""
         disk, root = target.system
-        number = await agent.disk_number(disk.layout.mib << 20)
-        return await agent.restore(number, root.number, self._store.image(target.model), method)
+        return await agent.disk_number(disk.layout.mib << 20), root.number
 
     @asynccontextmanager
     async def together(self, targets: Sequence[Target]) -> AsyncIterator[str]:
@@ -133,12 +165,7 @@ class Classroom:
     async def alone(self, targets: Sequence[Target]) -> list[Facts]:
         """What each says when all start from their own disks, at the same time. Those with an agent live a day."""
         async with AsyncExitStack() as stack:
-            pcs = [
-                await stack.enter_async_context(
-                    switched_on(target.hardware(self._folder / target.name, tap=self._cable(target.name)))
-                )
-                for target in targets
-            ]
+            pcs = [await stack.enter_async_context(switched_on(self._hardware(target))) for target in targets]
             return await together(map(self._lived, targets, pcs))
 
     async def _lived(self, target: Target, pc: PC) -> Facts:
@@ -154,6 +181,10 @@ class Classroom:
             return Facts(pc.name, {}, pc.printed(), self._net.leases(), str(why))
         return Facts(pc.name, report, pc.printed(), self._net.leases())
 
+    def _hardware(self, target: Target, *more: Drive) -> Hardware:
+        folder, tap = self._folder / target.name, self._cable(target.name)
+        return target.hardware(folder, *more, tap=tap, network_first=self.networked)
+
     def _cable(self, name: str) -> str:
         if name not in self._cables:
             self._cables[name] = self._net.cable(f"tap{len(self._cables)}")
@@ -168,19 +199,25 @@ async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 @asynccontextmanager
-async def classroom(folder: Path, store: Store, targets: Sequence[Target]) -> AsyncIterator[Classroom]:
+async def classroom(
+    folder: Path, store: Store, targets: Sequence[Target], *, networked: bool = False
+) -> AsyncIterator[Classroom]:
     for target in targets:
         store.image(target.model)
     clients = {target.name: Client(name=target.name, mac=target.mac, ip="") for target in targets}
     tls = store.authority.server_context(SERVER)
     async with network(folder, {target.mac: target.name for target in targets}) as net:
         ogcore = await ogcore_of(clients.values(), net, store.authority)
-        async with _serving(repository_app(store.images), 443, tls), _serving(ogcore, OGCORE_PORT, tls):
-            yield Classroom(folder, store, net, clients)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(_serving(repository_app(store.images), 443, tls))
+            await stack.enter_async_context(_serving(ogcore, OGCORE_PORT, tls))
+            if networked:
+                await stack.enter_async_context(_serving(ogboot_app(store.oglive, COMMAND_LINE), OGBOOT_PORT))
+            yield Classroom(folder, store, net, clients, networked=networked)
 
 
 @asynccontextmanager
-async def _serving(app: web.Application, port: int, tls: ssl.SSLContext) -> AsyncIterator[None]:
+async def _serving(app: web.Application, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     try:
