@@ -71,7 +71,5 @@ async def agent_at(address: str, secret: str = "") -> AsyncIterator[Agent]:
     timeout = ClientTimeout(total=None, sock_connect=5, sock_read=120)
     headers = {"Authorization": secret} if secret else {}
     connector = TCPConnector(ssl=False)
-    async with ClientSession(
-        f"https://{address}:8000", connector=connector, timeout=timeout, headers=headers
-    ) as http:
+    async with ClientSession(f"https://{address}:8000", connector=connector, timeout=timeout, headers=headers) as http:
         yield Agent(http)

@@ -32,6 +32,7 @@ from tests.machine.pcs import Target
 from tests.machine.sender import sending
 from tests.machine.tools import run
 from tests.machine.vm import PC, Drive, Hardware, Stopped, switched_on
+from tests.steps import Steps
 
 UNICAST: Final = "unicast-direct"
 """No PC here has a CACHE."""
@@ -88,10 +89,11 @@ class Classroom:
     """
 
     def __init__(
-        self, folder: Path, store: Store, net: Network, clients: dict[str, Client], *, networked: bool = False
+        self, folder: Path, store: Store, net: Network, clients: dict[str, Client], steps: Steps, *, networked: bool
     ) -> None:
         """``clients``: what ogCore knows of each target."""
         self.networked = networked
+        self.steps = steps
         self._folder = folder
         self._store = store
         self._net = net
@@ -113,9 +115,10 @@ class Classroom:
         """It has started the live system, and its agent answers. In a networked room ogCore has seen it come."""
         client = self._clients[target.name]
         async with self.started(target) as pc:
-            await pc.says(AGENT_IS_UP)
-            if self.networked:
-                await pc.until(lambda: client.state is ClientState.OG_LIVE, "its agent at ogCore")
+            with self.steps.step(target.name, "starts the ogLive" if self.networked else "starts a live system"):
+                await pc.says(AGENT_IS_UP)
+                if self.networked:
+                    await pc.until(lambda: client.state is ClientState.OG_LIVE, "its agent at ogCore")
             async with self.agent(target) as agent:
                 yield pc, agent
 
@@ -172,11 +175,13 @@ class Classroom:
         facts = await self._facts(pc)
         if facts.dead or not target.model.has_agent:
             return facts
-        return replace(facts, day=await day_of(pc, self._clients[target.name]))
+        with self.steps.step(target.name, "has its day"):
+            return replace(facts, day=await day_of(pc, self._clients[target.name]))
 
     async def _facts(self, pc: PC) -> Facts:
         try:
-            report = told(await pc.reported())
+            with self.steps.step(pc.name, "starts from its own disk"):
+                report = told(await pc.reported())
         except Stopped as why:
             return Facts(pc.name, {}, pc.printed(), self._net.leases(), str(why))
         return Facts(pc.name, report, pc.printed(), self._net.leases())
@@ -200,7 +205,7 @@ async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 @asynccontextmanager
 async def classroom(
-    folder: Path, store: Store, targets: Sequence[Target], *, networked: bool = False
+    folder: Path, store: Store, targets: Sequence[Target], steps: Steps, *, networked: bool = False
 ) -> AsyncIterator[Classroom]:
     for target in targets:
         store.image(target.model)
@@ -213,7 +218,7 @@ async def classroom(
             await stack.enter_async_context(_serving(ogcore, OGCORE_PORT, tls))
             if networked:
                 await stack.enter_async_context(_serving(ogboot_app(store.oglive, COMMAND_LINE), OGBOOT_PORT))
-            yield Classroom(folder, store, net, clients, networked=networked)
+            yield Classroom(folder, store, net, clients, steps, networked=networked)
 
 
 @asynccontextmanager

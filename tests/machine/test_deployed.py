@@ -13,6 +13,7 @@ import pytest
 from tests.machine.checks import Case, Facts, is_of_its_model, judged, table
 from tests.machine.classroom import UNICAST, Classroom, Store, classroom, together
 from tests.machine.pcs import CLASSROOMS, Target
+from tests.steps import Steps
 
 IN_ONE_SESSION: Final = ("bios",)
 """These classrooms get their image by multicast; the others each PC for itself."""
@@ -24,10 +25,10 @@ pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(3600)]
 
 @pytest.mark.parametrize("name", CLASSROOMS)
 async def test_each_is_a_pc_of_its_own(
-    name: str, tmp_path: Path, store: Store, show: Callable[[str, list[str]], None]
+    name: str, tmp_path: Path, store: Store, steps: Steps, show: Callable[[str, list[str]], None]
 ) -> None:
     began, targets = time.monotonic(), CLASSROOMS[name]
-    async with classroom(tmp_path, store, targets, networked=name in NETWORKED) as room:
+    async with classroom(tmp_path, store, targets, steps, networked=name in NETWORKED) as room:
         if name in IN_ONE_SESSION:
             async with room.together(targets) as method:
                 await together(deployed(room, target, method) for target in targets)
@@ -48,11 +49,13 @@ async def deployed(room: Classroom, target: Target, method: str) -> None:
     first, the PC has to be told what to start next.
     """
     async with room.live(target) as (pc, agent):
-        job = await agent.ended(await room.restoring(target, agent, method))
+        with room.steps.step(target.name, "gets its image and is made ready"):
+            job = await agent.ended(await room.restoring(target, agent, method))
         assert job["state"] == "succeeded", job
         if room.networked:
-            await room.starting(target, agent)
-            await pc.switches_off()  # QEMU ends where the firmware would begin once more
+            with room.steps.step(target.name, "goes down, to start it"):
+                await room.starting(target, agent)
+                await pc.switches_off()  # QEMU ends where the firmware would begin once more
     assert (bool(job["sources"]["multicast"]), "left" in job) == (method != UNICAST, False), job
 
 
