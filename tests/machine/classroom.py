@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from msgspec.structs import replace
 
-from simulator.certificates import Authority
 from simulator.ogcore.clients import Client, ClientState
 from simulator.repository.app import repository_app
-from tests.machine import disks
-from tests.machine.agent import install_agent
 from tests.machine.call import Agent, agent_at
 from tests.machine.checks import Facts, told
 from tests.machine.day import day_of
-from tests.machine.live import COMMAND_LINE, Live
+from tests.machine.live import COMMAND_LINE
 from tests.machine.models import Model
 from tests.machine.network import SERVER, Network, network
 from tests.machine.ogboot import OGBOOT_PORT, ogboot_app
 from tests.machine.ogcore import OGCORE_PORT, ogcore_of
-from tests.machine.oglive import make_oglive
 from tests.machine.pcs import Target
 from tests.machine.sender import sending
-from tests.machine.tools import run
+from tests.machine.store import Store
 from tests.machine.vm import PC, Drive, Hardware, Stopped, switched_on
 from tests.steps import Steps
 
@@ -40,47 +34,6 @@ AGENT_IS_UP: Final = r"Started ogagent\.service"
 """On the console; what an agent that died has left is brought to its end before."""
 T = TypeVar("T")
 _MODEL_MAC: Final = "52:54:00:0a:00:fe"
-_ELSEWHERE: Final = '[ogcore]\nurl = "https://ogcore.elsewhere.example"\n'
-"""A model's agent belongs to another ogCore than that of the room."""
-
-
-class Store:
-    """What all classrooms of a run share: the live system with the agent as it is now, and the images."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.authority = Authority(folder / "tls")
-        self.images = folder / "images"
-        self.images.mkdir()
-        self.live = Live(folder, self.authority.certificate.read_text(encoding="utf-8"))
-
-    @cached_property
-    def oglive(self) -> Path:
-        """The directory with what PCs start from the network."""
-        folder = self._folder / "oglive"
-        make_oglive(folder, self.authority.certificate)
-        return folder
-
-    def disk(self, model: Model) -> Path:
-        """With the agent as it is now, where the model has one. Nobody writes to it."""
-        if not model.has_agent:
-            return model.disk()
-        disk = self._folder / f"{model.name}.img"
-        if not disk.exists():
-            run("cp", "--sparse=always", "--reflink=auto", model.disk(), disk)
-            at = self._folder / model.name
-            with disks.attached(disk) as device, disks.mounted(f"{device}p{model.root.number}", at) as root:
-                install_agent(root, "ogagent-installed.service", _ELSEWHERE)
-        return disk
-
-    def image(self, model: Model) -> str:
-        """Its name; it is made from the model's partition as anybody would make it by hand."""
-        image = self.images / f"{model.name}.img"
-        if not image.exists():
-            with disks.attached(self.disk(model)) as device:
-                agent = [sys.executable, "-m", "ogagent", "capture", "--level", "1"]
-                run(*agent, f"{device}p{model.root.number}", image)
-        return model.name
 
 
 class Classroom:
@@ -126,7 +79,7 @@ class Classroom:
     async def agent(self, target: Target) -> AsyncIterator[Agent]:
         """That of a live system that has started."""
         known = self._clients[target.name].agent
-        secret = known.secret if known and self.networked else ""
+        secret = known.secret if known else ""
         async with agent_at(self._net.address(target.mac), secret) as agent:
             assert await agent.answers(), target.name
             yield agent

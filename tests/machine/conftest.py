@@ -10,8 +10,8 @@ import pytest
 
 from tests.counted import TABLES
 from tests.machine import kept, prepare
-from tests.machine.classroom import Store
 from tests.machine.network import IPXE, is_own
+from tests.machine.store import Store
 from tests.machine.tools import missing
 
 _PROGRAMS = (

@@ -11,8 +11,9 @@ from typing import Final
 import pytest
 
 from tests.machine.checks import Case, Facts, is_of_its_model, judged, table
-from tests.machine.classroom import UNICAST, Classroom, Store, classroom, together
+from tests.machine.classroom import UNICAST, Classroom, classroom, together
 from tests.machine.pcs import CLASSROOMS, Target
+from tests.machine.store import Store
 from tests.steps import Steps
 
 IN_ONE_SESSION: Final = ("bios",)

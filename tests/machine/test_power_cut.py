@@ -12,8 +12,9 @@ import pytest
 
 from tests.machine.call import Agent
 from tests.machine.checks import Case, Facts, judged, table
-from tests.machine.classroom import AGENT_IS_UP, Classroom, Store, classroom, together
+from tests.machine.classroom import AGENT_IS_UP, Classroom, classroom, together
 from tests.machine.pcs import CLASSROOMS, Target
+from tests.machine.store import Store
 from tests.machine.vm import PATIENCE_S, PC
 from tests.steps import Steps
 
