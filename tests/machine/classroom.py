@@ -162,6 +162,7 @@ async def classroom(
 ) -> AsyncIterator[Classroom]:
     for target in targets:
         store.image(target.model)
+    ogboot = ogboot_app(store.oglive, COMMAND_LINE) if networked else None
     clients = {target.name: Client(name=target.name, mac=target.mac, ip="") for target in targets}
     tls = store.authority.server_context(SERVER)
     async with network(folder, {target.mac: target.name for target in targets}) as net:
@@ -169,8 +170,8 @@ async def classroom(
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(_serving(repository_app(store.images), 443, tls))
             await stack.enter_async_context(_serving(ogcore, OGCORE_PORT, tls))
-            if networked:
-                await stack.enter_async_context(_serving(ogboot_app(store.oglive, COMMAND_LINE), OGBOOT_PORT))
+            if ogboot is not None:
+                await stack.enter_async_context(_serving(ogboot, OGBOOT_PORT))
             yield Classroom(folder, store, net, clients, steps, networked=networked)
 
 

@@ -27,10 +27,7 @@ class Store:
         self.authority = Authority(folder / "tls")
         self.images = folder / "images"
         self.images.mkdir()
-
-    @cached_property
-    def live(self) -> Live:
-        return Live(self._folder, self.authority.certificate.read_text(encoding="utf-8"))
+        self.live = Live(folder, self.authority.certificate.read_text(encoding="utf-8"))
 
     @cached_property
     def oglive(self) -> Path:
