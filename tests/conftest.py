@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.counted import FIGURES, hand_over, sections, take_over
+from tests.counted import FIGURES, STEPS, hand_over, sections, take_over
+from tests.steps import Steps
 from tests.surroundings import be_deaf, forget_variables, ignored_signals, leave_mounts, leave_network
 
 _IGNORED: Final = ignored_signals()
@@ -61,6 +62,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def figures(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Takes one line for the summary."""
     return pytestconfig.stash.setdefault(FIGURES, []).append
+
+
+@pytest.fixture(scope="session")
+def steps(pytestconfig: pytest.Config) -> Steps:
+    return Steps(pytestconfig.stash.setdefault(STEPS, []))
 
 
 @pytest.hookimpl(trylast=True)

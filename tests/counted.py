@@ -8,6 +8,9 @@ from typing import Any, Final
 
 import pytest
 
+from tests import steps
+from tests.steps import Step
+
 Matrix = tuple[dict[str, int], dict[str, int], list[str]]
 """Cells of the fault matrix by family, by how they ended, and those that broke a promise."""
 
@@ -15,6 +18,7 @@ FIGURES: Final = pytest.StashKey[list[str]]()
 MATRICES: Final = pytest.StashKey[list[Matrix]]()
 TABLES: Final = pytest.StashKey[list[tuple[str, list[str]]]]()
 """Title and lines of what stands for itself."""
+STEPS: Final = pytest.StashKey[list[Step]]()
 _MOST_VIOLATIONS: Final = 20
 
 
@@ -25,15 +29,17 @@ def hand_over(config: pytest.Config) -> None:
             config.stash.get(FIGURES, []),
             config.stash.get(MATRICES, []),
             config.stash.get(TABLES, []),
+            config.stash.get(STEPS, []),
         )
 
 
 def take_over(config: pytest.Config, output: dict[str, Any]) -> None:
     """From a process that has ended; one that died has counted for nothing."""
-    figures, matrices, tables = output.get("counted", ([], [], []))
+    figures, matrices, tables, taken = output.get("counted", ([], [], [], []))
     config.stash.setdefault(FIGURES, []).extend(figures)
     config.stash.setdefault(MATRICES, []).extend(matrices)
     config.stash.setdefault(TABLES, []).extend(tables)
+    config.stash.setdefault(STEPS, []).extend(taken)
 
 
 def sections(config: pytest.Config) -> Iterator[tuple[str, list[str]]]:
@@ -42,6 +48,8 @@ def sections(config: pytest.Config) -> Iterator[tuple[str, list[str]]]:
     if matrices := config.stash.get(MATRICES, []):
         yield "fault matrix", list(_lines(matrices))
     yield from config.stash.get(TABLES, [])
+    if taken := config.stash.get(STEPS, []):
+        yield "machines and packages, step by step", steps.table(taken)
 
 
 def _lines(matrices: list[Matrix]) -> Iterator[str]:

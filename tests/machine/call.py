@@ -40,7 +40,14 @@ class Agent:
             "idi": "01936caf-facb-72ad-9446-97e7dbf2b96a", "nci": image, "ipr": SERVER,
             "nfn": "RestaurarImagen", "method": method, "ids": "0",
         }  # fmt: skip
-        async with self._http.post("/CloningEngine/RestaurarImagen", json=call) as response:
+        return await self._call(call)
+
+    async def start(self, disk: int, partition: int) -> None:
+        """The PC restarts with the system of that partition."""
+        await self._call({"nfn": "IniciarSesion", "dsk": str(disk), "par": str(partition), "ids": "0"})
+
+    async def _call(self, call: dict[str, str]) -> str:
+        async with self._http.post(f"/CloningEngine/{call['nfn']}", json=call) as response:
             answer = await response.json()
             assert response.status < 300, answer
             return str(answer["job_id"])
@@ -59,7 +66,10 @@ class Agent:
 
 
 @asynccontextmanager
-async def agent_at(address: str) -> AsyncIterator[Agent]:
+async def agent_at(address: str, secret: str = "") -> AsyncIterator[Agent]:
+    """``secret``: the one that it has told ogCore; none is shown to an agent that goes by addresses."""
     timeout = ClientTimeout(total=None, sock_connect=5, sock_read=120)
-    async with ClientSession(f"https://{address}:8000", connector=TCPConnector(ssl=False), timeout=timeout) as http:
+    headers = {"Authorization": secret} if secret else {}
+    connector = TCPConnector(ssl=False)
+    async with ClientSession(f"https://{address}:8000", connector=connector, timeout=timeout, headers=headers) as http:
         yield Agent(http)

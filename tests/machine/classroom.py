@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,22 +12,21 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 from msgspec.structs import replace
 
-from simulator.certificates import Authority
-from simulator.ogcore.clients import Client
+from simulator.ogcore.clients import Client, ClientState
 from simulator.repository.app import repository_app
-from tests.machine import disks
-from tests.machine.agent import install_agent
 from tests.machine.call import Agent, agent_at
 from tests.machine.checks import Facts, told
 from tests.machine.day import day_of
-from tests.machine.live import Live
+from tests.machine.live import COMMAND_LINE
 from tests.machine.models import Model
 from tests.machine.network import SERVER, Network, network
+from tests.machine.ogboot import OGBOOT_PORT, ogboot_app
 from tests.machine.ogcore import OGCORE_PORT, ogcore_of
 from tests.machine.pcs import Target
 from tests.machine.sender import sending
-from tests.machine.tools import run
+from tests.machine.store import Store
 from tests.machine.vm import PC, Drive, Hardware, Stopped, switched_on
+from tests.steps import Steps
 
 UNICAST: Final = "unicast-direct"
 """No PC here has a CACHE."""
@@ -36,45 +34,19 @@ AGENT_IS_UP: Final = r"Started ogagent\.service"
 """On the console; what an agent that died has left is brought to its end before."""
 T = TypeVar("T")
 _MODEL_MAC: Final = "52:54:00:0a:00:fe"
-_ELSEWHERE: Final = '[ogcore]\nurl = "https://ogcore.elsewhere.example"\n'
-"""A model's agent belongs to another ogCore than that of the room."""
-
-
-class Store:
-    """What all classrooms of a run share: the live system with the agent as it is now, and the images."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.authority = Authority(folder / "tls")
-        self.images = folder / "images"
-        self.images.mkdir()
-        self.live = Live(folder, self.authority.certificate.read_text(encoding="utf-8"))
-
-    def disk(self, model: Model) -> Path:
-        """With the agent as it is now, where the model has one. Nobody writes to it."""
-        if not model.has_agent:
-            return model.disk()
-        disk = self._folder / f"{model.name}.img"
-        if not disk.exists():
-            run("cp", "--sparse=always", "--reflink=auto", model.disk(), disk)
-            at = self._folder / model.name
-            with disks.attached(disk) as device, disks.mounted(f"{device}p{model.root.number}", at) as root:
-                install_agent(root, "ogagent-installed.service", _ELSEWHERE)
-        return disk
-
-    def image(self, model: Model) -> str:
-        """Its name; it is made from the model's partition as anybody would make it by hand."""
-        image = self.images / f"{model.name}.img"
-        if not image.exists():
-            with disks.attached(self.disk(model)) as device:
-                agent = [sys.executable, "-m", "ogagent", "capture", "--level", "1"]
-                run(*agent, f"{device}p{model.root.number}", image)
-        return model.name
 
 
 class Classroom:
-    def __init__(self, folder: Path, store: Store, net: Network, clients: dict[str, Client]) -> None:
+    """``networked``: its PCs start from the network first, the ogLive as ogBoot serves it. Those of others have a live
+    system on a disk of its own, which QEMU itself starts.
+    """
+
+    def __init__(
+        self, folder: Path, store: Store, net: Network, clients: dict[str, Client], steps: Steps, *, networked: bool
+    ) -> None:
         """``clients``: what ogCore knows of each target."""
+        self.networked = networked
+        self.steps = steps
         self._folder = folder
         self._store = store
         self._net = net
@@ -93,16 +65,22 @@ class Classroom:
 
     @asynccontextmanager
     async def live(self, target: Target) -> AsyncIterator[tuple[PC, Agent]]:
-        """It has started the live system, and its agent answers."""
+        """It has started the live system, and its agent answers. In a networked room ogCore has seen it come."""
+        client = self._clients[target.name]
         async with self.started(target) as pc:
-            await pc.says(AGENT_IS_UP)
+            with self.steps.step(target.name, "starts the ogLive" if self.networked else "starts a live system"):
+                await pc.says(AGENT_IS_UP)
+                if self.networked:
+                    await pc.until(lambda: client.state is ClientState.OG_LIVE, "its agent at ogCore")
             async with self.agent(target) as agent:
                 yield pc, agent
 
     @asynccontextmanager
     async def agent(self, target: Target) -> AsyncIterator[Agent]:
         """That of a live system that has started."""
-        async with agent_at(self._net.address(target.mac)) as agent:
+        known = self._clients[target.name].agent
+        secret = known.secret if known else ""
+        async with agent_at(self._net.address(target.mac), secret) as agent:
             assert await agent.answers(), target.name
             yield agent
 
@@ -111,16 +89,26 @@ class Classroom:
         """It has begun to start the live system."""
         folder = self._folder / target.name
         folder.mkdir(exist_ok=True)
-        drives = self._store.live.drives(folder / "state.img")
-        hardware = target.hardware(folder, *drives, tap=self._cable(target.name))
-        async with switched_on(hardware, self._store.live.kernel(target.mac)) as pc:
+        if self.networked:
+            hardware, kernel = self._hardware(target), None
+        else:
+            drives = self._store.live.drives(folder / "state.img")
+            hardware, kernel = self._hardware(target, *drives), self._store.live.kernel(target.mac)
+        async with switched_on(hardware, kernel) as pc:
             yield pc
 
     async def restoring(self, target: Target, agent: Agent, method: str = UNICAST) -> str:
         """The id of the job, which has begun."""
+        return await agent.restore(*await self._place(target, agent), self._store.image(target.model), method)
+
+    async def starting(self, target: Target, agent: Agent) -> None:
+        """The PC goes down, to start what it was given."""
+        await agent.start(*await self._place(target, agent))
+
+    async def _place(self, target: Target, agent: Agent) -> tuple[int, int]:
+        """Disk and partition."""
         disk, root = target.system
-        number = await agent.disk_number(disk.layout.mib << 20)
-        return await agent.restore(number, root.number, self._store.image(target.model), method)
+        return await agent.disk_number(disk.layout.mib << 20), root.number
 
     @asynccontextmanager
     async def together(self, targets: Sequence[Target]) -> AsyncIterator[str]:
@@ -133,26 +121,27 @@ class Classroom:
     async def alone(self, targets: Sequence[Target]) -> list[Facts]:
         """What each says when all start from their own disks, at the same time. Those with an agent live a day."""
         async with AsyncExitStack() as stack:
-            pcs = [
-                await stack.enter_async_context(
-                    switched_on(target.hardware(self._folder / target.name, tap=self._cable(target.name)))
-                )
-                for target in targets
-            ]
+            pcs = [await stack.enter_async_context(switched_on(self._hardware(target))) for target in targets]
             return await together(map(self._lived, targets, pcs))
 
     async def _lived(self, target: Target, pc: PC) -> Facts:
         facts = await self._facts(pc)
         if facts.dead or not target.model.has_agent:
             return facts
-        return replace(facts, day=await day_of(pc, self._clients[target.name]))
+        with self.steps.step(target.name, "has its day"):
+            return replace(facts, day=await day_of(pc, self._clients[target.name]))
 
     async def _facts(self, pc: PC) -> Facts:
         try:
-            report = told(await pc.reported())
+            with self.steps.step(pc.name, "starts from its own disk"):
+                report = told(await pc.reported())
         except Stopped as why:
             return Facts(pc.name, {}, pc.printed(), self._net.leases(), str(why))
         return Facts(pc.name, report, pc.printed(), self._net.leases())
+
+    def _hardware(self, target: Target, *more: Drive) -> Hardware:
+        folder, tap = self._folder / target.name, self._cable(target.name)
+        return target.hardware(folder, *more, tap=tap, network_first=self.networked)
 
     def _cable(self, name: str) -> str:
         if name not in self._cables:
@@ -168,19 +157,26 @@ async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 @asynccontextmanager
-async def classroom(folder: Path, store: Store, targets: Sequence[Target]) -> AsyncIterator[Classroom]:
+async def classroom(
+    folder: Path, store: Store, targets: Sequence[Target], steps: Steps, *, networked: bool = False
+) -> AsyncIterator[Classroom]:
     for target in targets:
         store.image(target.model)
+    ogboot = ogboot_app(store.oglive, COMMAND_LINE) if networked else None
     clients = {target.name: Client(name=target.name, mac=target.mac, ip="") for target in targets}
     tls = store.authority.server_context(SERVER)
     async with network(folder, {target.mac: target.name for target in targets}) as net:
         ogcore = await ogcore_of(clients.values(), net, store.authority)
-        async with _serving(repository_app(store.images), 443, tls), _serving(ogcore, OGCORE_PORT, tls):
-            yield Classroom(folder, store, net, clients)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(_serving(repository_app(store.images), 443, tls))
+            await stack.enter_async_context(_serving(ogcore, OGCORE_PORT, tls))
+            if ogboot is not None:
+                await stack.enter_async_context(_serving(ogboot, OGBOOT_PORT))
+            yield Classroom(folder, store, net, clients, steps, networked=networked)
 
 
 @asynccontextmanager
-async def _serving(app: web.Application, port: int, tls: ssl.SSLContext) -> AsyncIterator[None]:
+async def _serving(app: web.Application, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     try:

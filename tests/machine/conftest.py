@@ -10,8 +10,8 @@ import pytest
 
 from tests.counted import TABLES
 from tests.machine import kept, prepare
-from tests.machine.classroom import Store
-from tests.machine.network import is_own
+from tests.machine.network import IPXE, is_own
+from tests.machine.store import Store
 from tests.machine.tools import missing
 
 _PROGRAMS = (
@@ -24,6 +24,8 @@ _PROGRAMS = (
     "mkfs.vfat",
     "mcopy",
     "partclone.ext4",
+    "mksquashfs",
+    "unsquashfs",
 )
 
 
@@ -40,6 +42,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         pytest.skip(f"not installed: {', '.join(absent)}")
     with kept.nobody_else():
         absent = prepare.absent()
+    if not IPXE.exists():
+        pytest.skip(f"{IPXE} is not there: the package ipxe has it")
     if absent:
         pytest.skip(f"{', '.join(absent)} are not there yet: python -m tests.machine.prepare makes them")
     if not is_own():

@@ -31,9 +31,8 @@ required = false
 [disks]
 exclude = ["/dev/disk/by-id/virtio-live", "/dev/disk/by-id/virtio-state"]
 """
-_COMMAND_LINE: Final = (
-    "root=LABEL=live rw console=ttyS0 loglevel=4 mitigations=off systemd.journald.forward_to_console=1"
-)
+COMMAND_LINE: Final = "console=ttyS0 loglevel=4 mitigations=off systemd.journald.forward_to_console=1"
+"""Of each live system, however it starts."""
 
 
 class Live:
@@ -50,8 +49,8 @@ class Live:
     def kernel(self, mac: str) -> Kernel:
         """Each PC is always the same one to the DHCP server."""
         own = hashlib.md5(mac.encode()).hexdigest()
-        words = f"{_COMMAND_LINE} systemd.machine_id={own}"
-        return Kernel(self._base / "vmlinuz", self._base / "initrd.img", words)
+        words = f"root=LABEL=live rw {COMMAND_LINE} systemd.machine_id={own}"
+        return Kernel(self._base / "ogvmlinuz", self._base / "oginitrd.img", words)
 
     def drives(self, state: Path) -> tuple[Drive, Drive]:
         """What is written to its root goes with the power, as in a live system; what the agent remembers does not."""

@@ -14,7 +14,7 @@ HERE: Final = Path(__file__).parent
 _MIB: Final = 1024
 _PACKAGES: Final = (
     "python3", "python3-venv", "fdisk", "libzstd1", "libudev1", "openssh-client", "efibootmgr", "grub-pc-bin",
-    "grub2-common", "dosfstools", "udpcast",
+    "grub2-common", "dosfstools", "udpcast", "busybox",
 )  # fmt: skip
 _ENABLED: Final = ("systemd-networkd.service", "systemd-networkd-wait-online.service")
 _MASKED: Final = (
@@ -22,16 +22,18 @@ _MASKED: Final = (
 )  # fmt: skip
 _FSTAB: Final = "LABEL=live / ext4 noatime 0 0\nLABEL=state /var/lib/ogagent ext4 noatime 0 0\n"
 _NETWORK: Final = "[Match]\nName=en*\n\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n\n[DHCPv4]\nUseHostname=no\n"
-_INITRAMFS: Final = {"conf.d/small": "MODULES=list\nBUSYBOX=n\n", "modules": "virtio_pci\nvirtio_blk\next4\n"}
+_ROOM: Final = '[repository]\nca = "/etc/ogagent/ogcore.pem"\n\n[cache]\nrequired = false\n'
+"""What the administrator of an ogLive has said in its configuration, before there is an agent."""
+_NOT_IN_SQUASHED: Final = ("boot", "lost+found", "etc/fstab", venv.PLACE)
 
 
 def recipe() -> kept.Recipe:
-    code = [*(HERE / name for name in ("live_root.py", "venv.py", "debian.py", "disks.py")), venv.LOCK]
+    code = [*(HERE / name for name in ("live_root.py", "oglive", "venv.py", "debian.py", "disks.py")), venv.LOCK]
     return kept.Recipe("live", tuple(kept.words_of(code)))
 
 
 def base() -> Path:
-    """Its directory: ``root.img``, ``vmlinuz`` and ``initrd.img``. Nobody writes to them."""
+    """Its directory: ``root.img``, and what ogBoot serves. Nobody writes to them."""
     return kept.kept(recipe(), _make)
 
 
@@ -49,10 +51,12 @@ def _make(folder: Path) -> None:
         debian.inside(root, "systemctl", "--quiet", "enable", *_ENABLED)
         debian.inside(root, "systemctl", "--quiet", "mask", *_MASKED)
         debian.inside(root, "systemctl", "--quiet", "set-default", "multi-user.target")
-        for name, text in _INITRAMFS.items():
-            debian.write(root, f"etc/initramfs-tools/{name}", text)
+        debian.put(HERE / "oglive", root)
         debian.inside(root, "update-initramfs", "-u")
         venv.make(root)
         debian.seem_used(root)
+        debian.write(root, "etc/ogagent/ogagent.toml", _ROOM)
         for name in ("vmlinuz", "initrd.img"):
-            shutil.copy(next((root / "boot").glob(f"{name}-*")), folder / name)
+            shutil.copy(next((root / "boot").glob(f"{name}-*")), folder / f"og{name}")
+        packing = ["-comp", "lz4", "-no-progress", "-e", *_NOT_IN_SQUASHED]
+        run("mksquashfs", root, folder / "ogclient.sqfs", *packing)

@@ -1,4 +1,4 @@
-"""A bridge, a cable for each PC, and a DHCP server, in the network namespace of the run."""
+"""A bridge, a cable for each PC, and a server of DHCP and TFTP, in the network namespace of the run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from tests.machine.tools import run
 SERVER: Final = "10.77.0.1"
 NETWORK: Final = "10.77.0.0/24"
 BRIDGE: Final = "classroom"
+SCRIPTS: Final = "/tftpboot/ipxe_scripts"
+"""Where iPXE finds by HTTP what a PC is to do."""
+IPXE: Final = Path("/usr/lib/ipxe/ipxe.efi")
 
 
 class Lease(Struct, frozen=True):
@@ -91,6 +94,11 @@ async def _dhcp(folder: Path, names: Mapping[str, str]) -> AsyncIterator[None]:
         f"--log-facility={folder}/dhcp.log",
     ]
     words += [f"--dhcp-host={mac},{name}" for mac, name in names.items()]
+    words += ["--enable-tftp", f"--tftp-root={IPXE.parent}", "--dhcp-userclass=set:ipxe,iPXE"]
+    words += [
+        f"--dhcp-boot=tag:!ipxe,{IPXE.name}",
+        f"--dhcp-boot=tag:ipxe,http://{SERVER}{SCRIPTS}/01-${{mac:hexhyp}}",
+    ]
     process = await asyncio.create_subprocess_exec(
         "setpriv", "--pdeathsig", "KILL", "dnsmasq", *words, stdin=asyncio.subprocess.DEVNULL
     )

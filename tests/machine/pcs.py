@@ -45,10 +45,13 @@ class Target(Struct, frozen=True):
                 _refuse_to_boot(drive.file)
         return drives
 
-    def hardware(self, folder: Path, *more: Drive, tap: str) -> Hardware:
+    def hardware(self, folder: Path, *more: Drive, tap: str, network_first: bool = False) -> Hardware:
         folder.mkdir(exist_ok=True)
         drives = (*self.drives(folder), *more)
-        return Hardware(name=self.name, folder=folder, firmware=self.firmware, drives=drives, mac=self.mac, tap=tap)
+        return Hardware(
+            name=self.name, folder=folder, firmware=self.firmware, drives=drives, mac=self.mac, tap=tap,
+            network_first=network_first,
+        )  # fmt: skip
 
     @property
     def firmware(self) -> Firmware:

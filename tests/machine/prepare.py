@@ -24,7 +24,7 @@ Makers = dict[str, Callable[[], Path]]
 
 
 def absent() -> list[str]:
-    recipes = (BOOKWORM.recipe, TRIXIE.recipe, live_root.recipe())
+    recipes = (roots.recipe_of_wheels(), BOOKWORM.recipe, TRIXIE.recipe, live_root.recipe())
     return [recipe.name for recipe in recipes if not kept.is_kept(recipe)]
 
 

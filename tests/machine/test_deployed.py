@@ -11,21 +11,25 @@ from typing import Final
 import pytest
 
 from tests.machine.checks import Case, Facts, is_of_its_model, judged, table
-from tests.machine.classroom import UNICAST, Classroom, Store, classroom, together
+from tests.machine.classroom import UNICAST, Classroom, classroom, together
 from tests.machine.pcs import CLASSROOMS, Target
+from tests.machine.store import Store
+from tests.steps import Steps
 
 IN_ONE_SESSION: Final = ("bios",)
 """These classrooms get their image by multicast; the others each PC for itself."""
+NETWORKED: Final = ("uefi",)
+"""These start the ogLive from the network, as ogBoot serves it, and at ogCore's word what they have been given."""
 
 pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(3600)]
 
 
 @pytest.mark.parametrize("name", CLASSROOMS)
 async def test_each_is_a_pc_of_its_own(
-    name: str, tmp_path: Path, store: Store, show: Callable[[str, list[str]], None]
+    name: str, tmp_path: Path, store: Store, steps: Steps, show: Callable[[str, list[str]], None]
 ) -> None:
     began, targets = time.monotonic(), CLASSROOMS[name]
-    async with classroom(tmp_path, store, targets) as room:
+    async with classroom(tmp_path, store, targets, steps, networked=name in NETWORKED) as room:
         if name in IN_ONE_SESSION:
             async with room.together(targets) as method:
                 await together(deployed(room, target, method) for target in targets)
@@ -42,10 +46,17 @@ async def test_each_is_a_pc_of_its_own(
 
 
 async def deployed(room: Classroom, target: Target, method: str) -> None:
-    """The power goes as soon as the job has ended: what it says is on the disk has to be there."""
-    async with room.live(target) as (_pc, agent):
-        job = await agent.ended(await room.restoring(target, agent, method))
-    assert job["state"] == "succeeded", job
+    """The power goes as soon as the job has ended: what it says is on the disk has to be there. Where the network comes
+    first, the PC has to be told what to start next.
+    """
+    async with room.live(target) as (pc, agent):
+        with room.steps.step(target.name, "gets its image and is made ready"):
+            job = await agent.ended(await room.restoring(target, agent, method))
+        assert job["state"] == "succeeded", job
+        if room.networked:
+            with room.steps.step(target.name, "goes down, to start it"):
+                await room.starting(target, agent)
+                await pc.switches_off()  # QEMU ends where the firmware would begin once more
     assert (bool(job["sources"]["multicast"]), "left" in job) == (method != UNICAST, False), job
 
 

@@ -12,9 +12,11 @@ import pytest
 
 from tests.machine.call import Agent
 from tests.machine.checks import Case, Facts, judged, table
-from tests.machine.classroom import AGENT_IS_UP, Classroom, Store, classroom, together
+from tests.machine.classroom import AGENT_IS_UP, Classroom, classroom, together
 from tests.machine.pcs import CLASSROOMS, Target
+from tests.machine.store import Store
 from tests.machine.vm import PATIENCE_S, PC
+from tests.steps import Steps
 
 pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(3600)]
 
@@ -24,9 +26,11 @@ _ENDED: Final = r"\[RestaurarImagen-\w+\] .*\b(succeeded|failed|cancelled|interr
 _LOOK_S: Final = 0.005
 
 
-async def test_it_ends_ready(tmp_path: Path, store: Store, show: Callable[[str, list[str]], None]) -> None:
+async def test_it_ends_ready(
+    tmp_path: Path, store: Store, steps: Steps, show: Callable[[str, list[str]], None]
+) -> None:
     began, targets = time.monotonic(), CLASSROOMS["bios"]
-    async with classroom(tmp_path, store, targets) as room:
+    async with classroom(tmp_path, store, targets, steps) as room:
         cuts = await together(cut_and_cut(room, *each) for each in zip(targets, _MOMENTS, strict=True))
         found = await room.alone(targets)
     verdicts = {
@@ -49,6 +53,11 @@ async def cut_and_cut(room: Classroom, target: Target, moments: tuple[int, ...])
 
 async def cut(room: Classroom, target: Target, moment: int) -> str:
     """While what an earlier cut has left is brought to its end; if that is over too soon, of a job that begins now."""
+    with room.steps.step(target.name, f"loses its power at write {moment}"):
+        return await _cut(room, target, moment)
+
+
+async def _cut(room: Classroom, target: Target, moment: int) -> str:
     async with room.started(target) as pc:
         left = await writes(pc, target, moment, AGENT_IS_UP)
         if left >= moment:

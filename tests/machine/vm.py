@@ -23,7 +23,7 @@ PATIENCE_S: Final = 900.0
 _LOOK_S: Final = 0.1
 _GIVEN_UP: Final = re.compile(
     r"No bootable device|grub(?: rescue)?>|No bootable option|EFI Internal Shell|Kernel panic|\(initramfs\)"
-    r"|Failed to start ogagent"
+    r"|Failed to start ogagent|No more network devices"
 )
 _OVMF: Final = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 _OVMF_VARIABLES: Final = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
@@ -47,7 +47,10 @@ class Kernel(Struct, frozen=True):
 
 
 class Hardware(Struct, frozen=True, kw_only=True):
-    """``tap``: the network card's other end. ``folder`` keeps what the PC keeps without disks, and its logs."""
+    """``tap``: the network card's other end. ``folder`` keeps what the PC keeps without disks, and its logs.
+
+    ``network_first``: its firmware looks there for something to start, before it looks at its disks.
+    """
 
     name: str
     folder: Path
@@ -55,6 +58,7 @@ class Hardware(Struct, frozen=True, kw_only=True):
     drives: tuple[Drive, ...]
     mac: str
     tap: str
+    network_first: bool = False
 
 
 class Stopped(Exception):
@@ -181,9 +185,10 @@ def _arguments(hardware: Hardware, kernel: Kernel | None, line: int, logs: Seque
     words += ["-serial", f"file:{report}"]
     words += ["-device", "virtio-rng-pci,addr=0x2"]
     words += ["-netdev", f"tap,id=net,ifname={hardware.tap},script=no,downscript=no"]
-    words += ["-device", f"virtio-net-pci,netdev=net,mac={hardware.mac},addr=0x3,romfile="]
+    first = ",bootindex=0" if hardware.network_first else ""
+    words += ["-device", f"virtio-net-pci,netdev=net,mac={hardware.mac},addr=0x3,romfile={first}"]
     for number, drive in enumerate(hardware.drives):
-        words += _drive(drive, number, "" if kernel else f",bootindex={number}")
+        words += _drive(drive, number, "" if kernel else f",bootindex={1 + number}")
     if hardware.firmware == "uefi":
         words += _flash(hardware.folder)
     if kernel is not None:

@@ -17,6 +17,7 @@ from tests.machine import kept
 from tests.machine.tools import missing
 from tests.package import roots
 from tests.package.system import System, system
+from tests.steps import Steps
 
 NEXT = "99.0"
 """A version after this one."""
@@ -74,6 +75,14 @@ def suite(request: pytest.FixtureRequest) -> str:
 def debian(suite: str, tmp_path: Path) -> Iterator[System]:
     with system(roots.root(suite), tmp_path) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def timed(request: pytest.FixtureRequest, steps: Steps) -> Iterator[None]:
+    """Each test is a step."""
+    given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    with steps.step(given.get("suite", "package"), request.function.__name__.removeprefix("test_").replace("_", " ")):
+        yield
 
 
 @pytest.fixture
