@@ -33,7 +33,8 @@ from ogagent.jobs.numbers import ToldNumbers
 from ogagent.partition.real import RealTables
 from ogagent.restore.caching import Caching
 from ogagent.service import source_policy
-from ogagent.settings import RepositorySettings, Settings, StateSettings
+from ogagent.settings import RepositorySettings, Settings
+from ogagent.settings_state import StateSettings
 from ogagent.system.metrics import Metrics
 from simulator.repository.crowd.torrents import make_torrent
 from tests.as_restored import AS_RESTORED
