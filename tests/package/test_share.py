@@ -20,6 +20,8 @@ from tests.machine.tools import run
 from tests.package.system import System
 from tests.package.test_upgraded_at_work import PATIENCE_S, SETTINGS, ask
 
+pytestmark = pytest.mark.xdist_group("packaged agent")
+
 README: Final = Path(__file__).parents[2] / "README.md"
 SHARE: Final = "opt/opengnsys"
 

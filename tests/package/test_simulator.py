@@ -13,6 +13,8 @@ from tests.machine.tools import ToolFailed
 from tests.package.conftest import NEXT, Package
 from tests.package.system import System
 
+pytestmark = pytest.mark.xdist_group("room")
+
 
 @pytest.mark.skipif(not is_own(), reason="there is no network namespace to be had")
 def test_from_the_first_installation_to_nothing(debian: System, package: Package) -> None:

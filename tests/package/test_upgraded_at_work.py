@@ -18,6 +18,8 @@ from ogagent.cli import RETIRED
 from tests.machine.network import is_own
 from tests.package.system import System
 
+pytestmark = pytest.mark.xdist_group("packaged agent")
+
 ADDRESS: Final = "127.0.9.9"
 PATIENCE_S: Final = 120.0
 SCRIPT: Final = "while [ ! -e /root/go ]; do sleep 0.05; done; echo done"
