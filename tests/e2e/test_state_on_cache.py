@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,12 @@ def started(peers: Peers) -> bool:
 
 
 def copies(folder: Path) -> dict[str, Any]:
-    """What lies on the CACHE, by name."""
-    files = (folder / "disk.cache4/opt/opengnsys/ogagent/reports").glob("*.json")
-    return {file.name: json.loads(file.read_bytes()) for file in files}
+    """What lies on the CACHE, by name; while it is looked at files come and go."""
+    found = {}
+    for file in (folder / "disk.cache4/opt/opengnsys/ogagent/reports").glob("*.json"):
+        with suppress(FileNotFoundError):
+            found[file.name] = json.loads(file.read_bytes())
+    return found
 
 
 def copy(folder: Path) -> dict[str, Any] | None:
