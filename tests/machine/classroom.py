@@ -32,6 +32,8 @@ UNICAST: Final = "unicast-direct"
 """No PC here has a CACHE."""
 AGENT_IS_UP: Final = r"Started ogagent\.service"
 """On the console; what an agent that died has left is brought to its end before."""
+OGLIVE_IS_THERE: Final = "Welcome to"
+"""On the console: systemd has begun."""
 T = TypeVar("T")
 _MODEL_MAC: Final = "52:54:00:0a:00:fe"
 
@@ -68,7 +70,10 @@ class Classroom:
         """It has started the live system, and its agent answers. In a networked room ogCore has seen it come."""
         client = self._clients[target.name]
         async with self.started(target) as pc:
-            with self.steps.step(target.name, "starts the ogLive" if self.networked else "starts a live system"):
+            if self.networked:
+                with self.steps.step(target.name, "gets the ogLive from ogBoot"):
+                    await pc.says(OGLIVE_IS_THERE)
+            with self.steps.step(target.name, "starts the live system"):
                 await pc.says(AGENT_IS_UP)
                 if self.networked:
                     await pc.until(lambda: client.state is ClientState.OG_LIVE, "its agent at ogCore")
