@@ -30,6 +30,8 @@ _CONNECTIONS: Final = 20
 """Too few of them leave islands in a large room."""
 _RECONNECT_S: Final = 1
 """Whoever has gone is soon known to have: after three attempts nothing is hoped of him."""
+_ANNOUNCED_S: Final = 15
+"""At least so long lies between two; what the tracker says counts above that."""
 _ALL: Final = "0.0.0.0", "255.255.255.255"  # noqa: S104 - bounds, and not listened on
 
 
@@ -83,6 +85,7 @@ def _session(order: Order) -> lt.session_params:
         "allow_multiple_connections_per_ip": False,
         "connections_limit": _CONNECTIONS,
         "min_reconnect_time": _RECONNECT_S,
+        "min_announce_interval": _ANNOUNCED_S,
         "max_out_request_queue": 32,
         "request_queue_time": 1,
         "max_queued_disk_bytes": 16 << 20,

@@ -16,6 +16,9 @@ from ogagent.restore.survey import Stretch, stretches
 from ogagent.source.ranges import Ranges
 from ogagent.source.source import Source
 
+_IN_A_ROW: Final = 4
+"""Stretches, of 2 MiB: pieces have 4 at most, where they are OpenGnsys' own."""
+
 
 class Wanted(Protocol):
     """``put`` by whoever finds out what is missing, ``get`` by those who fetch it. ``waited_s`` is how long these have
@@ -81,8 +84,10 @@ class AsItComes:
         self._ready: asyncio.Queue[Stretch | None] = asyncio.Queue()
         self._missing = 0
         self._over = False
-        self._asking: int | None = None
-        """Where in the file the next stretch is looked for that the repository is asked for."""
+        self._asking = False
+        """The repository, for what is pending."""
+        self._position = self._in_a_row = 0
+        """Where in the file the last stretch of that ended, and how many more shall follow it."""
         self._all_laid = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         self.waited_s = 0.0
@@ -108,8 +113,8 @@ class AsItComes:
             self._ready.put_nowait(None)
 
     async def get(self) -> Stretch | None:
-        if self._asking is not None and self._pending and self._ready.empty():
-            return self._next(self._asking)
+        if self._asking and self._pending and self._ready.empty():
+            return self._next()
         began = time.monotonic()
         stretch = await self._ready.get()
         if self._listening is not None:
@@ -166,19 +171,21 @@ class AsItComes:
             self._hand_out(here)
 
     def _ask(self) -> None:
-        """From here on each fetcher takes what comes next in the file. Where others still listen, each PC begins at a
-        place of its own: what one has fetched the others need not.
-        """
-        if self._pending:
-            among = self._listening is not None and not self._listening.done()
-            self._asking = random.choice(self._pending).start if among else 0  # noqa: S311 - as above
-            self._hand_out([self._next(self._asking) for _ in range(min(self._fetchers, len(self._pending)))])
+        """From here on each fetcher takes what is pending, as soon as it has nothing else to do."""
+        self._asking = True
+        self._hand_out([self._next() for _ in range(min(self._fetchers, len(self._pending)))])
 
-    def _next(self, position: int) -> Stretch:
-        """The pending stretch there, or the next one, around the end of the file."""
-        place = bisect_left(self._pending, position, key=lambda stretch: stretch.start)
-        stretch = self._pending.pop(place % len(self._pending))
-        self._asking = stretch.stop
+    def _next(self) -> Stretch:
+        """In the order of the file. Where others listen as well, each PC takes some that follow each other, of which
+        pieces become whole, and then some at another place: what one has fetched the others need not.
+        """
+        place = bisect_left(self._pending, self._position, key=lambda stretch: stretch.start) % len(self._pending)
+        if self._listening is not None and not self._listening.done():
+            self._in_a_row -= 1
+            if self._in_a_row < 0 or self._pending[place].start != self._position:
+                place, self._in_a_row = random.randrange(len(self._pending)), _IN_A_ROW - 1  # noqa: S311 - as above
+        stretch = self._pending.pop(place)
+        self._position = stretch.stop
         return stretch
 
     def _is_at_hand(self, place: int) -> bool:

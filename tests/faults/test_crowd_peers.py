@@ -39,7 +39,7 @@ from tests.faults.classroom import Directory
 from tests.faults.images import CONTENT, MIB
 from tests.simulator.crowd.room import LOOPBACK, Repository
 
-SIZE: Final = 48 * MIB
+SIZE: Final = 64 * MIB
 PLACE: Final = Entry(number=2, start=MIB, size=SIZE, type=LINUX_FILESYSTEM)
 DISK_SIZE: Final = PLACE.start + SIZE + MIB
 NOISE: Final = random.Random(12).randbytes(SIZE - len(CONTENT))
