@@ -36,4 +36,4 @@ def is_wholly_root() -> bool:
 
 def begin_anew(arguments: Sequence[str]) -> NoReturn:
     """The same command, in one. Whoever is root in there owns nothing more outside than before."""
-    os.execvp(_UNSHARE[0], [*_UNSHARE, "--", sys.executable, "-P", "-m", "ogagent", *arguments])  # noqa: S606
+    process.become([*_UNSHARE, "--", sys.executable, "-P", "-m", "ogagent", *arguments])

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager, suppress
 from pathlib import PurePath
 from subprocess import DEVNULL, PIPE, STDOUT
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from ogagent.errors import ToolFailed, ToolMissing
 from ogagent.system.account import Account
@@ -88,6 +88,11 @@ async def beginning(argv: Sequence[str], *, enough: Callable[[bytearray], int], 
     if not child.has_enough():
         raise ToolFailed(f"{PurePath(argv[0]).name} {child.outcome()}")
     return bytes(child.output[: enough(child.output)])
+
+
+def become(argv: Sequence[str]) -> NoReturn:
+    """From here on this process is that program."""
+    os.execvp(argv[0], list(argv))  # noqa: S606 - no shell
 
 
 class Piped(NamedTuple):
