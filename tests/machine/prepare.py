@@ -1,14 +1,15 @@
 """``python -m tests.machine.prepare``: makes the systems that are not there yet, from Debian's packages, as root.
 
-The tests have no network of the machine's, so this comes before them.
+The tests have no network of the machine's, so this comes before them. With ``--ubuntu`` the package meets one as well.
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -29,9 +30,14 @@ def absent() -> list[str]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.machine.prepare")
+    parser.add_argument("--ubuntu", action="store_true", help="a root of Ubuntu as well, for the tests of the package")
+    options = parser.parse_args()
     _see_mounts_alone()
     with kept.nobody_else():
-        _make(_for_packages())  # first: whoever waits for these needs nothing else
+        _make(
+            _for_packages(roots.SUITES if options.ubuntu else roots.DEBIAN)
+        )  # first: whoever waits for these needs nothing else
         _make(_for_machines())
 
 
@@ -42,8 +48,8 @@ def _see_mounts_alone() -> None:
     run("mount", "--make-rprivate", "/")
 
 
-def _for_packages() -> Makers:
-    return {"wheels": roots.fetched, **{suite: partial(roots.root, suite) for suite in roots.SUITES}}
+def _for_packages(suites: Iterable[str]) -> Makers:
+    return {"wheels": roots.fetched, **{suite: partial(roots.root, suite) for suite in suites}}
 
 
 def _for_machines() -> Makers:

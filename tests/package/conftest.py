@@ -61,7 +61,7 @@ def next_deb(package: Package) -> Path:
     return package(AGENT, NEXT)
 
 
-@pytest.fixture(params=list(roots.SUITES))
+@pytest.fixture(params=roots.present())
 def suite(request: pytest.FixtureRequest) -> str:
     if os.geteuid() != 0:
         pytest.skip("packages are installed by root")

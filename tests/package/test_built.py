@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 ESSENTIAL = {"coreutils", "util-linux"}
 """Of Debian: nothing depends on it, for it is always there."""
-LIBRARIES = {"libblkid1", "libc6", "libudev1", "libzstd1", "python3", "python3-venv"}
+LIBRARIES = {*("libblkid1", "libc6", "libgcc-s1", "libstdc++6", "libudev1", "libzstd1"), "python3", "python3-venv"}
 CALLING = {"run", "piped", "flowing", "beginning", "follow", "resizer", "is_installed"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -110,9 +111,25 @@ def test_peers_come_and_go_with_a_package_of_their_own(debian: System, deb: Path
         debian.run(*tries)
     debian.install(p2p_deb)
     assert debian.run(*tries).startswith("2.")
+    assert libraries(debian) - depends(debian, "ogagent") == set()
     debian.run("dpkg", "--purge", "ogagent-p2p")
     with pytest.raises(ToolFailed, match="No module named 'libtorrent'"):
         debian.run(*tries)
+
+
+def libraries(debian: System) -> set[str]:
+    """The packages that what was built for the environment is linked with."""
+    venv = debian.root / "opt/ogagent/venv"
+    modules = [f"/{file.relative_to(debian.root)}" for file in venv.resolve().rglob("*.so*")]
+    assert modules
+    names = set(re.findall(r"^\s*(\S+) => /", debian.run("ldd", *modules), re.MULTILINE))
+    owners = debian.run("dpkg-query", "--search", *(f"*/{name}" for name in names))
+    return {line.partition(":")[0] for line in owners.splitlines() if line.rpartition("/")[2] in names}
+
+
+def depends(debian: System, package: str) -> set[str]:
+    said = debian.run("dpkg-query", "--show", "--showformat", "${Depends}", package)
+    return {each.split()[0] for each in said.split(",")}
 
 
 OLD = """[opengnsys]
