@@ -32,7 +32,7 @@ def add_command(command: argparse.ArgumentParser, settings: Callable[[Path | Non
     """``settings`` are those of the agent of this machine."""
     command.add_argument("device", metavar="DEVICE", help="the partition, /dev/sda2")
     command.add_argument("--config", type=Path, metavar="FILE", help="the agent's configuration, for [finish]")
-    command.add_argument("--hostname", type=_host_name, default="", metavar="NAME", help="how the system is called")
+    command.add_argument("--hostname", type=_host_name, metavar="NAME", help="how the system is called")
     command.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     command.add_argument("--json", action="store_true", help="print the steps as JSON")
     command.set_defaults(command=lambda options: _finish(options, settings(options.config)))
