@@ -27,6 +27,7 @@ _FEATURES: Final = (
 _FIXED_TIME: Final = {"E2FSPROGS_FAKE_TIME": "1714003200", "SOURCE_DATE_EPOCH": "1714003200"}
 _FILE_TYPES: Final[dict[Kind, int]] = {"directory": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK}
 _LIST: Final = "debugfs: ls -p "
+_OF_A_GROUP: Final = re.compile(r"(?:block bitmap|inode bitmap|inode table) at (\d+)")
 _FREE_BLOCK: Final = re.compile(r"^Block (\d+) not in use$", re.MULTILINE)
 
 
@@ -126,8 +127,10 @@ def read_tree(file: Path, *, offset: int = 0) -> dict[str, Node]:
 def used_blocks(filesystem: Path, *, offset: int = 0) -> UsedBlocks:
     """Every block that is not marked as free. (dumpe2fs 1.47.2 knows no offset; testb no block 0, which is used.)"""
     place = _at(filesystem, offset)
-    listing = _superblock(place)
+    listing, _ = run(["debugfs", "-R", "show_super_stats", place])
     count, least = _number(listing, "Block count"), max(1, _number(listing, "First block"))
+    if any(int(block) >= count for block in _OF_A_GROUP.findall(listing)):
+        raise ToolFailed(f"a group of {filesystem} has its tables beyond its end")
     marks, _ = run(["debugfs", "-R", f"testb {least} {count - least}", place])
     free = [int(number) for number in _FREE_BLOCK.findall(marks)]
     if len(free) != _number(listing, "Free blocks"):
