@@ -40,9 +40,9 @@ class Manner(Struct, frozen=True):
 
 MANNERS: Final[Mapping[Method, Manner]] = {
     "unicast": Manner(pace=1.0, slower=0.0, copies=4.0, more=0.0),
-    "udpcast": Manner(pace=1.17, slower=0.015, copies=1.11, more=0.0),
-    "uftp": Manner(pace=1.05, slower=0.02, copies=1.05, more=0.0),
-    "p2p": Manner(pace=1.18, slower=0.18, copies=1.17, more=0.18),
+    "udpcast": Manner(pace=1.14, slower=0.02, copies=1.11, more=0.0),
+    "uftp": Manner(pace=1.12, slower=0.005, copies=1.05, more=0.0),
+    "p2p": Manner(pace=1.22, slower=0.11, copies=1.21, more=0.105),
 }
 """From the rows of ``crowd-measured.json`` beside this file, of 4 and of 16. Beyond that it is believed, not known."""
 _EFFICIENCY: Final = 0.95
