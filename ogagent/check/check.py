@@ -70,6 +70,6 @@ def _cache(settings: Settings, inventory: Inventory) -> Finding:
         places = (f"{part.device}, {format_bytes(part.size)}, {part.filesystem or 'no file system'}" for part in caches)
         return ok("CACHE", "; ".join(places))
     if settings.cache.required:
-        hint = "make one with Configurar, or set cache.required = false"
+        hint = "partition a disk with one, or set cache.required = false"
         return problem("CACHE", "no disk has one, and without it no image is restored", hint)
     return ok("CACHE", "no disk has one, and none is required")

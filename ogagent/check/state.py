@@ -33,7 +33,7 @@ def state_on_cache(settings: StateSettings, inventory: Inventory, mounts: Path =
         kept = f"the CACHE ({cache.device}) keeps jobs, reports that ogCore has not taken, and the numbers of the disks"
         return ok(_WHAT, f"{lies}; {kept}")
     said = f"no disk has a CACHE to keep jobs and reports on; {lies}"
-    return warning(_WHAT, said, "make one with Configurar: it is used from then on") if in_memory else ok(_WHAT, said)
+    return warning(_WHAT, said, "partition a disk with one: it is used from then on") if in_memory else ok(_WHAT, said)
 
 
 def _lies_on(place: Path, mounts: Path) -> tuple[str, bool]:

@@ -23,7 +23,7 @@ PURPOSES: Final = MappingProxyType({
     "e2fsprogs": "the CACHE; ext2 to ext4 that are made, grown, shrunk",
     "mount": "the CACHE; captures; looks into partitions",
     "util-linux": "swap space that is made; captures that shrink",
-    "partclone": "captures (CrearImagen)",
+    "partclone": "captures",
     "ntfs-3g": "NTFS that is made, grown, shrunk, made ready",
     "xfsprogs": "XFS that is made, grown",
     "btrfs-progs": "btrfs that is made, grown",
@@ -35,8 +35,8 @@ PURPOSES: Final = MappingProxyType({
     "efibootmgr": "systems made ready, and started, by UEFI",
     "udpcast": "the method multicast",
     "uftp": "the method uftp",
-    "kexec-tools": "IniciarSesion with machine.kexec",
-    "systemd": "Reiniciar, Apagar; messages to who is logged in",
+    "kexec-tools": "systems started without the firmware: machine.kexec",
+    "systemd": "restarts, shutdowns; messages to who is logged in",
 })  # fmt: skip
 """By package, or packages, what it is for: all that is called but by hand, and partclone, whose programs are many."""
 
