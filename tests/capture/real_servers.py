@@ -94,8 +94,18 @@ class Repository(Struct, frozen=True):
 
     @property
     def left(self) -> set[str]:
-        """What lies there that is no directory."""
-        return {str(path.relative_to(self.images)) for path in self.root.rglob("*") if not path.is_dir()}
+        """What lies there that is no directory, seen from the images."""
+        return set(self.sizes)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """In bytes, of what is ``left``. What goes while it is looked at is not there."""
+        found: dict[str, int] = {}
+        for path in self.root.rglob("*"):
+            with suppress(FileNotFoundError):
+                if not path.is_dir():
+                    found[os.path.relpath(path, self.images)] = path.lstat().st_size
+        return found
 
 
 @contextmanager

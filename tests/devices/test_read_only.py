@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -51,8 +51,15 @@ def read(root: int, path: str) -> bytes | None:
 def traces(device: str, folder: Path) -> list[str]:
     """Mounts of the device and below the folder, and loop devices over the device."""
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line]
-    files = [path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
-    return [*mounts, *(file for file in files if file == device), *(str(path) for path in folder.glob("partition-*"))]
+    loops = [path for path in Path("/sys/block").glob("loop*/loop/backing_file") if backed_by(path, device)]
+    return [*mounts, *map(str, loops), *(str(path) for path in folder.glob("partition-*"))]
+
+
+def backed_by(loop: Path, device: str) -> bool:
+    """One of somebody else may be gone by now."""
+    with suppress(OSError):
+        return loop.read_text().strip() == device
+    return False
 
 
 async def nothing_stays(device: str, folder: Path) -> None:

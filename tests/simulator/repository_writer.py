@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,6 +87,12 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def files(directory: Path) -> dict[str, bytes]:
-    """All there are, by name, hidden ones as well; a folder by its name and a slash."""
-    found = {f"{path.relative_to(directory)}": path for path in directory.rglob("*")}
-    return {name + "/" * path.is_dir(): b"" if path.is_dir() else path.read_bytes() for name, path in found.items()}
+    """All there are, by name, hidden ones as well; a folder by its name and a slash. What goes while it is looked at
+    is not there.
+    """
+    found: dict[str, bytes] = {}
+    for path in directory.rglob("*"):
+        with suppress(FileNotFoundError):
+            content = b"" if path.is_dir() else path.read_bytes()
+            found[f"{path.relative_to(directory)}" + "/" * path.is_dir()] = content
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,9 +78,11 @@ async def repository(folder: Path, crowd: Crowd, token: str = "") -> AsyncIterat
 
 
 def children_of(pid: int) -> set[int]:
-    return {
-        int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()
-    }
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
+            found |= set(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def runs(pid: int) -> bool:
