@@ -26,7 +26,7 @@ from simulator.errors import LabError
 MIB = 1 << 20
 SIZE = 16 * MIB
 MBIT = 40
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces with links need root"),

@@ -93,11 +93,11 @@ async def test_a_small_file_is_not_waited_for_either(authority: Authority) -> No
 
 async def test_a_disk_that_is_slower_than_the_network(authority: Authority) -> None:
     """It is not the server that is waited for."""
-    stall_s = 0.2
+    stall_s = 1.0
 
     async def slow() -> AsyncIterator[bytes]:
         for _ in range(3):
-            await asyncio.sleep(2 * stall_s)
+            await asyncio.sleep(1.5 * stall_s)
             yield b"slow"
 
     async with served(authority, answers_of(says(201)), stall=stall_s) as (server, store):

@@ -25,7 +25,7 @@ from tests.mounts import unmount
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root")
 
 MIB: Final = 1 << 20
-FAR_S: Final = 120
+FAR_S: Final = 300
 MAKE: Final = {
     "ext2": (32, ("mke2fs", "-q", "-t", "ext2")),
     "ext3": (32, ("mke2fs", "-q", "-t", "ext3")),

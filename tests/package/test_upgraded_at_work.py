@@ -21,7 +21,7 @@ from tests.package.system import System
 pytestmark = pytest.mark.xdist_group("packaged agent")
 
 ADDRESS: Final = "127.0.9.9"
-PATIENCE_S: Final = 120.0
+PATIENCE_S: Final = 300.0
 SCRIPT: Final = "while [ ! -e /root/go ]; do sleep 0.05; done; echo done"
 SETTINGS: Final = f"""
 [server]

@@ -28,7 +28,7 @@ _SYSGOOD, _EXITKILL = 1, 0x100000
 _ENTRY: Final = 1
 # write, pwrite64, fsync, fallocate, ftruncate
 _WRITES: Final = {"x86_64": (1, 18, 74, 285, 77), "aarch64": (64, 68, 82, 47, 46)}
-_WAIT_S: Final = 120
+_WAIT_S: Final = 300
 
 
 class Fault:

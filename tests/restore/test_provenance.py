@@ -28,7 +28,7 @@ from tests.faults.images import SIZE
 from tests.image.test_index_bombs import BLOCK, head_of, index_of
 
 MIB: Final = 1 << 20
-WAIT_S: Final = 20
+WAIT_S: Final = 300
 FRAMED: Final = framed("crc32")
 
 

@@ -15,7 +15,7 @@ from ogagent.restore.patience import share_out
 from ogagent.restore.threads import Buffers, thread_count
 
 THREADS: Final = 4
-WAIT_S: Final = 20
+WAIT_S: Final = 300
 MIB: Final = 1 << 20
 
 

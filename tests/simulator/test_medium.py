@@ -10,7 +10,7 @@ import pytest
 from simulator.machine.medium import KINDS, Medium
 
 MIB: Final = 1 << 20
-WAIT_S: Final = 20
+WAIT_S: Final = 300
 
 
 class Clock:

@@ -19,7 +19,7 @@ from ogagent.software.inventory import software_here
 from ogagent.software.rpm import parse_database, parse_header
 from tests.software.systems import STATUS, debian, put
 
-FAR_S = 60
+FAR_S = 300
 NAME = "Debian GNU/Linux 12 (bookworm)"
 PACKAGES = (Package("bash", "5.2.15-2+b7"), Package("zlib1g", "1:1.2.13.dfsg-1"))
 

@@ -10,7 +10,7 @@ import pytest
 
 from ogagent.system.aside import aside
 
-FAR_S = 60.0
+FAR_S = 300.0
 
 
 async def test_a_result_and_an_error() -> None:
