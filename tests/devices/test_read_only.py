@@ -51,8 +51,8 @@ def read(root: int, path: str) -> bytes | None:
 def traces(device: str, folder: Path) -> list[str]:
     """Mounts of the device and below the folder, and loop devices over the device."""
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line]
-    loops = [path for path in Path("/sys/block").glob("loop*/loop/backing_file") if backed_by(path, device)]
-    return [*mounts, *map(str, loops), *(str(path) for path in folder.glob("partition-*"))]
+    loops = [device for path in Path("/sys/block").glob("loop*/loop/backing_file") if backed_by(path, device)]
+    return [*mounts, *loops, *(str(path) for path in folder.glob("partition-*"))]
 
 
 def backed_by(loop: Path, device: str) -> bool:
