@@ -19,9 +19,9 @@ from simulator.bench.crowd.command import Result, Wishes, bench_crowd
 from simulator.bench.crowd.images import OLD, make_images
 from simulator.bench.crowd.pc import Pc
 from simulator.bench.crowd.room import Place, measure
-from simulator.bench.crowd.switch import Host
 from simulator.certificates import Authority
 from simulator.errors import LabError
+from simulator.switch import Host
 
 MIB = 1 << 20
 SIZE = 16 * MIB

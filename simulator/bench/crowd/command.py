@@ -15,12 +15,12 @@ from simulator.bench.crowd.aims import aims
 from simulator.bench.crowd.cases import CLIENTS, METHODS, TROUBLES, Case, Method, Trouble, cases
 from simulator.bench.crowd.images import make_images
 from simulator.bench.crowd.room import Place, Row, measure
-from simulator.bench.crowd.switch import MOST_HOSTS, congestion_control, demand_root
 from simulator.bench.crowd.table import headings, line, notes
 from simulator.bench.table import aims_table, machine
 from simulator.errors import LabError
 from simulator.processes import demand
 from simulator.signals import terminated_like_interrupted
+from simulator.switch import MOST_HOSTS, congestion_control, demand_root
 from simulator.tree import MIB
 
 _QUICK_SIZE: Final = 24 * MIB
