@@ -100,7 +100,7 @@ def test_without_root() -> None:
     command = ["unshare", "--user", "--", sys.executable, "-m", "simulator", "bench", "crowd"]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "ogsim: only root may make network namespaces (run the benchmark as root)\n"
+    assert done.stderr == "ogsim: only root may make network namespaces (run it with sudo)\n"
 
 
 def test_a_disk_that_is_not_what_the_job_says(tmp_path: Path) -> None:
