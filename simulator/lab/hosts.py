@@ -24,8 +24,8 @@ KEYBOARD: Final = 8002
 
 
 class Site(Struct, frozen=True, kw_only=True):
-    """Where the servers of a room are. Elsewhere than on this machine's loopback, ``prefixes`` has, by the name of a host,
-    what is put before its command so that it runs there, and ``own`` is the address of whoever starts them.
+    """Where the servers of a room are. Elsewhere than on loopback, ``prefixes`` has, by the name of a host, what is put
+    before its command so that it runs there, and ``own`` is the address of whoever starts it.
     """
 
     ogcore: Place = OGCORE

@@ -38,9 +38,8 @@ _PATIENCE_S: Final = 120.0
 
 
 class Room:
-    """Everything lies below ``directory``; what the hosts say, in ``logs``. Its methods block.
-
-    Those that start and stop one host must not run at the same time for the same host.
+    """Everything lies below ``directory``; what the hosts say, in ``logs``. Its methods block. Those that start and
+    stop one host must not run at the same time for the same host.
     """
 
     def __init__(self, directory: Path, hosts: Sequence[Host], stack: ExitStack, site: Site = LOOPBACK) -> None:
@@ -83,16 +82,9 @@ class Room:
         """Once more, it remembers what it knew."""
         clients = self.directory / "clients.json"
         clients.write_bytes(msgspec.json.encode([host.row() for host in self.hosts.values()]))
-        files: tuple[str | Path, ...] = (
-            "--clients",
-            clients,
-            "--memory",
-            self.directory / "ogcore.sqlite",
-            "--token-file",
-            self.token_file,
-        )
-        files += ("--repository", self.site.repository.url, "--lab", self.site.own)
-        self._start("ogcore", "ogcore", *files, *_where(self.site.ogcore), *self._tls)
+        files = ("--clients", clients, "--memory", self.directory / "ogcore.sqlite", "--token-file", self.token_file)
+        others = ("--repository", self.site.repository.url, "--lab", self.site.own)
+        self._start("ogcore", "ogcore", *files, *others, *_where(self.site.ogcore), *self._tls)
 
     # --- clients --------------------------------------------------------------------------------------------------
 

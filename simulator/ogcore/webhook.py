@@ -46,8 +46,8 @@ class LoggedOut(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Booting(Struct, frozen=True):
-    """Before there is an agent nothing can prove who says so: taken from a lab only, on this machine or where it is known
-    to be.
+    """Before there is an agent nothing can prove who says so: taken from a lab only, on this machine or where it is
+    known to be.
 
     ``failed``: the client does not come up.
     """
@@ -73,7 +73,8 @@ class Webhook:
         app.router.add_post(f"{_PREFIX}/clients/status/webhook", self._report)
 
     async def _booting(self, request: web.Request) -> web.Response:
-        if request.remote != self._lab and not ip_address(request.remote or "::").is_loopback:
+        remote = request.remote or "::"
+        if remote != self._lab and not ip_address(remote).is_loopback:
             raise web.HTTPForbidden(text="only a lab says this, on ogCore's own machine or where --lab says")
         message = self._decode(await request.read(), Decoder(Booting).decode)
         client = self._client_at(message.ip)
