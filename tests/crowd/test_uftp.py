@@ -100,7 +100,7 @@ async def test_nobody_sends(kept: Kept) -> None:
 
 async def test_a_session_that_begins_late(kept: Kept) -> None:
     """Whoever has waited for it longer than anybody waits within one has not waited in vain."""
-    later = chain([0.0], repeat(50.0))
+    later = chain([0.0, 0.0], repeat(50.0))  # as it begins, and when it sees the empty file
     arrivals = Uftp(SESSION, replace(STATION, stall_s=10), NAME, len(kept.data), kept, later.__next__)
     async with sender(kept):
         await taken(arrivals)
