@@ -1,4 +1,4 @@
-"""A network of its own: a switch, and hosts in namespaces, each on a cable with a speed."""
+"""A switch, and hosts in network namespaces of their own, each on a cable with a speed."""
 
 from __future__ import annotations
 

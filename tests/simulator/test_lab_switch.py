@@ -6,18 +6,21 @@ import json
 import os
 import shutil
 import signal
+import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psutil
 import pytest
 
 from simulator.certificates import Authority
+from simulator.errors import LabError
 from simulator.http_client import Place, Server
+from simulator.processes import run
 from tests.simulator.test_lab import PORT, lab, left_behind
 from tests.simulator.test_lab_switch_ends import PATIENCE_S, left_of, refused, wait
 
@@ -50,8 +53,10 @@ PROFILE: Final = {
     ],
 }
 
-Switched = tuple[Path, Server]
-"""Where its files lie, and its ogCore."""
+
+class Switched(NamedTuple):
+    pid: int
+    ogcore: Server
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +72,8 @@ def switched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switched]:
         (room,) = scratch.iterdir()
         ogcore = Server(OGCORE, Authority(room / "ca").client_context())
         wait(lambda: all(client["state"] == "og-live" for client in ogcore.get("/clients")["clients"]))
-        yield room, ogcore
+        name_again(room / "images")
+        yield Switched(process.pid, ogcore)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, err) == (0, "")
@@ -76,7 +82,7 @@ def switched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switched]:
 
 def test_p2p_and_a_cable_that_is_pulled(switched: Switched) -> None:
     """The others do not need the one that is cut off; plugged in again, it goes on by itself."""
-    _, ogcore = switched
+    ogcore = switched.ogcore
     traces = deploy(ogcore, INDEXED, 1, "p2p")
     size = 0
     before = sent()
@@ -109,9 +115,7 @@ def test_p2p_and_a_cable_that_is_pulled(switched: Switched) -> None:
 @pytest.mark.parametrize(("method", "image"), [("uftp", AGAIN), ("multicast", "image-test")])
 def test_multicast_reaches_all(switched: Switched, method: str, image: str) -> None:
     """The image without an index comes last: what a partition holds already is not asked for."""
-    room, ogcore = switched
-    for path in (room / "images").glob(f"{INDEXED}.img*"):
-        shutil.copyfile(path, path.with_name(path.name.replace(INDEXED, AGAIN)))
+    ogcore = switched.ogcore
     traces = deploy(ogcore, image, 2, method, speed=16)
     wait(lambda: all(ended(trace()) and trace()["sources"] for trace in traces.values()))
     for trace in (trace() for trace in traces.values()):
@@ -121,9 +125,18 @@ def test_multicast_reaches_all(switched: Switched, method: str, image: str) -> N
 
 
 def test_another_one_is_refused_and_the_first_stays(switched: Switched, tmp_path: Path) -> None:
-    _, ogcore = switched
     assert "there is an interface ogsim already (end the lab" in refused(tmp_path)
-    assert all(client["state"] == "og-live" for client in ogcore.get("/clients")["clients"])
+    assert all(client["state"] == "og-live" for client in switched.ogcore.get("/clients")["clients"])
+
+
+def test_the_lab_alone_says_who_boots(switched: Switched) -> None:
+    """Before there is an agent nobody can prove it."""
+    path, nobody = "/opengnsys/rest/ogagent/booting", {"ip": "10.80.0.99"}
+    with pytest.raises(LabError, match="answered 404"):
+        switched.ogcore.post(path, nobody)
+    inside = ["ip", "netns", "exec", f"ogsim-{switched.pid}-2"]
+    call = ["curl", "-sk", "-w", "%{http_code}", "-d", json.dumps(nobody), OGCORE.url + path]
+    assert run([*inside, *call])[0].endswith("403")
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -137,6 +150,14 @@ def deploy(ogcore: Server, image: str, partition: int, method: str, **session: i
     begun = [trace for trace in ogcore.get("/traces")["traces"] if trace["id"] not in known]
     assert sorted(trace["client"] for trace in begun) == sorted(CLIENTS)
     return {trace["client"]: partial(ogcore.get, f"/traces/{trace['id']}") for trace in begun}
+
+
+def name_again(images: Path) -> None:
+    """An index knows the name of its image."""
+    again = images / f"{AGAIN}.img"
+    for suffix in ("", ".info", ".full.sum"):
+        shutil.copyfile(images / f"{INDEXED}.img{suffix}", f"{again}{suffix}")
+    run([sys.executable, "-m", "ogagent", "image", "index", again])
 
 
 def ended(trace: dict[str, Any]) -> bool:
