@@ -132,7 +132,7 @@ def test_another_one_is_refused_and_the_first_stays(switched: Switched, tmp_path
 def test_the_lab_alone_says_who_boots(switched: Switched) -> None:
     """Before there is an agent nobody can prove it."""
     path, nobody = "/opengnsys/rest/ogagent/booting", {"ip": "10.80.0.99"}
-    with pytest.raises(LabError, match="answered 404"):
+    with pytest.raises(LabError, match="no client has this address"):
         switched.ogcore.post(path, nobody)
     inside = ["ip", "netns", "exec", f"ogsim-{switched.pid}-2"]
     call = ["curl", "-sk", "-w", "%{http_code}", "-d", json.dumps(nobody), OGCORE.url + path]
