@@ -72,7 +72,7 @@ def _give_up_rights(uid: int, gid: int) -> None:
 def _session(order: Order) -> lt.session_params:
     settings: lt.settings_pack = {
         "listen_interfaces": f"{order.address}:{order.port}",
-        "outgoing_interfaces": "" if ip_address(order.address).is_unspecified else order.address,
+        "outgoing_interfaces": _calling_from(order.address),
         "alert_mask": int(lt.alert_category.piece_progress | lt.alert_category.error),
         "enable_dht": False,
         "enable_lsd": False,
@@ -100,6 +100,14 @@ def _session(order: Order) -> lt.session_params:
     params.disk_io_constructor = "posix_disk_io_constructor"
     params.ip_filter = _filter(lt.ip_filter(), order.allow)
     return params
+
+
+def _calling_from(address: str) -> str:
+    """Empty: whichever leads there. What is no address is the name of a card."""
+    try:
+        return "" if ip_address(address).is_unspecified else address
+    except ValueError:
+        return address
 
 
 def _filter(among: lt.ip_filter, allow: list[str]) -> lt.ip_filter:

@@ -44,13 +44,13 @@ def missing_engines() -> dict[Engine, str]:
 
 
 def station_of(settings: CrowdSettings, networks: Networks, address: str) -> Station:
-    """Of this PC, which is reached at ``address``; for whatever is no multicast."""
+    """Of this PC, which is reached at ``address``; for whatever is no multicast; ``crowd.interface`` is heeded."""
     return Station(
         interface=settings.interface,
         join_timeout_s=settings.join_timeout_s,
         stall_s=settings.stall_s,
         account=ENGINE if os.geteuid() == 0 else None,
-        address=address,
+        address=settings.interface or address,
         peer_port=settings.peer_port,
         upload_limit=settings.upload_limit,
         networks=networks,

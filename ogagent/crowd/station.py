@@ -21,8 +21,9 @@ _DISCARD: Final = 9  # RFC 863; nothing is sent there
 
 
 class Station(Struct, frozen=True, kw_only=True):
-    """``interface`` is the name of the network card that leads to the others, ``address`` this PC's own there, and
-    ``networks`` those of whom it may speak with; ``upload_limit`` in bytes a second, times in seconds.
+    """``interface`` is the name of the network card that leads to the others, ``address`` this PC's own for peers, or
+    the name of the card that has it, and ``networks`` those of whom it may speak with; ``upload_limit`` in bytes a
+    second, times in seconds.
     """
 
     interface: str

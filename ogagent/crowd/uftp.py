@@ -104,6 +104,8 @@ class Uftp(InStorage):
         while not self._over:
             await asyncio.sleep(_LOOK_S)
             length, when = await asyncio.to_thread(self._look, folder)
+            if length > self._size:
+                raise MulticastFailed("what comes is longer than the image", hint="is another session on this port?")
             come = min(max(length - _HELD_BACK, 0), self._size)
             if when != changed:
                 changed, self._news = when, self._now()

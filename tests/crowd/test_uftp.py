@@ -93,6 +93,15 @@ async def test_what_is_wrong_is_not_told_again_while_nothing_comes(kept: Kept) -
     assert told.count((10, 20)) <= 3
 
 
+async def test_another_image_of_the_same_name(kept: Kept) -> None:
+    """It is longer, and would fill the CACHE: it is left before its end."""
+    async with sender(kept, kbits=20_000) as process:
+        arrivals = Uftp(SESSION, STATION, NAME, len(kept.data) // 2, kept, time.monotonic)
+        with pytest.raises(MulticastFailed, match="longer than the image"):
+            await taken(arrivals)
+        assert process.returncode is None
+
+
 async def test_nobody_sends(kept: Kept) -> None:
     with pytest.raises(SessionNotJoined, match="nobody sends"):
         await taken(receiver(kept, join_timeout_s=0.5))
