@@ -64,8 +64,7 @@ def switched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switched]:
     scratch = tmp_path_factory.mktemp("switched")
     profile = tmp_path_factory.mktemp("profile") / "pc.json"
     profile.write_text(json.dumps(PROFILE))
-    slow = ("--fault", f"{VICTIM}:link=2")
-    with lab(scratch, "--switch", "--clients", "6", "--mbit", "20", "--profile", str(profile), *slow) as process:
+    with lab(scratch, "--switch", "--clients", "6", "--mbit", "20", "--profile", str(profile)) as process:
         assert process.stdout is not None
         for _ in range(3):
             process.stdout.readline()
@@ -83,6 +82,7 @@ def switched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switched]:
 def test_p2p_and_a_cable_that_is_pulled(switched: Switched) -> None:
     """The others do not need the one that is cut off; plugged in again, it goes on by itself."""
     ogcore = switched.ogcore
+    press("inject", f"{VICTIM}:link=2")  # it has not got all of it before anybody comes to pull
     traces = deploy(ogcore, INDEXED, 1, "p2p")
     size = 0
     before = sent()
