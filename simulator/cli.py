@@ -115,7 +115,8 @@ def _ogcore(options: argparse.Namespace) -> None:
     tls = authority.client_context()
     clients = read_clients(options.clients) if options.clients else demo_room()
     token = read_token(options.token_file) if options.token_file else ""
-    app = ogcore_app(clients, repository=options.repository, repository_tls=tls, token=token, memory=options.memory)
+    known = {"token": token, "memory": options.memory, "lab": options.lab}
+    app = ogcore_app(clients, repository=options.repository, repository_tls=tls, **known)
     if options.console:
         app = with_console(app, Place(options.address, options.port).url, tls, options.console)
     _listen(app, options)
@@ -130,6 +131,7 @@ def _lab(options: argparse.Namespace) -> None:
             address=options.address,
             port=options.port,
             mbit=options.mbit,
+            switch=options.switch,
             profiles=tuple(options.profile),
             faults=tuple(options.fault),
         )
@@ -214,6 +216,7 @@ def parser() -> argparse.ArgumentParser:
     lab_command.add_argument("--clients", type=client_count, default=6, metavar="N", help="default 6")
     lab_command.add_argument("--profile", type=Path, action="append", default=[], metavar="FILE", help=_PROFILE_HELP)
     lab_command.add_argument("--mbit", type=int, choices=range(1, 1001), default=40, metavar="N", help=_MBIT_HELP)
+    lab_command.add_argument("--switch", action="store_true", help=_SWITCH_HELP)
     lab_command.add_argument("--fault", action="append", default=[], metavar="SPEC", help=_FAULT_HELP)
     _add_place(lab_command, "127.0.0.1", 8080)
     lab_command.set_defaults(command=_lab)
@@ -240,11 +243,13 @@ _WRITING_HELP: Final = "whoever shows the token in it may write; default: nobody
 _CLIENTS_HELP: Final = 'JSON, [{"name": "pc1", "mac": …, "ip": …}]; default: those of the demonstration'
 _PROFILE_HELP: Final = "a machine; given several times, dealt out in turn; default: one of each kind"
 _MBIT_HELP: Final = "speed of each client's cable in megabits a second, default 40"
+_SWITCH_HELP: Final = "every host in a network of its own, at a switch, which multicast gets through; needs root"
 _FAULT_HELP: Final = "what goes wrong from the start, pc1:link=2, say; may be given several times"
 _PUT_BACK_HELP: Final = "the repository's token; without one, no previous version of an image is put back"
 _KEYBOARD_HELP: Final = "of the agent's address: POST /lab/login and /lab/logout there; default 8002"
 _CROWD_HELP: Final = "sessions of udpcast, uftp and p2p as well; a tracker on port 6969, and TCP 2009 of older clients"
 _INTERFACE_HELP: Final = "where multicast is sent from, eth0, say; default: the one with the address"
+_LAB_HELP: Final = "whom it believes, beside its own machine, that a client boots"
 _TLS_HELP: Final = "directory of the lab's certificate authority, made when there is none"
 
 
@@ -254,6 +259,7 @@ def _add_ogcore(ogcore: argparse.ArgumentParser) -> None:
     ogcore.add_argument("--console", type=int, metavar="PORT", help="with its console on this port of 127.0.0.1")
     ogcore.add_argument("--repository", default="https://127.0.68.55:8443", metavar="URL")
     ogcore.add_argument("--token-file", type=Path, metavar="FILE", help=_PUT_BACK_HELP)
+    ogcore.add_argument("--lab", default="", metavar="ADDRESS", help=_LAB_HELP)
     _add_place(ogcore, "127.0.2.1", 8443)
     ogcore.add_argument("--tls", type=Path, required=True, metavar="DIR", help=_TLS_HELP)
     ogcore.set_defaults(command=_ogcore)

@@ -22,6 +22,7 @@ from typing import IO, Final
 from msgspec import Struct
 
 from simulator.errors import LabError, ToolFailed, ToolMissing
+from simulator.signals import signals_held
 
 # The shells of ordinary users do not look into the sbin directories, where the tools for file systems are.
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -178,30 +179,12 @@ def peer(name: str, command: Sequence[str | Path], log: Path, *, grace_s: float 
     """When it does not end within ``grace_s`` after SIGTERM, it is killed."""
     started: Peer | None = None
     try:
-        with log.open("ab") as output, _signals_held():
+        with log.open("ab") as output, signals_held():
             started = Peer(name, _start(command, {}, output.fileno(), output.fileno()), log, grace_s)
         yield started
     finally:
         if started is not None:
             started.stop()
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """A signal that comes while a process starts is answered after it, when somebody knows the process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, _frame: came.append(number)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-        for late in came:
-            signal.raise_signal(late)
 
 
 def _start(

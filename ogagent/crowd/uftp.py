@@ -57,6 +57,7 @@ class Uftp(InStorage):
         self._now = now
         self._wrong = Ranges()
         self._joined = False
+        self._news = 0.0
         self._over = False
         self._failure = ""
 
@@ -82,7 +83,7 @@ class Uftp(InStorage):
         try:
             while line := printable((await flow.line()).decode(errors="replace").strip()):
                 if line.startswith(_JOINED):
-                    self._joined = True
+                    self._joined, self._news = True, self._now()
                 elif line.startswith(_RESULT):
                     _, _, word = line.rpartition(";")
                     self._failure = "" if word == "copied" else f"the file was {word}"
@@ -98,8 +99,8 @@ class Uftp(InStorage):
 
     async def _watched(self, folder: int) -> AsyncGenerator[tuple[int, int], None]:
         """What of the file has changed since it was looked at last."""
-        front, changed, tried, news = 0, 0, 0, self._now()
-        again = news
+        front, changed, tried = 0, 0, 0
+        self._news = again = self._now()
         while not self._over:
             await asyncio.sleep(_LOOK_S)
             length, when = await asyncio.to_thread(self._look, folder)
@@ -107,7 +108,7 @@ class Uftp(InStorage):
                 raise MulticastFailed("what comes is longer than the image", hint="is another session on this port?")
             come = min(max(length - _HELD_BACK, 0), self._size)
             if when != changed:
-                changed, news = when, self._now()
+                changed, self._news = when, self._now()
             if come > front:
                 yield front, come
                 front = come
@@ -115,7 +116,7 @@ class Uftp(InStorage):
                 tried, again = changed, self._now() + _AGAIN_S
                 for stretch in self._again():
                     yield stretch
-            self._be_patient(self._now() - news)
+            self._be_patient(self._now() - self._news)
         yield front, self._size
         for stretch in self._again():
             yield stretch

@@ -1,14 +1,11 @@
-"""A client's network cable: all its connections run through it, so that it can be pulled, or be a slow one.
-
-What is pulled is silent, not closed, as with a real one: connections wait, and go on when it is plugged in in time.
-"""
+"""A client's network cable, which can be pulled, or be a slow one; and one for clients that share a network."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -18,6 +15,18 @@ _MOST_CONNECTIONS: Final = 64
 _CHUNK: Final = 1 << 16
 _PIECES_A_SECOND: Final = 20
 _CONNECT_S: Final = 5.0
+_KILOBIT: Final = 1000 // 8
+
+
+class Cable(Protocol):
+    """Its methods may be called from any thread, and block."""
+
+    def pull(self) -> None: ...
+
+    def plug_in(self) -> None: ...
+
+    def set_speed(self, kbit: int) -> None:
+        """In kbit/s, for each direction."""
 
 
 class Way(Struct, frozen=True, kw_only=True):
@@ -41,11 +50,15 @@ class Lane:
         await asyncio.sleep(self._free_at - now)
 
 
-class Cable:
-    """``rate`` is in bytes a second, for each direction; 0 for no limit. It may be changed any time."""
+class Relay:
+    """Implements ``Cable``: all of the client's connections to others run through it, but for those to its peers.
 
-    def __init__(self, ways: Sequence[Way], rate: int) -> None:
-        self.rate = rate
+    What is pulled is silent, not closed, as with a real one: connections wait, and go on when it is plugged in in time.
+    """
+
+    def __init__(self, ways: Sequence[Way], kbit: int) -> None:
+        """``kbit`` 0 for no limit."""
+        self.set_speed(kbit)
         self._ways = ways
         self._plugged = asyncio.Event()
         self._plugged.set()
@@ -54,12 +67,14 @@ class Cable:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def pull(self) -> None:
-        """From any thread, as plug_in."""
         self._plugged.clear()
 
     def plug_in(self) -> None:
         if self._loop:
             self._loop.call_soon_threadsafe(self._plugged.set)
+
+    def set_speed(self, kbit: int) -> None:
+        self._rate = kbit * _KILOBIT
 
     @asynccontextmanager
     async def laid(self) -> AsyncIterator[None]:
@@ -106,8 +121,8 @@ class Cable:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lane: Lane) -> None:
         while data := await reader.read(self._piece()):
             await self._plugged.wait()
-            if self.rate:
-                await lane.wait(len(data), self.rate)
+            if self._rate:
+                await lane.wait(len(data), self._rate)
             writer.write(data)
             await writer.drain()
         await self._plugged.wait()
@@ -115,4 +130,4 @@ class Cable:
             writer.write_eof()
 
     def _piece(self) -> int:
-        return min(_CHUNK, max(self.rate // _PIECES_A_SECOND, 1)) if self.rate else _CHUNK
+        return min(_CHUNK, max(self._rate // _PIECES_A_SECOND, 1)) if self._rate else _CHUNK

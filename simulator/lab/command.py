@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -17,16 +16,15 @@ from msgspec import Struct
 from rich.console import Console
 
 from simulator.errors import LabError
-from simulator.lab.cable import Cable, Way
 from simulator.lab.control import Control
-from simulator.lab.hosts import OGCORE, REPOSITORY, Host, wired_host
+from simulator.lab.network import Network, on_loopback, on_switch
 from simulator.lab.room import Room, open_room, with_logs
 from simulator.lab.trouble import Trouble
-from simulator.machine.profile import MachineProfile, known_profile, read_profile
-from simulator.ogcore.clients import demo_room
+from simulator.machine.profile import known_profile, read_profile
 from simulator.ogcore.console.app import console_app
 from simulator.processes import run
 from simulator.sample import IMAGE_NAME, make_sample
+from simulator.signals import terminated_like_interrupted
 
 # The demonstration's two, then one of each kind that something is to be learnt from, most telling first.
 _PROFILES: Final = (
@@ -37,39 +35,46 @@ _CORRUPT: Final = "image-corrupt"
 _UNCHECKED: Final = "image-unchecked"
 _INDEXED: Final = "image-indexed"
 """What a crowd needs: each region proves itself."""
-_MEGABIT: Final = 1_000_000 // 8
 _GOODBYE_S: Final = 0.5
 
 
 class LabOptions(Struct, frozen=True, kw_only=True):
-    """``profiles`` are files of machines, dealt out in turn; without any, the clients are of all kinds."""
+    """``profiles`` are files of machines, dealt out in turn; without any, the clients are of all kinds. ``mbit`` is the
+    speed of each cable; with ``switch`` the servers have one, too.
+    """
 
     clients: int
     address: str
     port: int
     mbit: int
+    switch: bool
     profiles: tuple[Path, ...]
     faults: tuple[str, ...]
 
 
 def lab(options: LabOptions) -> None:
-    """Raises LabError when an address is taken, or a profile or a fault cannot be read."""
+    """Raises LabError when an address is taken, a profile or a fault cannot be read, or there can be no switch."""
     profiles = [read_profile(path) for path in options.profiles] or [known_profile(name) for name in _PROFILES]
-    with tempfile.TemporaryDirectory(prefix="ogsim-") as scratch:
-        hosts = _hosts(Path(scratch), profiles, options.clients)
+    machines = [profiles[number % len(profiles)] for number in range(options.clients)]
+    connected = on_switch if options.switch else on_loopback
+    with (
+        terminated_like_interrupted(),
+        tempfile.TemporaryDirectory(prefix="ogsim-") as scratch,
+        connected(Path(scratch), machines, options.mbit) as network,
+    ):
         try:
-            with open_room(Path(scratch), hosts) as room:
-                asyncio.run(_Lab(room, options).run())
+            with open_room(Path(scratch), network.hosts, network.site) as room:
+                asyncio.run(_Lab(room, network, options).run())
         except LabError as error:
             raise with_logs(error, Path(scratch)) from None
 
 
 class _Lab:
-    def __init__(self, room: Room, options: LabOptions) -> None:
+    def __init__(self, room: Room, network: Network, options: LabOptions) -> None:
         self._room = room
         self._options = options
-        self._cables = {name: _cable(host, options.mbit) for name, host in room.hosts.items()}
-        self._trouble = Trouble(room, self._cables, options.mbit)
+        self._relays = network.relays
+        self._trouble = Trouble(room, network.cables, options.mbit)
         self._console = Console(highlight=False)
 
     async def run(self) -> None:
@@ -82,8 +87,8 @@ class _Lab:
         control = Control(self._room, self._trouble)
         async with AsyncExitStack() as stack:
             await self._serve(stack, control)
-            for cable in self._cables.values():
-                await stack.enter_async_context(cable.laid())
+            for relay in self._relays:
+                await stack.enter_async_context(relay.laid())
             work = asyncio.create_task(self._open(control))
             end = asyncio.create_task(ending.wait())
             try:
@@ -99,7 +104,7 @@ class _Lab:
     async def _serve(self, stack: AsyncExitStack, control: Control) -> None:
         options = self._options
         tls = self._room.authority.client_context()
-        app = console_app(ogcore=OGCORE.url, ogcore_tls=tls, hands=control)
+        app = console_app(ogcore=self._room.site.ogcore.url, ogcore_tls=tls, hands=control)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GOODBYE_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -120,28 +125,10 @@ class _Lab:
         await asyncio.gather(*(control.switch_on(name) for name in room.hosts))
         for fault in self._options.faults:
             await control.inject(fault)
-        where = f"ogCore {OGCORE.url}  repository {REPOSITORY.url}  CA {room.authority.certificate}"
+        site = room.site
+        where = f"ogCore {site.ogcore.url}  repository {site.repository.url}  CA {room.authority.certificate}"
         self._console.print(f"{where}\n{len(room.hosts)} clients. The room stays until Ctrl-C.", soft_wrap=True)
         await control.watch()
-
-
-def _hosts(directory: Path, profiles: Sequence[MachineProfile], count: int) -> list[Host]:
-    return [
-        wired_host(client, number, directory, profiles[number % len(profiles)])
-        for number, client in enumerate(demo_room(count))
-    ]
-
-
-def _cable(host: Host, mbit: int) -> Cable:
-    wiring = host.wiring
-    return Cable(
-        (
-            Way(entrance=host.place, exit=wiring.agent, inwards=True),
-            Way(entrance=wiring.ogcore, exit=OGCORE, inwards=False),
-            Way(entrance=wiring.repository, exit=REPOSITORY, inwards=False),
-        ),
-        mbit * _MEGABIT,
-    )
 
 
 def _make_images(directory: Path) -> None:

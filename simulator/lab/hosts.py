@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from simulator.faults import FaultFile
 from simulator.http_client import Place
@@ -20,8 +21,20 @@ MOST_CLIENTS: Final = 40
 
 KEYBOARD: Final = 8002
 """Port of each client, once it has booted from its disk, for who sits at it."""
-_BEHIND_CABLE: Final = 8001
-_FIRST_CABLE: Final = 9001
+
+
+class Site(Struct, frozen=True, kw_only=True):
+    """Where the servers of a room are. Elsewhere than on loopback, ``prefixes`` has, by the name of a host, what is put
+    before its command so that it runs there, and ``own`` is the address of whoever starts it.
+    """
+
+    ogcore: Place = OGCORE
+    repository: Place = REPOSITORY
+    own: str = ""
+    prefixes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+LOOPBACK: Final = Site()
 
 
 class Wiring(Struct, frozen=True, kw_only=True):
@@ -93,17 +106,6 @@ class Host:
 def demo_hosts(directory: Path) -> list[Host]:
     """The two PCs of the demonstration, wired directly."""
     return [Host(client, directory / client.name, known_profile("classroom")) for client in demo_room()]
-
-
-def wired_host(client: Client, number: int, directory: Path, profile: MachineProfile) -> Host:
-    """``number`` from 0. All that the client sends and receives goes through ports of its own: its cable."""
-    port = _FIRST_CABLE + number
-    wiring = Wiring(
-        agent=Place(client.ip, _BEHIND_CABLE),
-        ogcore=Place(OGCORE.address, port),
-        repository=Place(REPOSITORY.address, port),
-    )
-    return Host(client, directory / client.name, profile, wiring)
 
 
 def _toml(value: str | int) -> str:

@@ -1,4 +1,4 @@
-"""A computer room on this machine: every host a process, on a loopback address of its own."""
+"""A computer room on this machine: every host a process, with an address of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from simulator.certificates import Authority
 from simulator.errors import LabError
 from simulator.faults import FaultFile
 from simulator.http_client import Place, Server, Unreachable
-from simulator.lab.hosts import OGCORE, REPOSITORY, Host
+from simulator.lab.hosts import LOOPBACK, Host, Site
 from simulator.machine.file_power import RESTARTS, SWITCHED_OFF, boot_next
 from simulator.machine.making import copy_sparse, make_disk
 from simulator.machine.profile import DiskProfile
@@ -38,18 +38,18 @@ _PATIENCE_S: Final = 120.0
 
 
 class Room:
-    """Everything lies below ``directory``; what the hosts say, in ``logs``. Its methods block.
-
-    Those that start and stop one host must not run at the same time for the same host.
+    """Everything lies below ``directory``; what the hosts say, in ``logs``. Its methods block. Those that start and
+    stop one host must not run at the same time for the same host.
     """
 
-    def __init__(self, directory: Path, hosts: Sequence[Host], stack: ExitStack) -> None:
+    def __init__(self, directory: Path, hosts: Sequence[Host], stack: ExitStack, site: Site = LOOPBACK) -> None:
         self.directory = directory
+        self.site = site
         self.images = directory / "images"
         self.logs = directory / "logs"
         self.authority = Authority(directory / "ca")
-        self.ogcore = Server(OGCORE, self.authority.client_context())
-        self.repository = Server(REPOSITORY, self.authority.client_context())
+        self.ogcore = Server(site.ogcore, self.authority.client_context())
+        self.repository = Server(site.repository, self.authority.client_context())
         self.repository_faults = FaultFile(directory / "repository.faults")
         self.token_file = directory / "repository.token"
         self.token_file.touch(mode=0o600)
@@ -73,7 +73,7 @@ class Room:
         speed: tuple[str, ...] = ("--mbit", str(mbit)) if mbit else ()
         files: tuple[str | Path, ...] = ("--images", self.images, "--faults", self.directory / "repository.faults")
         files += ("--token-file", self.token_file, *(["--crowd"] if crowd else []))
-        self._start("repository", "repository", *files, *speed, *_where(REPOSITORY), *self._tls)
+        self._start("repository", "repository", *files, *speed, *_where(self.site.repository), *self._tls)
         self.start_ogcore()
         self.wait_for("the repository answers", lambda: _answers(self.repository, "/ogrepository/images"))
         self.wait_for("ogCore answers", lambda: _answers(self.ogcore, "/clients"))
@@ -83,7 +83,8 @@ class Room:
         clients = self.directory / "clients.json"
         clients.write_bytes(msgspec.json.encode([host.row() for host in self.hosts.values()]))
         files = ("--clients", clients, "--memory", self.directory / "ogcore.sqlite", "--token-file", self.token_file)
-        self._start("ogcore", "ogcore", "--repository", REPOSITORY.url, *files, *_where(OGCORE), *self._tls)
+        others = ("--repository", self.site.repository.url, "--lab", self.site.own)
+        self._start("ogcore", "ogcore", *files, *others, *_where(self.site.ogcore), *self._tls)
 
     # --- clients --------------------------------------------------------------------------------------------------
 
@@ -204,7 +205,8 @@ class Room:
         if self._closing.is_set():
             raise LabError("the room is being closed")
         log = self.logs / f"{name}.log"
-        self._peers[name] = self._stacks[name].enter_context(peer(name, [*_OGSIM, *arguments], log))
+        command = [*self.site.prefixes.get(name, ()), *_OGSIM, *arguments]
+        self._peers[name] = self._stacks[name].enter_context(peer(name, command, log))
 
     def _restart(self, name: str) -> None:
         if place := boot_next(self.hosts[name].nvram):
@@ -233,17 +235,15 @@ class Room:
 
 
 @contextlib.contextmanager
-def open_room(directory: Path, hosts: Sequence[Host]) -> Iterator[Room]:
+def open_room(directory: Path, hosts: Sequence[Host], site: Site = LOOPBACK) -> Iterator[Room]:
     """Raises LabError when an address is taken. At the end of the block no process of the room is left."""
-    of_hosts = (place for host in hosts for place in (host.place, host.wiring.agent, host.keyboard))
-    of_crowd = (Place(REPOSITORY.address, port) for port in (TRACKER_PORT, LEGACY_PORT))
-    for place in (OGCORE, REPOSITORY, *of_crowd, *of_hosts):
-        _check_free(place)
+    if site is LOOPBACK:  # elsewhere nobody else is
+        _demand_free(hosts)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with ExitStack() as stack:
             try:
-                yield Room(directory, hosts, stack)
+                yield Room(directory, hosts, stack, site)
             finally:
                 # Whoever is impatient now would leave processes behind.
                 for number in handlers:
@@ -261,6 +261,13 @@ def with_logs(error: LabError, directory: Path) -> LabError:
     kept = Path(tempfile.mkdtemp(prefix="ogsim-logs-"))
     copytree(logs, kept, dirs_exist_ok=True)
     return LabError(error.message, hint=f"the logs are in {kept}")
+
+
+def _demand_free(hosts: Sequence[Host]) -> None:
+    of_hosts = (place for host in hosts for place in (host.place, host.wiring.agent, host.keyboard))
+    of_crowd = (Place(LOOPBACK.repository.address, port) for port in (TRACKER_PORT, LEGACY_PORT))
+    for place in (LOOPBACK.ogcore, LOOPBACK.repository, *of_crowd, *of_hosts):
+        _check_free(place)
 
 
 def _check_free(place: Place) -> None:

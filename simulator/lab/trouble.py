@@ -18,7 +18,8 @@ from simulator.lab.room import Room
 _OGCORE: Final = "ogcore"
 _REPOSITORY: Final = "repository"
 _STOPPED: Final = "stopped"
-_MEGABIT: Final = 1_000_000 // 8
+_MEGABIT: Final = 1000
+"""In kbit."""
 _FASTEST_MBIT: Final = 10_000
 
 
@@ -29,7 +30,7 @@ class Trouble:
         """``mbit`` is the speed of a cable that nothing is wrong with."""
         self._room = room
         self._cables = cables
-        self._rate = mbit * _MEGABIT
+        self._mbit = mbit
         self.active: list[str] = []
 
     def inject(self, text: str) -> None:
@@ -86,7 +87,7 @@ class Trouble:
             case "agent":
                 return lambda: self._kill(name), lambda: self._room.start_client(name)
             case "link":
-                return _rate_setter(cable, _megabits(what, value)), _rate_setter(cable, self._rate)
+                return _speed_setter(cable, _megabits(what, value)), _speed_setter(cable, self._mbit)
             case _:
                 parse_fault(f"disk:{what}")
                 return _nothing, _nothing  # told by a file
@@ -109,17 +110,14 @@ class Trouble:
             self._room.hosts[name].faults.write(map(parse_fault, lines))
 
 
-def _rate_setter(cable: Cable, rate: int) -> Callable[[], None]:
-    def set_rate() -> None:
-        cable.rate = rate
-
-    return set_rate
+def _speed_setter(cable: Cable, mbit: int) -> Callable[[], None]:
+    return lambda: cable.set_speed(mbit * _MEGABIT)
 
 
 def _megabits(text: str, value: str) -> int:
     if not value.isdecimal() or not 1 <= int(value) <= _FASTEST_MBIT:
         raise LabError(f"{text!r}: a link has a whole number of megabits a second", hint="link=2")
-    return int(value) * _MEGABIT
+    return int(value)
 
 
 def _nothing() -> None:

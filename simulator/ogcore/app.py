@@ -43,9 +43,10 @@ async def ogcore_app(
     repository_tls: ssl.SSLContext | None = None,
     token: str = "",
     memory: Path | None = None,
+    lab: str = "",
 ) -> web.Application:
     """``repository`` is the URL of its server, ``token`` what that wants to see before it changes an image. Without a
-    file for its ``memory``, a new ogCore knows nobody.
+    file for its ``memory``, a new ogCore knows nobody. ``lab`` is the address of one that is not on this machine.
     """
     store = Store(memory)
     connector = aiohttp.TCPConnector(limit_per_host=_CONNECTIONS)
@@ -73,7 +74,7 @@ async def ogcore_app(
     deployments, dispatch = Deployments(images), Dispatch(agents, traces, store)
     rooms = Rooms(deployments, dispatch, sessions)
     Commands(room, traces, agents, deployments, dispatch, rooms).add_routes(app)
-    Webhook(room, traces, created, store).add_routes(app)
+    Webhook(room, traces, created, store, lab).add_routes(app)
     app.cleanup_ctx.append(running)
     return app
 

@@ -167,11 +167,13 @@ def read_clients(path: Path) -> tuple[Client, ...]:
     return tuple(place.client() for place in places)
 
 
-def demo_room(count: int = 2) -> tuple[Client, ...]:
-    """OpenGnsys' demonstration, on loopback addresses modelled on 192.168.2.0/24: ``modelo``, ``pc1``, and more."""
+def demo_room(count: int = 2, net: str = "127.0.2") -> tuple[Client, ...]:
+    """OpenGnsys' demonstration: ``modelo``, ``pc1``, and more, from 2 on in ``net``, of loopback addresses that are
+    modelled on 192.168.2.0/24.
+    """
     named = [("modelo", "08:00:27:4F:BE:38"), ("pc1", "08:00:27:0b:88:be")]
     more = [(f"pc{number}", f"08:00:27:0b:88:{0xBE + number - 1:02x}") for number in range(2, count)]
     return tuple(
-        Client(name=name, mac=mac, ip=f"127.0.2.{number}")
+        Client(name=name, mac=mac, ip=f"{net}.{number}")
         for number, (name, mac) in enumerate((named + more)[:count], start=2)
     )

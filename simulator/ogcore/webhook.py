@@ -46,7 +46,8 @@ class LoggedOut(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Booting(Struct, frozen=True):
-    """Before there is an agent nothing can prove who says so: taken from this machine only, from a lab.
+    """Before there is an agent nothing can prove who says so: taken from a lab only, on this machine or where it is
+    known to be.
 
     ``failed``: the client does not come up.
     """
@@ -56,11 +57,12 @@ class Booting(Struct, frozen=True):
 
 
 class Webhook:
-    def __init__(self, clients: Clients, traces: Traces, created: CreatedImages, store: Store) -> None:
+    def __init__(self, clients: Clients, traces: Traces, created: CreatedImages, store: Store, lab: str = "") -> None:
         self._clients = clients
         self._traces = traces
         self._created = created
         self._store = store
+        self._lab = lab
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post(f"{_PREFIX}/ogagent/booting", self._booting)
@@ -71,8 +73,9 @@ class Webhook:
         app.router.add_post(f"{_PREFIX}/clients/status/webhook", self._report)
 
     async def _booting(self, request: web.Request) -> web.Response:
-        if not ip_address(request.remote or "::").is_loopback:
-            raise web.HTTPForbidden(text="only a lab on ogCore's own machine says this")
+        remote = request.remote or "::"
+        if remote != self._lab and not ip_address(remote).is_loopback:
+            raise web.HTTPForbidden(text="only a lab says this, on ogCore's own machine or where --lab says")
         message = self._decode(await request.read(), Decoder(Booting).decode)
         client = self._client_at(message.ip)
         client.booting()

@@ -19,9 +19,9 @@ from simulator.bench.crowd.command import Result, Wishes, bench_crowd
 from simulator.bench.crowd.images import OLD, make_images
 from simulator.bench.crowd.pc import Pc
 from simulator.bench.crowd.room import Place, measure
-from simulator.bench.crowd.switch import Host
 from simulator.certificates import Authority
 from simulator.errors import LabError
+from simulator.switch import Host
 
 MIB = 1 << 20
 SIZE = 16 * MIB
@@ -100,7 +100,7 @@ def test_without_root() -> None:
     command = ["unshare", "--user", "--", sys.executable, "-m", "simulator", "bench", "crowd"]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "ogsim: only root may make network namespaces (run the benchmark as root)\n"
+    assert done.stderr == "ogsim: only root may make network namespaces (run it with sudo)\n"
 
 
 def test_a_disk_that_is_not_what_the_job_says(tmp_path: Path) -> None:

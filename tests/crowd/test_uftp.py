@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Final
 
@@ -104,6 +105,15 @@ async def test_another_image_of_the_same_name(kept: Kept) -> None:
 async def test_nobody_sends(kept: Kept) -> None:
     with pytest.raises(SessionNotJoined, match="nobody sends"):
         await taken(receiver(kept, join_timeout_s=0.5))
+
+
+async def test_a_session_that_begins_late(kept: Kept) -> None:
+    """Whoever has waited for it longer than anybody waits within one has not waited in vain."""
+    later = chain([0.0, 0.0], repeat(50.0))  # as it begins, and when it sees the empty file
+    arrivals = Uftp(SESSION, replace(STATION, stall_s=10), NAME, len(kept.data), kept, later.__next__)
+    async with sender(kept):
+        await taken(arrivals)
+    assert kept.file.read_bytes() == kept.data
 
 
 async def test_the_sender_is_stopped(kept: Kept) -> None:

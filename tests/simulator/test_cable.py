@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from simulator.http_client import Place
-from simulator.lab.cable import Cable, Way
+from simulator.lab.cable import Relay, Way
 
 FAST = 0
 HERE = "127.0.0.1"
@@ -54,7 +54,7 @@ async def send(writer: asyncio.StreamWriter, body: bytes) -> None:
 async def test_both_directions_and_both_ends() -> None:
     async with echo() as place:
         port = free_port()
-        async with Cable([Way(entrance=Place(HERE, port), exit=place, inwards=True)], FAST).laid():
+        async with Relay([Way(entrance=Place(HERE, port), exit=place, inwards=True)], FAST).laid():
             answers = await asyncio.gather(*(exchange(port, BODY) for _ in range(5)))
     assert answers == [BODY] * 5
 
@@ -62,7 +62,7 @@ async def test_both_directions_and_both_ends() -> None:
 async def test_pulled_it_is_silent_and_plugged_in_it_goes_on() -> None:
     async with echo() as place:
         port = free_port()
-        cable = Cable([Way(entrance=Place(HERE, port), exit=place, inwards=True)], FAST)
+        cable = Relay([Way(entrance=Place(HERE, port), exit=place, inwards=True)], FAST)
         async with cable.laid():
             reader, writer = await asyncio.open_connection(HERE, port)
             writer.write(b"before")
@@ -84,7 +84,7 @@ async def test_pulled_it_is_silent_and_plugged_in_it_goes_on() -> None:
 async def test_nobody_behind_it_closes_the_connection() -> None:
     port = free_port()
     way = Way(entrance=Place(HERE, port), exit=Place(HERE, free_port()), inwards=True)
-    async with Cable([way], FAST).laid():
+    async with Relay([way], FAST).laid():
         reader, writer = await asyncio.open_connection(HERE, port)
         with suppress(ConnectionResetError):
             assert await reader.read(1) == b""
@@ -94,14 +94,16 @@ async def test_nobody_behind_it_closes_the_connection() -> None:
 async def test_a_slow_one_still_carries_all() -> None:
     async with echo() as place:
         port = free_port()
-        async with Cable([Way(entrance=Place(HERE, port), exit=place, inwards=False)], len(BODY) * 8).laid():
+        async with Relay(
+            [Way(entrance=Place(HERE, port), exit=place, inwards=False)], len(BODY) * 8 * 8 // 1000
+        ).laid():
             assert await exchange(port, BODY) == BODY
 
 
 async def test_what_is_under_way_when_it_is_taken_away_does_not_hold_it_up() -> None:
     async with echo() as place:
         port = free_port()
-        cable = Cable([Way(entrance=Place(HERE, port), exit=place, inwards=True)], FAST)
+        cable = Relay([Way(entrance=Place(HERE, port), exit=place, inwards=True)], FAST)
         async with cable.laid():
             cable.pull()
             _, writer = await asyncio.open_connection(HERE, port)

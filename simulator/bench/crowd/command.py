@@ -15,12 +15,12 @@ from simulator.bench.crowd.aims import aims
 from simulator.bench.crowd.cases import CLIENTS, METHODS, TROUBLES, Case, Method, Trouble, cases
 from simulator.bench.crowd.images import make_images
 from simulator.bench.crowd.room import Place, Row, measure
-from simulator.bench.crowd.switch import MOST_HOSTS, congestion_control, demand_root
 from simulator.bench.crowd.table import headings, line, notes
 from simulator.bench.table import aims_table, machine
 from simulator.errors import LabError
 from simulator.processes import demand
 from simulator.signals import terminated_like_interrupted
+from simulator.switch import MOST_HOSTS, TOOLS, congestion_control, demand_root
 from simulator.tree import MIB
 
 _QUICK_SIZE: Final = 24 * MIB
@@ -29,7 +29,7 @@ _QUICK_CLIENTS: Final = (2,)
 _QUICK_TROUBLES: Final[Sequence[Trouble]] = ("none",)
 _SIZE: Final = 160 * MIB
 _MBIT: Final = 16
-_TOOLS: Final = ("ip", "tc", "nft", "setpriv", "sysctl", "udp-sender", "udp-receiver", "uftp", "uftpd", "mke2fs")
+_TOOLS: Final = (*TOOLS, "nft", "udp-sender", "udp-receiver", "uftp", "uftpd", "mke2fs")
 
 
 class Wishes(Struct, frozen=True, kw_only=True):

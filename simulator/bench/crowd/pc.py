@@ -16,12 +16,12 @@ from typing import Any, Final
 import msgspec
 
 from ogagent.model.job import Job
-from simulator.bench.crowd.switch import Host
 from simulator.certificates import Authority
 from simulator.errors import LabError
 from simulator.machine.making import make_disk
 from simulator.machine.profile import DiskProfile, PartitionProfile
 from simulator.processes import Peer, peer
+from simulator.switch import Host
 from simulator.tree import MIB
 
 PORT: Final = 8000

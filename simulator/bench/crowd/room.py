@@ -22,11 +22,11 @@ from simulator.bench.crowd.cases import Case
 from simulator.bench.crowd.images import NEW, OLD, Images
 from simulator.bench.crowd.pc import Pc
 from simulator.bench.crowd.server import Repository
-from simulator.bench.crowd.switch import forget_groups, own_network, plugged, switch
 from simulator.bench.session import Say
 from simulator.certificates import Authority
 from simulator.errors import LabError
 from simulator.signals import undisturbed
+from simulator.switch import forget_groups, own_network, plugged, switch
 
 _LOOK_S: Final = 0.5
 _START_S: Final = 300.0

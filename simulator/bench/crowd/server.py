@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from simulator.bench.crowd.pc import REPOSITORY_PORT
-from simulator.bench.crowd.switch import Host
 from simulator.certificates import Authority
 from simulator.http_client import Place, Server, Unreachable
 from simulator.processes import Peer, peer
+from simulator.switch import Host
 
 _IMAGES: Final = "/ogrepository/images"
 _SESSIONS: Final = "/ogrepository/v1"

@@ -28,6 +28,7 @@ _MOST_ENDED: Final = 20
 _READY_S: Final = 30.0
 _GRACE_S: Final = 3.0
 _LOOPBACK: Final = "lo"
+_INSTEAD: Final = "p2p reaches several here; in ogsim lab --switch all methods do"
 _TRY_AGAIN: Final = "cancel one, or wait until one has ended"
 
 
@@ -188,10 +189,10 @@ class Sessions:
         if self._place.interface != _LOOPBACK or engine.name == "p2p":
             return
         if engine.name == "uftp":
-            raise SessionRefused(409, "uftp does not get through the loopback interface", hint="p2p does")
+            raise SessionRefused(409, "uftp does not get through the loopback interface", hint=_INSTEAD)
         if wanted.clients > 1:
             error = f"only one client of this machine can receive multicast, not {wanted.clients}"
-            raise SessionRefused(409, error, field="clients", hint="p2p is for any number of them")
+            raise SessionRefused(409, error, field="clients", hint=_INSTEAD)
 
     def _free_port(self, engine: Engine, wanted: Wanted) -> int:
         taken = {

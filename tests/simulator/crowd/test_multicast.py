@@ -175,9 +175,9 @@ async def test_over_the_loopback_interface_there_is_no_multicast_for_several(tmp
             {
                 "error": "only one client of this machine can receive multicast, not 2",
                 "field": "clients",
-                "hint": "p2p is for any number of them",
+                "hint": "p2p reaches several here; in ogsim lab --switch all methods do",
             },
         )
         status, said = await served.call("POST", "/uftp", {"image": IMAGE})
-        assert (status, said["hint"]) == (409, "p2p does")
+        assert (status, said["hint"]) == (409, "p2p reaches several here; in ogsim lab --switch all methods do")
         assert await served.call("GET", "/udpcast") == (200, {"sessions": []})

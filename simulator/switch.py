@@ -1,25 +1,30 @@
-"""A network of its own: a switch, and hosts in namespaces, each on a cable with a speed."""
+"""A switch, and hosts in network namespaces of their own, each on a cable with a speed."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-from simulator.errors import LabError
+from simulator.errors import LabError, ToolFailed
 from simulator.processes import run
+from simulator.signals import signals_held, undisturbed
 
+TOOLS: Final = ("ip", "tc", "setpriv", "sysctl")
 _CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
-_BRIDGE: Final = "switch"
-_NET: Final = "10.80.0"
-OWN: Final = f"{_NET}.254"
-"""Where the benchmark itself is, on the switch."""
+_BRIDGE: Final = "ogsim"
+NET: Final = "10.80.0"
+"""Without the number of a host. Private: RFC 1918."""
+OWN: Final = f"{NET}.254"
+"""Where whoever made the switch is himself, on it."""
 MOST_HOSTS: Final = 200
 _CONGESTION: Final = ("cubic", "reno")
 """The first that there is. bbr, a kernel's default perhaps, starves some of many at one full link."""
@@ -29,7 +34,7 @@ _CONTROL: Final = "net.ipv4.tcp_congestion_control"
 def demand_root() -> None:
     """Raises LabError."""
     if os.geteuid() != 0:
-        raise LabError("only root may make network namespaces", hint="run the benchmark as root")
+        raise LabError("only root may make network namespaces", hint="run it with sudo")
 
 
 @contextmanager
@@ -41,6 +46,7 @@ def own_network() -> Iterator[None]:
         if libc.unshare(_CLONE_NEWNET):
             raise LabError(f"no network namespace can be made: {os.strerror(ctypes.get_errno())}")
         try:
+            run(["ip", "link", "set", "lo", "up"])
             yield
         finally:
             libc.setns(before, _CLONE_NEWNET)
@@ -54,11 +60,11 @@ class Host:
     def __init__(self, number: int) -> None:
         """``number`` from 1."""
         self.name = f"ogsim-{os.getpid()}-{number}"
-        self.port = f"port{number}"
-        self.address = f"{_NET}.{number}"
+        self.port = f"{_BRIDGE}{number}"
+        self.address = f"{NET}.{number}"
         self.inside: Sequence[str] = ("ip", "netns", "exec", self.name)
         self.bound: Sequence[str] = (*self.inside, "setpriv", "--pdeathsig", "KILL", "--")
-        """What is started so dies with the benchmark."""
+        """What is started so dies with the thread that has started it."""
 
     def pids(self) -> list[int]:
         return [int(word) for word in run(["ip", "netns", "pids", self.name])[0].split()]
@@ -75,9 +81,16 @@ class Host:
         rules = "add table ip lossy; add chain ip lossy come { type filter hook input priority 0; }; "
         run([*self.inside, "nft", rules + f"add rule ip lossy come iifname eth0 {drop}"])
 
+    def pull(self) -> None:
+        """Its cable. At either end the link is down; what is sent is lost."""
+        run(["ip", "link", "set", self.port, "down"])
+
+    def plug_in(self) -> None:
+        run(["ip", "link", "set", self.port, "up"])
+
     def lose_power(self) -> None:
         """No last word of any process."""
-        run(["ip", "link", "set", self.port, "down"])
+        self.pull()
         self.kill_all()
 
     def kill_all(self) -> None:
@@ -92,15 +105,31 @@ class Host:
 
 @contextmanager
 def switch() -> Iterator[None]:
-    """In this network."""
-    run(["ip", "link", "set", "lo", "up"])
-    run(["ip", "link", "add", _BRIDGE, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0"])
-    try:
-        run(["ip", "address", "add", f"{OWN}/24", "dev", _BRIDGE])
-        run(["ip", "link", "set", _BRIDGE, "up"])
+    """In this network. It looks who is in which group, and asks, as those of rooms do.
+
+    Raises LabError where there can be none, or where its addresses are in use.
+    """
+    _demand_free()
+    with ExitStack() as stack:
+        with signals_held(), _refusing("no switch can be made here"):
+            groups = ["mcast_snooping", "1", "mcast_querier", "1"]
+            run(["ip", "link", "add", _BRIDGE, "type", "bridge", "forward_delay", "0", *groups])
+            stack.callback(_undisturbed_run, ["ip", "link", "delete", _BRIDGE])
+            run(["ip", "address", "add", f"{OWN}/24", "dev", _BRIDGE])
+            run(["ip", "link", "set", _BRIDGE, "up"])
         yield
-    finally:
-        run(["ip", "link", "delete", _BRIDGE])
+
+
+def _demand_free() -> None:
+    own = ip_network(f"{NET}.0/24")
+    for name, addresses in psutil.net_if_addrs().items():
+        if name == _BRIDGE:
+            hint = f"end the lab that is on it; if none runs: ip link delete {_BRIDGE}"
+            raise LabError(f"there is an interface {_BRIDGE} already", hint=hint)
+        for each in addresses:
+            if each.family == socket.AF_INET and ip_interface(f"{each.address}/{each.netmask}").network.overlaps(own):
+                error = f"{name} of this machine has {each.address}, and the switch needs {own} for itself"
+                raise LabError(error, hint="another machine can have it, or a network namespace of its own")
 
 
 def forget_groups(after_s: int) -> None:
@@ -109,27 +138,48 @@ def forget_groups(after_s: int) -> None:
     """
     set_it = ["ip", "link", "set", _BRIDGE, "type", "bridge"]
     never = ["mcast_query_interval", "6000000", "mcast_startup_query_count", "1", "mcast_query_response_interval", "10"]
+    run([*set_it, "mcast_snooping", "0", "mcast_querier", "0"])
     run([*set_it, *never, "mcast_membership_interval", str(after_s * 100)])
     run([*set_it, "mcast_snooping", "1", "mcast_querier", "1"])  # which begins with what is set by then
 
 
 @contextmanager
 def plugged(number: int, kbit: int) -> Iterator[Host]:
-    """Whatever still runs there at the end of the block is killed."""
+    """Whatever still runs there at the end of the block is killed. Raises LabError where there can be none."""
     host = Host(number)
     with ExitStack() as stack:
-        run(["ip", "netns", "add", host.name])
-        stack.callback(run, ["ip", "netns", "delete", host.name])
-        stack.callback(host.kill_all)
-        run(["ip", "link", "add", host.port, "type", "veth", "peer", "name", "eth0", "netns", host.name])
-        run(["ip", "link", "set", host.port, "master", _BRIDGE, "up"])
-        run(["ip", "-n", host.name, "address", "add", f"{host.address}/24", "dev", "eth0"])
-        for device in ("lo", "eth0"):
-            run(["ip", "-n", host.name, "link", "set", device, "up"])
-        run(["ip", "-n", host.name, "route", "add", "224.0.0.0/4", "dev", "eth0"])
-        host.set_speed(kbit)
-        run([*host.inside, "sysctl", "-qw", f"{_CONTROL}={congestion_control()}"])
+        with signals_held(), _refusing("no host can be put on a switch here"):
+            _plug(host, kbit, stack)
         yield host
+
+
+def _plug(host: Host, kbit: int, stack: ExitStack) -> None:
+    run(["ip", "netns", "add", host.name])
+    stack.callback(_undisturbed_run, ["ip", "netns", "delete", host.name])
+    stack.callback(host.kill_all)
+    run(["ip", "link", "add", host.port, "type", "veth", "peer", "name", "eth0", "netns", host.name])
+    stack.callback(_undisturbed_run, ["ip", "link", "delete", host.port])  # with its namespace it goes a moment later
+    run(["ip", "link", "set", host.port, "master", _BRIDGE, "up"])
+    run(["ip", "-n", host.name, "address", "add", f"{host.address}/24", "dev", "eth0"])
+    for device in ("lo", "eth0"):
+        run(["ip", "-n", host.name, "link", "set", device, "up"])
+    run(["ip", "-n", host.name, "route", "add", "224.0.0.0/4", "dev", "eth0"])
+    host.set_speed(kbit)
+    run([*host.inside, "sysctl", "-qw", f"{_CONTROL}={congestion_control()}"])
+
+
+def _undisturbed_run(command: Sequence[str]) -> None:
+    with undisturbed():
+        run(command)
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ToolFailed as error:
+        hint = "bridges and network namespaces are for the whole machine's root; a container may lack that"
+        raise LabError(f"{what}: {error.message}", hint=hint) from None
 
 
 def congestion_control() -> str:
