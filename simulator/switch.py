@@ -26,6 +26,9 @@ NET: Final = "10.80.0"
 OWN: Final = f"{NET}.254"
 """Where whoever made the switch is himself, on it."""
 MOST_HOSTS: Final = 200
+_GROUPS: Final = ("mcast_snooping", "1", "mcast_querier", "1", "mcast_igmp_version", "3")
+"""Of version 2 a host reports nothing that it hears another report; and in its first seconds, in which it sends all
+to all, a bridge lets them hear that, and then knows of one of them alone. See RFC 2236, 3, and ip-link(8)."""
 _CONGESTION: Final = ("cubic", "reno")
 """The first that there is. bbr, a kernel's default perhaps, starves some of many at one full link."""
 _CONTROL: Final = "net.ipv4.tcp_congestion_control"
@@ -112,8 +115,7 @@ def switch() -> Iterator[None]:
     _demand_free()
     with ExitStack() as stack:
         with signals_held(), _refusing("no switch can be made here"):
-            groups = ["mcast_snooping", "1", "mcast_querier", "1"]
-            run(["ip", "link", "add", _BRIDGE, "type", "bridge", "forward_delay", "0", *groups])
+            run(["ip", "link", "add", _BRIDGE, "type", "bridge", "forward_delay", "0", *_GROUPS])
             stack.callback(_undisturbed_run, ["ip", "link", "delete", _BRIDGE])
             run(["ip", "address", "add", f"{OWN}/24", "dev", _BRIDGE])
             run(["ip", "link", "set", _BRIDGE, "up"])

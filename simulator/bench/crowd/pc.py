@@ -78,6 +78,7 @@ class Pc:
 
     def order(self, image: str, method: str, repository: str) -> None:
         """Raises LabError when it is refused."""
+        self._hang_up()  # one that comes late has been silent for longer than the agent waits
         order = {"dsk": "1", "par": "1", "idi": "1", "nci": image, "ipr": repository, "method": method}
         accepted = self._ask("POST", "/CloningEngine/RestaurarImagen", json.dumps(order))
         self.job = self._job(accepted["job_id"])
