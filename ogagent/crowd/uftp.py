@@ -117,7 +117,9 @@ class Uftp(InStorage):
                 for stretch in self._again():
                     yield stretch
             self._be_patient(self._now() - self._news)
-        yield front, self._size
+        length, _ = await asyncio.to_thread(self._look, folder)
+        if (end := min(length, self._size)) > front:  # of one that was broken off no more is there
+            yield front, end
         for stretch in self._again():
             yield stretch
 

@@ -27,6 +27,8 @@ class KeptRegions(Kept):
         """What the CACHE has of it without this job, as far as nobody has found it to be wrong."""
         self._others = Ranges()
         """What of that has come from others meanwhile."""
+        self._given = Ranges()
+        """What was read of it, and not found to be wrong: it may be gone from what is there by then."""
         self._givers: Givers = "peers"
         """Those others."""
 
@@ -143,6 +145,7 @@ class KeptRegions(Kept):
                     self._desk.progress.came_from(self._givers, len(chunk))
                 else:
                     self._desk.progress.from_cache += len(chunk)
+                self._given.add(position, position + len(chunk))
                 position += len(chunk)
                 if chunk:
                     yield chunk
@@ -152,6 +155,7 @@ class KeptRegions(Kept):
             async with aclosing(self._origin.part(position, end)) as chunks:
                 async for chunk in chunks:
                     await self._keep(position, chunk)
+                    self._given.remove(position, position + len(chunk))
                     position += len(chunk)
                     yield chunk
             if position < end:  # the file ends here
@@ -168,7 +172,7 @@ class KeptRegions(Kept):
 
     def doubt(self, start: int, stop: int) -> bool:
         """What no region proves, before the first frame and after the last, is then not believed either."""
-        if self._file is None or not self._there.remove(start, stop):
+        if not self._given.remove(start, stop):
             return self._origin.doubt(start, stop)
         self._refuted(start, stop)
         (first, _), (last, length) = self._index.frame(0), self._index.frame(self._index.count - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ogagent.errors import ImageCorrupt
 from ogagent.image.indexed import IndexedImage
@@ -16,6 +16,9 @@ from ogagent.restore.runs import Run, Runs
 from ogagent.restore.threads import thread_count
 from ogagent.restore.writer import PartitionWriter, Written
 from ogagent.system.channel import Stopped
+
+_ELSEWHERE: Final = 3
+"""The CACHE, the others, the repository."""
 
 
 class _Laid(NamedTuple):
@@ -65,14 +68,21 @@ class Laying:
             if self._not_yet(laid.place):
                 later += 1
                 continue
-            again = await self._runs.again(laid.place, run.buffer)
-            if again is None:
-                raise laid.damage
-            for each in await self._shared_out([(laid.place, again)]):
-                if each.damage is not None:
-                    raise each.damage
+            await self._lay_again(laid.place, run.buffer, laid.damage)
         self._runs.give_back(run)
         return len(run.frames) - later
+
+    async def _lay_again(self, place: int, buffer: memoryview, damage: ImageCorrupt) -> None:
+        """From elsewhere, as long as there is one: others may bring to the CACHE what is wrong, once more."""
+        for _ in range(_ELSEWHERE):
+            again = await self._runs.again(place, buffer)
+            if again is None:
+                break
+            [laid] = await self._shared_out([(place, again)])
+            if laid.damage is None:
+                return
+            damage = laid.damage
+        raise damage
 
     def written(self) -> Iterator[Written]:
         for place, written in enumerate(self._written):

@@ -115,6 +115,28 @@ class Mending(Filling):
             self._all_refuted.set()
 
 
+class BrokenOff(Filling):
+    """A sender that is gone after its first pass, of which nothing was whole; of the rest there is not even a file."""
+
+    givers: Givers = "multicast"
+
+    def __init__(self, *, repeats: bool) -> None:
+        super().__init__([*ALL[: len(ALL) // 2], GONE], GARBAGE, afresh=True)
+        self.repeats = repeats
+
+    async def stretches(self) -> AsyncGenerator[tuple[int, int], None]:
+        assert self.need is not None
+        assert self.need.storage is not None
+        try:
+            async with aclosing(super().stretches()) as stretches:
+                async for stretch in stretches:
+                    yield stretch
+        except MulticastFailed:
+            self.need.storage.came(0, LENGTH, self.givers)
+            yield 0, LENGTH
+            raise
+
+
 @pytest.fixture
 def room(matrix: Matrix, tmp_path: Path) -> Classroom:
     return Classroom(matrix, tmp_path)
@@ -175,6 +197,15 @@ async def test_what_a_later_pass_mends(room: Classroom) -> None:
     sources = room.bench.progress.sources
     assert (ending.warnings, sources.repository, sources.peers, sources.cache) == ((), PREFIX, 0, 0)
     assert FRAMES <= sources.multicast <= LENGTH
+    assert room.kept.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+async def test_what_is_said_to_be_there_and_is_not(room: Classroom, *, repeats: bool) -> None:
+    """One reader finds the file's end, another what is wrong: to both the repository gives what is right."""
+    ending = await deployed(room, BrokenOff(repeats=repeats))
+    assert ending.warnings == (GONE.der,)
+    assert room.bench.progress.sources.multicast == 0
     assert room.kept.read_bytes() == DATA
 
 
