@@ -40,11 +40,11 @@ class Manner(Struct, frozen=True):
 
 MANNERS: Final[Mapping[Method, Manner]] = {
     "unicast": Manner(pace=1.0, slower=0.0, copies=4.0, more=0.0),
-    "udpcast": Manner(pace=1.14, slower=0.02, copies=1.11, more=0.0),
-    "uftp": Manner(pace=1.12, slower=0.005, copies=1.05, more=0.0),
-    "p2p": Manner(pace=1.22, slower=0.11, copies=1.21, more=0.105),
+    "udpcast": Manner(pace=1.14, slower=0.04, copies=1.11, more=0.0),
+    "uftp": Manner(pace=1.12, slower=0.017, copies=1.05, more=0.0),
+    "p2p": Manner(pace=1.22, slower=0.15, copies=1.21, more=0.147),
 }
-"""From the rows of ``crowd-measured.json`` beside this file, of 4 and of 16. Beyond that it is believed, not known."""
+"""From the rows of ``crowd-measured.json`` beside this file, of 4 to 32. Beyond that it is believed, not known."""
 _EFFICIENCY: Final = 0.95
 """Of a link: what one client alone gets of it, against its speed."""
 _MEASURED: Final = 4
