@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from simulator.ogcore.checks import CheckView
 from simulator.ogcore.clients import Client
 from simulator.ogcore.views import DiskView, JobView
 
@@ -67,6 +68,9 @@ class Agents:
 
     async def disks(self, client: Client) -> tuple[DiskView, ...]:
         return (await self._look(client, "/disks", DiskList)).disks
+
+    async def check(self, client: Client) -> CheckView:
+        return await self._look(client, "/capabilities", CheckView)
 
     async def job(self, client: Client, job_id: str) -> JobView:
         return await self._look(client, f"/jobs/{job_id}", JobView)

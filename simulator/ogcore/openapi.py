@@ -11,6 +11,7 @@ from msgspec import Struct
 from simulator import __version__
 from simulator.ogcore import views
 from simulator.ogcore.captures import LONGEST_DESCRIPTION, LONGEST_NAME, NAME
+from simulator.ogcore.checks import CheckView
 from simulator.ogcore.order import COMMANDS
 from simulator.ogcore.rooms import MOST_CLIENTS
 
@@ -42,6 +43,13 @@ OPERATIONS: Final = (
         summary="The disks of a client, as its agent sees them now or saw them last",
         answer=views.InventoryView,
         refusals=(404,),
+    ),
+    Operation(
+        method="get",
+        path="/clients/{name}/check",
+        summary="What the agent of a client depends on, as it finds it now",
+        answer=CheckView,
+        refusals=(404, 502),
     ),
     Operation(
         method="get",

@@ -28,6 +28,7 @@ class Rest:
         app.router.add_get("/clients", self._list_clients)
         app.router.add_get("/clients/{name}", self._show_client)
         app.router.add_get("/clients/{name}/disks", self._show_disks)
+        app.router.add_get("/clients/{name}/check", self._show_check)
         app.router.add_get("/clients/{name}/hardware", self._show_hardware)
         app.router.add_get("/clients/{name}/software", self._show_software)
         app.router.add_get("/traces", self._list_traces)
@@ -52,6 +53,13 @@ class Rest:
             known = client.inventory
             return as_json(InventoryView(read=known.read, why=str(why), disks=known.disks))
         return as_json(client.inventory)
+
+    async def _show_check(self, request: web.Request) -> web.Response:
+        """It is looked at anew each time."""
+        try:
+            return as_json(await self._agents.check(client_of(request, self._clients)))
+        except Unreachable as why:
+            return error(502, str(why))
 
     async def _show_hardware(self, request: web.Request) -> web.Response:
         return as_json(client_of(request, self._clients).told.hardware)

@@ -61,6 +61,18 @@ def test_axe_finds_nothing_serious_in_a_trace_and_its_outcome(
     assert serious(room) == []
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_what_an_agent_depends_on(room: Page, lab: str, shoot: Shoot, width: int) -> None:
+    room.set_viewport_size({"width": width, "height": 800})
+    room.goto(lab + "clients/pc1")
+    room.get_by_role("button", name="Check", exact=True).click()
+    expect(room.get_by_role("heading", name="What the agent of pc1 depends on")).to_be_visible()
+    expect(room.get_by_role("cell", name="openat2", exact=True)).to_be_visible()
+    shoot(room, f"check-{width}")
+    assert serious(room) == []
+    assert room.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (1920, 1080)], ids=["phone", "projector"])
 def test_every_width(room: Page, lab: str, shoot: Shoot, width: int, height: int) -> None:
     room.set_viewport_size({"width": width, "height": height})

@@ -45,6 +45,7 @@ class FakeAgent:
         self.answer: tuple[int, Members | str] = (200, {"job_id": JOB})
         self.asked: list[tuple[str, str, str]] = []
         self.disks: Members = {"disks": [{"disk": 1, "size": 100, "partitions": []}]}
+        self.check: Members = {"ok": True, "checks": [{"what": "Python", "state": "ok", "said": "3.11.2", "hint": ""}]}
         self.job: tuple[int, Members] = (404, {"error": "there is no such job"})
         self.before_answer: Callable[[], Awaitable[None]] | None = None
 
@@ -52,6 +53,7 @@ class FakeAgent:
         app = web.Application()
         app.router.add_get("/opengnsys/status", self._status)
         app.router.add_get("/disks", self._disks)
+        app.router.add_get("/capabilities", self._check)
         app.router.add_get("/jobs/{job}", self._job)
         app.router.add_post("/CloningEngine/{call}", self._call)
         app.router.add_post("/plan", self._call)
@@ -60,6 +62,10 @@ class FakeAgent:
     async def _disks(self, request: web.Request) -> web.Response:
         self.asked.append((request.path, "", request.headers.get("Authorization", "")))
         return web.json_response(self.disks)
+
+    async def _check(self, request: web.Request) -> web.Response:
+        self.asked.append((request.path, "", request.headers.get("Authorization", "")))
+        return web.json_response(self.check)
 
     async def _job(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == SECRET

@@ -147,6 +147,25 @@ async def test_inventories_are_tables(desk: Desk) -> None:
     assert "Windows 11" in await desk.get("/clients/pc1/inventory?place=1/3")
 
 
+async def test_what_an_agent_depends_on_is_shown(desk: Desk) -> None:
+    """As it finds it now, with what to do."""
+    assert "/clients/pc1/check" in await desk.get("/clients/pc1")
+    said = await desk.get("/clients/pc1/check")
+    assert "Nothing keeps it from working." in said
+    assert "<td>Python</td><td>good</td><td>3.11.2</td>" in said
+    row = {"what": "<CACHE>", "state": "problem", "said": "no disk has one", "hint": "partition a disk"}
+    desk.room.agent.check = {"ok": False, "checks": [row]}
+    said = await desk.get("/clients/pc1/check")
+    assert "There are problems." in said
+    assert "<td>&lt;CACHE&gt;</td><td>problem</td><td>no disk has one</td><td>partition a disk</td>" in said
+
+
+async def test_an_agent_that_cannot_say_what_it_depends_on(desk: Desk) -> None:
+    desk.room.agent.check = {"checks": 5}
+    assert "pc1 cannot tell at /capabilities" in await desk.get("/clients/pc1/check")
+    assert "there is no such client" in await desk.get("/clients/nobody/check")
+
+
 # --- the partition assistant ------------------------------------------------------------------------------------------
 
 

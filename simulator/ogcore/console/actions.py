@@ -34,6 +34,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/deploy/places", offer_places)
     app.router.add_post("/traces/{id}/cancel", cancel)
     app.router.add_post("/traces/{id}/retry", retry)
+    app.router.add_get("/clients/{name}/check", check)
     app.router.add_post("/clients/{name}/{action}", act)
     app.router.add_post("/images/put-back", put_back)
     app.router.add_post("/faults/inject", inject)
@@ -86,6 +87,16 @@ async def put_back(request: web.Request) -> web.Response:
     image = str((await request.post()).get("image", ""))
     work = request.app[DESK].ogcore.put_back(image)
     return await _notice(request, work, "The previous version of {image} is in its place again.", image=image)
+
+
+async def check(request: web.Request) -> web.Response:
+    """Asked once: the agent opens disks and calls ogCore for it."""
+    desk, name = request.app[DESK], request.match_info["name"]
+    try:
+        found = await desk.ogcore.check(name)
+    except (Refusal, OgCoreAway) as error:
+        return _refusal(request, error)
+    return desk.fragment("check.html", request, client=name, check=found)
 
 
 async def act(request: web.Request) -> web.Response:

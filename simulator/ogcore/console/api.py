@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from simulator.ogcore.agents import GARBLED, reason
+from simulator.ogcore.checks import CheckView
 from simulator.ogcore.views import (
     Accepted,
     Cancelled,
@@ -65,6 +66,9 @@ class OgCore:
 
     async def disks(self, name: str) -> InventoryView:
         return await self._get(f"/clients/{quote(name)}/disks", InventoryView)
+
+    async def check(self, name: str) -> CheckView:
+        return await self._get(f"/clients/{quote(name)}/check", CheckView)
 
     async def hardware(self, name: str) -> HardwareView:
         return await self._get(f"/clients/{quote(name)}/hardware", HardwareView)
