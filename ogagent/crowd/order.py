@@ -31,7 +31,8 @@ class Share(Struct, frozen=True, kw_only=True):
 
 class Order(Struct, frozen=True, kw_only=True):
     """``address``: where to listen and to connect from, or the name of a network card. ``allow``: networks of those who
-    may be spoken with. ``limit`` of what is given, in bytes a second, 0: none."""
+    may be spoken with. ``limit`` of what is given, in bytes a second, 0: none.
+    """
 
     shares: list[Share]
     address: str

@@ -27,10 +27,11 @@ class KeptRegions(Kept):
         """What the CACHE has of it without this job, as far as nobody has found it to be wrong."""
         self._others = Ranges()
         """What of that has come from others meanwhile."""
-        self._given = Ranges()
-        """What was read of it, and not found to be wrong: it may be gone from what is there by then."""
         self._givers: Givers = "peers"
         """Those others."""
+        self._given = Ranges()
+        """What was read here, and not found to be wrong. By then it may be gone from what is there: another reader
+        has met the end of the file, say."""
 
     @property
     def size(self) -> int | None:
