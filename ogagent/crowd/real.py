@@ -44,7 +44,7 @@ def missing_engines() -> dict[Engine, str]:
 
 
 def station_of(settings: CrowdSettings, networks: Networks, address: str) -> Station:
-    """Of this PC, reached at ``address`` or by the card that ``crowd.interface`` names; for whatever is no multicast."""
+    """Of this PC, at ``address`` or at the card that ``crowd.interface`` names; for whatever is no multicast."""
     return Station(
         interface=settings.interface,
         join_timeout_s=settings.join_timeout_s,
