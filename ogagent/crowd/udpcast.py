@@ -10,9 +10,10 @@ import asyncio
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
 from ogagent.crowd.arrivals import Givers
+from ogagent.crowd.neighbours import among_neighbours
 from ogagent.crowd.station import Station
 from ogagent.crowd.window import Window
 from ogagent.errors import MulticastFailed, SessionNotJoined
@@ -87,25 +88,35 @@ class Udpcast:
 
     async def _stream(self, flow: Flow) -> AsyncGenerator[tuple[int, int], None]:
         position = 0
-        while chunk := await self._next(flow, position):
-            for stretch in self._window.add(position, chunk):
-                yield stretch
-            position += len(chunk)
-            if self._window.held > self._backlog:
-                raise MulticastFailed("this PC cannot take the image as fast as it is sent")
+        async with among_neighbours(self._session.port, self._station, self._now) as neighbours:
+            while chunk := await self._next(flow, position, neighbours.behind):
+                for stretch in self._window.add(position, chunk):
+                    yield stretch
+                position += len(chunk)
+                if self._window.held > self._backlog:
+                    raise MulticastFailed("this PC cannot take the image as fast as it is sent")
         if failure := await flow.outcome():
             raise MulticastFailed(f"udp-receiver {failure}")
 
-    async def _next(self, flow: Flow, position: int) -> bytes:
+    async def _next(self, flow: Flow, position: int, behind: asyncio.Future[float]) -> bytes:
         station = self._station
         patience_s = station.stall_s if position else station.join_timeout_s + self._session.wait_s
+        reading = asyncio.create_task(flow.read())
+        waiting: list[asyncio.Future[Any]] = [reading, behind]
         try:
-            async with asyncio.timeout(patience_s):
-                return await flow.read()
-        except TimeoutError:
-            if position:
-                raise MulticastFailed(f"nothing has come for {patience_s:g} s") from None
-            raise SessionNotJoined(f"the sender has not begun within {patience_s:g} s") from None
+            await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            if behind.done():
+                raise MulticastFailed(
+                    f"this PC gets {behind.result():.0%} of the packets that others get, and would make them wait",
+                    hint="look at its cable, and at the port of its switch",
+                )
+            if reading.done():
+                return reading.result()
+        finally:
+            reading.cancel()
+        if position:
+            raise MulticastFailed(f"nothing has come for {patience_s:g} s")
+        raise SessionNotJoined(f"the sender has not begun within {patience_s:g} s")
 
     def _command(self) -> list[str]:
         words = [PROGRAM, "--nokbd", "--no-progress", "--nosync", "--ttl", _TTL]
