@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from ogagent.crowd.pace import Pace
 from ogagent.crowd.station import Station
+from ogagent.errors import MulticastFailed, SessionNotJoined
 from ogagent.model.repository import is_within
 from ogagent.system.beside import beside
 from ogagent.system.datagrams import received
@@ -38,15 +39,31 @@ class Word(Struct, frozen=True):
 
 
 class Neighbours(asyncio.DatagramProtocol):
-    """``behind`` is done when this PC gets less than they do: the result is its share of what they get."""
+    """``begun`` is done when they get the image, whether this PC has joined or not, and ``behind`` when it gets less
+    than they do; its result is the share of what they get.
+    """
 
     def __init__(self, port: int, station: Station, now: Callable[[], float]) -> None:
-        self.behind: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.begun: asyncio.Future[None] = loop.create_future()
+        self.behind: asyncio.Future[float] = loop.create_future()
         self._port = port
         self._station = station
         self._now = now
         self._pace = Pace()
         self._words: asyncio.Queue[tuple[str, int]] = asyncio.Queue(_WAITING)
+
+    def check(self, *, joined: bool) -> None:
+        """Whether this PC need not wait for the session any more, or should leave it. Raises CrowdError."""
+        if not joined and self.begun.done():
+            raise SessionNotJoined(
+                "the session has begun without this PC", hint="call all PCs at once; peers (p2p) take in late ones"
+            )
+        if joined and self.behind.done():
+            raise MulticastFailed(
+                f"this PC gets {self.behind.result():.0%} of the packets that others get",
+                hint="look at its cable, and at the port of its switch; others would wait for it",
+            )
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """From anybody: what makes no sense is not worth a line in the log, and what is too much is not heard."""
@@ -61,8 +78,11 @@ class Neighbours(asyncio.DatagramProtocol):
         while not self.behind.done():
             other, theirs = await self._words.get()
             self._pace.heard(other, theirs, await asyncio.to_thread(received), self._now())
-            share = self._pace.share
-            if share is not None and share < LEAST:
+            if (share := self._pace.share) is None:
+                continue
+            if not self.begun.done():
+                self.begun.set_result(None)
+            if share < LEAST:
                 self.behind.set_result(share)
 
     async def tell(self, transport: asyncio.DatagramTransport) -> None:
@@ -74,7 +94,9 @@ class Neighbours(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def among_neighbours(port: int, station: Station, now: Callable[[], float]) -> AsyncIterator[Neighbours]:
-    """As long as this PC takes part in the session of this ``port``. Where they cannot be heard, nobody is behind."""
+    """As long as this PC waits for the session of this ``port``, or takes part. Where they cannot be heard, nothing is
+    known of them.
+    """
     neighbours, loop = Neighbours(port, station, now), asyncio.get_running_loop()
     try:
         await asyncio.to_thread(received)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ogagent.crowd.arrivals import Givers
-from ogagent.crowd.neighbours import among_neighbours
+from ogagent.crowd.neighbours import Neighbours, among_neighbours
 from ogagent.crowd.station import Station
 from ogagent.crowd.window import Window
 from ogagent.errors import MulticastFailed, SessionNotJoined
@@ -22,6 +22,8 @@ from ogagent.model.units import MIB
 from ogagent.source.ranges import Ranges
 from ogagent.system import process
 from ogagent.system.flow import Flow
+
+T = TypeVar("T")
 
 PROGRAM: Final = "udp-receiver"
 BACKLOG: Final = 64 * MIB
@@ -62,58 +64,46 @@ class Udpcast:
 
     async def stretches(self) -> AsyncGenerator[tuple[int, int], None]:
         deadline = self._now() + self._station.join_timeout_s
-        while True:
-            if self._ask is not None:
-                await self._ask()
-            async with process.flowing(self._command(), account=self._station.account, politely=_LEAVE) as flow:
-                if await self._joined(flow, deadline - self._now()):
-                    async with aclosing(self._stream(flow)) as stretches:
-                        async for stretch in stretches:
-                            yield stretch
-                    return
-            if self._now() >= deadline:
-                raise SessionNotJoined(
-                    f"nobody sends with udpcast on port {self._session.port}",
-                    hint="start the session at the repository; multicast does not cross routers, nor most firewalls",
-                )
-
-    async def _joined(self, flow: Flow, patience_s: float) -> bool:
-        try:
-            async with asyncio.timeout(min(_AGAIN_S, patience_s)):
-                if await flow.complains(_JOINED):
-                    return True
-        except TimeoutError:
-            return False
-        raise SessionNotJoined(f"udp-receiver {await flow.outcome() or 'has ended'} before anything came")
-
-    async def _stream(self, flow: Flow) -> AsyncGenerator[tuple[int, int], None]:
-        position = 0
         async with among_neighbours(self._session.port, self._station, self._now) as neighbours:
-            while chunk := await self._next(flow, position, neighbours.behind):
-                for stretch in self._window.add(position, chunk):
-                    yield stretch
-                position += len(chunk)
-                if self._window.held > self._backlog:
-                    raise MulticastFailed("this PC cannot take the image as fast as it is sent")
+            while self._now() < deadline:
+                if self._ask is not None:
+                    await self._ask()
+                async with process.flowing(self._command(), account=self._station.account, politely=_LEAVE) as flow:
+                    if await self._joined(flow, deadline - self._now(), neighbours):
+                        async with aclosing(self._stream(flow, neighbours)) as stretches:
+                            async for stretch in stretches:
+                                yield stretch
+                        return
+        raise SessionNotJoined(
+            f"nobody sends with udpcast on port {self._session.port}",
+            hint="start the session at the repository; multicast does not cross routers, nor most firewalls",
+        )
+
+    async def _joined(self, flow: Flow, patience_s: float, neighbours: Neighbours) -> bool:
+        joined = await _unless(neighbours.begun, flow.complains(_JOINED), min(_AGAIN_S, patience_s))
+        if joined is False:
+            raise SessionNotJoined(f"udp-receiver {await flow.outcome() or 'has ended'} before anything came")
+        neighbours.check(joined=bool(joined))
+        return bool(joined)
+
+    async def _stream(self, flow: Flow, neighbours: Neighbours) -> AsyncGenerator[tuple[int, int], None]:
+        position = 0
+        while chunk := await self._next(flow, position, neighbours):
+            for stretch in self._window.add(position, chunk):
+                yield stretch
+            position += len(chunk)
+            if self._window.held > self._backlog:
+                raise MulticastFailed("this PC cannot take the image as fast as it is sent")
         if failure := await flow.outcome():
             raise MulticastFailed(f"udp-receiver {failure}")
 
-    async def _next(self, flow: Flow, position: int, behind: asyncio.Future[float]) -> bytes:
+    async def _next(self, flow: Flow, position: int, neighbours: Neighbours) -> bytes:
         station = self._station
         patience_s = station.stall_s if position else station.join_timeout_s + self._session.wait_s
-        reading = asyncio.create_task(flow.read())
-        waiting: list[asyncio.Future[Any]] = [reading, behind]
-        try:
-            await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
-            if behind.done():
-                raise MulticastFailed(
-                    f"this PC gets {behind.result():.0%} of the packets that others get, and would make them wait",
-                    hint="look at its cable, and at the port of its switch",
-                )
-            if reading.done():
-                return reading.result()
-        finally:
-            reading.cancel()
+        chunk = await _unless(neighbours.behind, flow.read(), patience_s)
+        neighbours.check(joined=True)
+        if chunk is not None:
+            return chunk
         if position:
             raise MulticastFailed(f"nothing has come for {patience_s:g} s")
         raise SessionNotJoined(f"the sender has not begun within {patience_s:g} s")
@@ -129,3 +119,14 @@ class Udpcast:
         return self._window.take(start, stop)
 
     def wrong(self, start: int, stop: int) -> None: ...
+
+
+async def _unless(other: asyncio.Future[Any], work: Coroutine[Any, Any, T], patience_s: float) -> T | None:
+    """What the work comes to; None when ``other`` is done before, or it has not ended within this time."""
+    working = asyncio.create_task(work)
+    waited_for: list[asyncio.Future[Any]] = [working, other]
+    try:
+        await asyncio.wait(waited_for, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from typing import Final
 
 from ogagent.crowd.arrivals import Givers, InStorage, Storage
+from ogagent.crowd.neighbours import Neighbours, among_neighbours
 from ogagent.crowd.station import ENGINE, Station
 from ogagent.errors import MulticastFailed, SessionNotJoined
 from ogagent.model.method import Session
@@ -65,10 +66,13 @@ class Uftp(InStorage):
         account = self._station.account or ENGINE
         async with self._storage.lent(self._name, account.uid, account.gid, afresh=True) as folder:
             command = self._command(folder)
-            async with process.flowing(command, account=self._station.account, fds=(folder,), mixed=True) as flow:
+            async with (
+                process.flowing(command, account=self._station.account, fds=(folder,), mixed=True) as flow,
+                among_neighbours(self._session.port, self._station, self._now) as neighbours,
+            ):
                 listening = asyncio.create_task(self._listen(flow))
                 try:
-                    async with aclosing(self._watched(folder)) as stretches:
+                    async with aclosing(self._watched(folder, neighbours)) as stretches:
                         async for stretch in stretches:
                             self._storage.came(*stretch, self.givers)
                             yield stretch
@@ -97,7 +101,7 @@ class Uftp(InStorage):
             self._failure = f"it said what nobody understands: {error}"
         self._over = True
 
-    async def _watched(self, folder: int) -> AsyncGenerator[tuple[int, int], None]:
+    async def _watched(self, folder: int, neighbours: Neighbours) -> AsyncGenerator[tuple[int, int], None]:
         """What of the file has changed since it was looked at last."""
         front, changed, tried = 0, 0, 0
         self._news = again = self._now()
@@ -116,6 +120,7 @@ class Uftp(InStorage):
                 tried, again = changed, self._now() + _AGAIN_S
                 for stretch in self._again():
                     yield stretch
+            neighbours.check(joined=self._joined)
             self._be_patient(self._now() - self._news)
         length, _ = await asyncio.to_thread(self._look, folder)
         if (end := min(length, self._size)) > front:  # of one that was broken off no more is there

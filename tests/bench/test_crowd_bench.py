@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,18 @@ def test_one_without_power(tmp_path: Path) -> None:
     """It is not waited for in vain, and the other one has its image."""
     row = measure(Case("uftp", 2, "dead"), Place(make_images(tmp_path, SIZE), MBIT, tmp_path), lambda _: None)
     assert (len(row.seconds), len(row.ranges), row.failed, row.odd_s) == (1, 1, 0, None)
+
+
+def test_one_that_gets_less(tmp_path: Path) -> None:
+    """It goes, and the other one has its image before it."""
+    row = measure(Case("udpcast", 2, "slow"), Place(make_images(tmp_path, 2 * SIZE), MBIT, tmp_path), lambda _: None)
+    assert row.failed == 0
+    assert [(re.sub(r"\d+", "N", left), count) for left, count in row.left.items()] == [
+        ("after N s: this PC gets N% of the packets that others get", 1)
+    ]
+    assert row.odd_s is not None
+    assert row.seconds[0] < row.odd_s
+    assert min(row.ranges) < SIZE // 20
 
 
 def test_interrupted(tmp_path: Path) -> None:

@@ -6,13 +6,17 @@ import asyncio
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from ogagent.crowd.neighbours import ALL
+from ogagent.crowd.station import Station
 from tests.machine.network import is_own
 from tests.machine.tools import run
 
@@ -21,6 +25,36 @@ GROUP: Final = "239.194.17.2"
 CARD: Final = "crowd"
 OTHER: Final = f"crowd-{os.getpid()}"
 """Where the other PC is: the name of its network namespace."""
+NETWORKS: Final = (ip_network("10.78.0.0/24"),)
+_STRANGER: Final = "10.79.0.2"
+_PEERS: Final = Station(interface=CARD, join_timeout_s=0, stall_s=0).peer_port
+_SPEAKING: Final = f"""
+import json, socket, sys, time
+voice = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+voice.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.78.0.2"))
+stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+stranger.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.78.0.2"))
+stranger.bind(("{_STRANGER}", 0))
+room = "{ALL}", {_PEERS}
+count = 0
+for turn in range(1, 1000):
+    for _ in range(200):
+        voice.sendto(b"the image", ("{ALL}", 9))
+        count += 1
+        time.sleep(0.0005)
+    much = turn * 10 ** 9
+    lie = json.dumps({{"port": {PORT}, "packets": much}}).encode()
+    stranger.sendto(lie, room)
+    voice.sendto(lie.replace(b"{PORT}", b"9102"), room)
+    voice.sendto(lie + b" " * 1000, room)
+    voice.sendto(lie.replace(b"packets", b"packet"), room)
+    voice.sendto(b'{{"port": {PORT}, "packets": 1e999}}', room)
+    voice.sendto(b'\\xff\\x00', room)
+    count += 7
+    said = count if sys.argv[1] == "honest" else much
+    voice.sendto(json.dumps({{"port": {PORT}, "packets": said}}).encode(), room)
+"""
+"""Packets for all, and words about them that are believed; in between words that are not, about many more."""
 
 
 @pytest.fixture
@@ -56,6 +90,14 @@ async def other_receiver(file: Path) -> AsyncIterator[asyncio.subprocess.Process
     command = ["udp-receiver", "--nokbd", "--portbase", f"{PORT}", "--interface", CARD, "--ttl", "16"]
     async with running("ip", "netns", "exec", OTHER, *command, "--file", f"{file}") as process:
         yield process
+
+
+@asynccontextmanager
+async def another_pc(manner: str) -> AsyncIterator[None]:
+    """It says what it gets of the session of ``PORT``: it ``boasts``, or is ``honest``."""
+    run("ip", "-n", OTHER, "address", "add", f"{_STRANGER}/24", "dev", CARD)
+    async with running("ip", "netns", "exec", OTHER, sys.executable, "-c", _SPEAKING, manner):
+        yield
 
 
 @asynccontextmanager

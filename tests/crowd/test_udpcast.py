@@ -19,7 +19,7 @@ from ogagent.crowd.udpcast import Udpcast
 from ogagent.errors import MulticastFailed, SessionNotJoined
 from ogagent.model.method import Session
 from ogagent.source.ranges import Ranges
-from tests.crowd.senders import CARD, PORT, crowded, other_receiver, running, udp_sender
+from tests.crowd.senders import CARD, NETWORKS, PORT, another_pc, crowded, other_receiver, running, udp_sender
 
 __all__ = ["crowded"]
 
@@ -127,6 +127,26 @@ async def test_the_sender_dies(image: Path) -> None:
     async with udp_sender(image, speed="50m") as sender:
         with pytest.raises(MulticastFailed, match=r"nothing has come for 0.5 s"):
             await _listened_to(receiver(station=replace(STATION, stall_s=0.5)), sender.kill)
+
+
+async def test_it_has_begun_without_this_pc() -> None:
+    """As others say, who get it."""
+    async with another_pc("honest"):
+        with pytest.raises(SessionNotJoined, match="has begun without this PC"):
+            await taken(receiver(station=replace(STATION, networks=NETWORKS)))
+
+
+async def test_who_gets_less_than_others_leaves(image: Path, tmp_path: Path) -> None:
+    """Before it is all over; and so that nobody waits for it."""
+    other = tmp_path / "other"
+    async with udp_sender(image, clients=2, speed="5m") as sender, other_receiver(other) as stays:
+        async with another_pc("boasts"):
+            with pytest.raises(MulticastFailed, match=r"gets \d+% of the packets that others get"):
+                await taken(receiver(station=replace(STATION, networks=NETWORKS)))
+        assert stays.returncode is None
+        assert await stays.wait() == 0
+        await _expect_leave_taken(sender)
+    assert other.read_bytes() == IMAGE
 
 
 async def test_nobody_sends() -> None:

@@ -19,7 +19,8 @@ from ogagent.crowd.uftp import Uftp
 from ogagent.errors import CrowdError, MulticastFailed, SessionNotJoined
 from ogagent.model.method import Session
 from tests.crowd.kept import Kept
-from tests.crowd.senders import CARD, OTHER, crowded, running
+from tests.crowd.senders import CARD, NETWORKS, OTHER, another_pc, crowded, running
+from tests.crowd.senders import PORT as OTHERS
 
 __all__ = ["crowded"]
 
@@ -29,7 +30,7 @@ PORT: Final = 9200
 GROUP: Final = "239.194.17.3"
 NAME: Final = "ubuntu.img"
 SESSION: Final = Session(engine="uftp", port=PORT, address=GROUP)
-STATION: Final = Station(interface=CARD, join_timeout_s=60, stall_s=60, account=ENGINE)
+STATION: Final = Station(interface=CARD, join_timeout_s=60, stall_s=60, account=ENGINE, networks=NETWORKS)
 
 
 @asynccontextmanager
@@ -98,6 +99,22 @@ async def test_another_image_of_the_same_name(kept: Kept) -> None:
     async with sender(kept, kbits=20_000) as process:
         arrivals = Uftp(SESSION, STATION, NAME, len(kept.data) // 2, kept, time.monotonic)
         with pytest.raises(MulticastFailed, match="longer than the image"):
+            await taken(arrivals)
+        assert process.returncode is None
+
+
+async def test_it_has_begun_without_this_pc(kept: Kept) -> None:
+    arrivals = Uftp(replace(SESSION, port=OTHERS), STATION, NAME, len(kept.data), kept, time.monotonic)
+    async with another_pc("honest"):
+        with pytest.raises(SessionNotJoined, match="has begun without this PC"):
+            await taken(arrivals)
+
+
+async def test_who_gets_less_than_others_leaves(kept: Kept) -> None:
+    """The repository gives it the rest sooner than a later pass would."""
+    async with sender(kept, "-p", f"{OTHERS}", kbits=2_000) as process, another_pc("boasts"):
+        arrivals = Uftp(replace(SESSION, port=OTHERS), STATION, NAME, len(kept.data), kept, time.monotonic)
+        with pytest.raises(MulticastFailed, match=r"gets \d+% of the packets that others get"):
             await taken(arrivals)
         assert process.returncode is None
 
