@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
+import libtorrent as lt
 import pytest
 from msgspec.structs import replace
 
@@ -22,6 +24,7 @@ from ogagent.model.method import Session
 from ogagent.source.ranges import Ranges
 from simulator.repository.crowd.offer import Crowd
 from tests.crowd.kept import Kept
+from tests.crowd.senders import running
 from tests.simulator.crowd.room import DATA, IMAGE, LOOPBACK, Repository, repository
 
 SESSION: Final = Session(engine="p2p")
@@ -129,6 +132,30 @@ async def test_without_a_seed_what_some_have_is_given_to_others(tmp_path: Path) 
             await anext(first)
     assert sorted(one.others) == [(PIECE, 2 * PIECE), (2 * PIECE, SIZE)]
     assert one.file.read_bytes() == other.file.read_bytes() == DATA
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("opentracker") is None, reason="needs opentracker, and root")
+async def test_they_find_each_other_by_opentracker(tmp_path: Path) -> None:
+    """With the tracker that many repositories have, which serves the images on its list alone."""
+    one, other = kept_at(tmp_path / "one"), kept_at(tmp_path / "other")
+    one.put(0, PIECE)
+    other.put(PIECE, SIZE)
+    async with torrent(tmp_path) as (_, file):
+        pass
+    _allow(file, tmp_path)
+    async with running("opentracker", "-i", LOOPBACK, "-p", "6969", "-d", f"{tmp_path}", "-w", "list"):
+        first = aclosing(swarm(station(2), file, one, Ranges(PIECE, SIZE)).stretches())
+        second = aclosing(swarm(station(3), file, other, Ranges(0, PIECE)).stretches())
+        async with first as some, second as others:
+            await asyncio.gather(anext(some), anext(others))
+            await anext(some)
+    assert one.file.read_bytes() == other.file.read_bytes() == DATA
+
+
+def _allow(torrent: bytes, folder: Path) -> None:
+    """opentracker, which reads it as nobody."""
+    folder.chmod(0o755)
+    (folder / "list").write_text(f"{lt.torrent_info(torrent).info_hash()}\n")
 
 
 @pytest.mark.parametrize(("file", "why"), [(b"", "cannot be used"), (b"d4:infod6:lengthi5eee", "cannot be used")])
