@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ogagent.disk.record import RestoreRecord, disk_mark
+from ogagent.disk.record import JobRecord, disk_mark
 from ogagent.errors import CacheError
 from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
@@ -97,7 +97,7 @@ def _ended(left: Ended, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:
     return Ended(job=job, target=left.target, report=report, finishing=left.finishing)
 
 
-def _interrupted(record: RestoreRecord, target: Target, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:
+def _interrupted(record: JobRecord, target: Target, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:
     kind = kinds[record.function]
     running = Job(
         job_id=record.job_id,

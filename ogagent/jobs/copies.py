@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.disk.machine import Device, Machine, ReportShelf
 from ogagent.disk.memory import page_aligned
-from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, RestoreRecord, decode, encode
+from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, JobRecord, decode, encode
 from ogagent.errors import AgentError
 from ogagent.jobs.entry import Ended
 from ogagent.jobs.journal import Journal
@@ -145,7 +145,7 @@ class Copies:
 
     # --- partitions -----------------------------------------------------------------------------------------------
 
-    async def record_on(self, target: Target) -> RestoreRecord | None:
+    async def record_on(self, target: Target) -> JobRecord | None:
         """None when there is none, and when the partition cannot be looked at, which the log then says."""
         try:
             return await _in_own_thread(self._read, target)
@@ -162,7 +162,7 @@ class Copies:
             if (target.identity, target.partition) in await asyncio.to_thread(self._journal.incomplete):
                 await _in_own_thread(self._write_told, target, job_id)
 
-    def _read(self, target: Target) -> RestoreRecord | None:
+    def _read(self, target: Target) -> JobRecord | None:
         with self._machine.open_target(target) as device:
             return _record_of(device)
 
@@ -202,7 +202,7 @@ async def _in_own_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     return await asyncio.wrap_future(DaemonThread("record").submit(work, *args, **kwargs))
 
 
-def _record_of(device: Device) -> RestoreRecord | None:
+def _record_of(device: Device) -> JobRecord | None:
     if device.size < LEAST_PARTITION:
         return None
     page = page_aligned(LENGTH)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from ogagent.disk.record import LENGTH, PLACE, RestoreRecord, decode, disk_mark, encode
+from ogagent.disk.record import LENGTH, PLACE, JobRecord, decode, disk_mark, encode
 from ogagent.errors import CacheError
 from ogagent.functions.restore import KIND
 from ogagent.jobs.entry import Ended
@@ -39,17 +39,17 @@ class Lost:
             write_table(file, 18 * MIB, (FIRST, SECOND))
         self.machine = FileMachine([self.disk])
         self.identity = f"file:{self.disk};size:{18 * MIB}"
-        self.record = RestoreRecord(
+        self.record = JobRecord(
             job_id=JOB_ID, function="RestaurarImagen", request=REQUEST, image="x", started=CREATED,
             disk=disk_mark(self.identity), size=FIRST.size,
         )  # fmt: skip
 
-    def write(self, record: RestoreRecord | None = None, entry: Entry = FIRST, **changes: Any) -> None:
+    def write(self, record: JobRecord | None = None, entry: Entry = FIRST, **changes: Any) -> None:
         with self.disk.open("r+b") as file:
             file.seek(entry.start + PLACE)
             file.write(encode(replace(record or self.record, **changes)))
 
-    def read(self, entry: Entry = FIRST) -> RestoreRecord | None:
+    def read(self, entry: Entry = FIRST) -> JobRecord | None:
         with self.disk.open("rb") as file:
             file.seek(entry.start + PLACE)
             return decode(file.read(LENGTH))
