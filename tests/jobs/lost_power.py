@@ -25,6 +25,10 @@ MIB: Final = 1 << 20
 JOB_ID: Final = "RestaurarImagen-dfa42888"
 CREATED: Final = "2026-11-24T10:00:00.000Z"
 REQUEST: Final = {"nfn": "RestaurarImagen", "dsk": "1", "par": "1", "idi": "i", "nci": "x", "ifs": "3", "ids": "7"}
+CONFIGURING: Final[dict[str, Any]] = {
+    "job_id": "Configurar-00000001", "function": "Configurar", "image": "",
+    "request": {"nfn": "Configurar", "dsk": "1", "ids": "9"},
+}  # fmt: skip
 FIRST: Final = Entry(number=1, start=MIB, size=8 * MIB, type=LINUX_FILESYSTEM)
 SECOND: Final = Entry(number=2, start=9 * MIB, size=8 * MIB, type=LINUX_FILESYSTEM)
 
@@ -52,6 +56,18 @@ class Lost:
     def read(self, entry: Entry = FIRST) -> JobRecord | None:
         with self.disk.open("rb") as file:
             file.seek(entry.start + PLACE)
+            return decode(file.read(LENGTH))
+
+    def write_on_disk(self, **changes: Any) -> None:
+        """The record of one that changed the table, in the gap before the partitions."""
+        page = encode(replace(self.record, **{**CONFIGURING, "size": 18 * MIB, **changes}))
+        with self.disk.open("r+b") as file:
+            file.seek(PLACE)
+            file.write(page)
+
+    def read_on_disk(self) -> JobRecord | None:
+        with self.disk.open("rb") as file:
+            file.seek(PLACE)
             return decode(file.read(LENGTH))
 
     def target(self, entry: Entry = FIRST) -> Target:
