@@ -1,10 +1,9 @@
 """What is known of a job outside the journal, which lies in memory on most clients and dies with the power.
 
-Its partition says whose restore has not finished, and a disk whose table and file systems were made last
-(``ogagent.disk.record``). On a shelf that outlives the power is a
-copy of each job that leaves no such trace, or of every one (``of_all``), from its acceptance, and of each final report
-that ogCore has not taken at once. All are put right when ogCore has been told; ``ogagent.jobs.adoption`` looks for them
-at the start.
+Its partition says whose restore has not finished, its disk whose job changed the table (``ogagent.disk.record``). On a
+shelf that outlives the power is a copy of each job that leaves no trace on a partition, or of every one (``of_all``),
+from its acceptance, and of each final report that ogCore has not taken at once. All are put right when ogCore has been
+told; ``ogagent.jobs.adoption`` looks for them at the start.
 """
 
 from __future__ import annotations

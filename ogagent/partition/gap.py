@@ -16,13 +16,14 @@ from ogagent.partition.change import TableChange, expect, read
 from ogagent.partition.plan import TablePlan
 
 
-def has_room(device: Device, plan: TablePlan, change: TableChange, own: Collection[Span]) -> bool:
-    """Whether its page is nobody's while the job lasts and afterwards; ``own`` is where the table lies that is there.
+def has_room(device: Device, plan: TablePlan, change: TableChange, stays: Collection[Span]) -> bool:
+    """Whether its page is nobody's while the job lasts and afterwards. ``stays`` is what is kept, and the table that is
+    there.
 
     What is kept of a disk may be of use to somebody, and be it outside of its partitions.
     """
     pieces = [Span(piece.offset, piece.offset + len(piece.new)) for step in change.steps for piece in step]
-    if any(span.meets(GAP) for span in (*own, *pieces, *map(span_of, plan.partitions))):
+    if any(span.meets(GAP) for span in (*stays, *pieces, *map(span_of, plan.partitions))):
         return False
     return plan.anew or bool(in_its_way(plan)) or is_free(read(device, PLACE, LENGTH))
 

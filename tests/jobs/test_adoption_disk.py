@@ -16,6 +16,7 @@ from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.entry import Ended
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
+from ogagent.jobs.recovery import interrupted_job
 from ogagent.jobs.running import ended_job
 from ogagent.model.disk import Inventory
 from ogagent.model.job import JobTarget, State
@@ -55,6 +56,34 @@ async def test_the_disk_says_so_until_ogcore_knows(
     await copies.aclose()
     assert lost.disk.read_bytes() == before
     assert await next_life(lost, shelf) == []
+
+
+async def test_an_agent_that_died_before_the_disk_could_hear_that_ogcore_knows(
+    lost: Lost, journal: Journal, copies: Copies
+) -> None:
+    lost.write_on_disk()
+    job = configuring(lost.identity)
+    journal.accept(job, None)
+    journal.end(interrupted_job(job, KINDS["Configurar"], datetime(2026, 11, 25, tzinfo=UTC)), {"seq": 1})
+    assert await adopted(lost, journal, copies) == []
+    await copies.aclose()
+    assert lost.read_on_disk() is not None, "ogCore does not know yet"
+    journal.delivered(job.job_id)
+    assert await adopted(lost, journal, copies) == []
+    await copies.aclose()
+    assert lost.read_on_disk() is None
+
+
+async def test_a_job_has_the_disk_for_itself(lost: Lost, journal: Journal, copies: Copies) -> None:
+    lost.write_on_disk()
+    (job,) = await adopted(lost, journal, copies)
+    async with copies.disk(lost.identity):
+        await FinalsInJournal(journal, copies).delivered(job.job_id)
+        assert await lost.machine.inventory()
+        assert await lost.machine.inventory()
+        assert lost.read_on_disk() is not None
+    await copies.aclose()
+    assert lost.read_on_disk() is None
 
 
 async def test_disk_and_partition_of_two_jobs(lost: Lost, journal: Journal, copies: Copies) -> None:

@@ -105,6 +105,13 @@ def test_a_partition_that_has_the_place(
     assert "has no room to say whose job this is" in caplog.text
 
 
+def test_a_table_that_has_the_place(tmp_path: Path) -> None:
+    """The first one may keep its entries anywhere before the first partition."""
+    disk = disk_with(tmp_path, GPT)
+    run("sgdisk", f"--move-main-table={PLACE // 512 - 8}", disk)
+    assert RECORD not in [data for _, data in written(disk, SMALLER)]
+
+
 def test_what_somebody_has_between_table_and_partitions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A disk of which something is kept: nobody knows what it is, and for whom."""
     disk = disk_with(tmp_path, GPT, SOMETHING)
