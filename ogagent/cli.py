@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ogagent import __version__, cli_capture, cli_check, cli_config, cli_disks, cli_finish, cli_image, cli_oglive
 from ogagent.cli_image import print_json
-from ogagent.disk.machine import Machine
+from ogagent.disk.machine import WholeMachine
 from ogagent.errors import AgentError, SettingsError
 from ogagent.model.disk import Inventory
 from ogagent.power.power import Power
@@ -207,7 +207,7 @@ def _restore(options: argparse.Namespace) -> None:
         print_json({"bytes": progress.counts, "timings": progress.timings})
 
 
-def _machine(settings: Settings) -> Machine:
+def _machine(settings: Settings) -> WholeMachine:
     from ogagent.disk.real import RealMachine
 
     return RealMachine(settings.disks.include, settings.disks.exclude)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ogagent.disk.record import LENGTH, PLACE, RestoreRecord, decode
+from ogagent.disk.record import LENGTH, PLACE, JobRecord, decode
 
 
-def record_in(partition: bytes | bytearray) -> RestoreRecord | None:
+def record_in(partition: bytes | bytearray) -> JobRecord | None:
     """``partition`` from its beginning on, a MiB of it at least."""
     return decode(bytes(partition[PLACE : PLACE + LENGTH]))
 

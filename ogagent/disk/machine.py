@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ogagent.disk.cache_thread import CacheThread
-from ogagent.model.disk import Inventory
+from ogagent.model.disk import Disk, Inventory
 from ogagent.model.plan import Target
 
 
@@ -50,6 +50,14 @@ class Machine(Inventoried, Protocol):
 
         Raises DiskChanged when what is there now is not what ``target`` was bound to, DeviceBusy when it is held,
         PartitionOverlaps when its bytes are not its own or not all on the disk, TargetIsSystem when it is protected.
+        """
+
+
+class WholeMachine(Machine, Protocol):
+    def open_gap(self, disk: Disk) -> AbstractContextManager[Device]:
+        """The page of the disk in which it may have a record, and nothing else; also while it is in use. Blocking.
+
+        Raises DiskChanged when there is another disk now, TargetIsSystem when it is protected.
         """
 
 

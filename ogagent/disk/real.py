@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
-from ogagent.disk.device import BlockDevice
+from ogagent.disk.device import BlockDevice, sector_size
 from ogagent.disk.excluded import Exclusions
+from ogagent.disk.gap import GAP
 from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, size_of, sysfs_directory
 from ogagent.disk.inventory import unread_disks
 from ogagent.disk.layout import Span
@@ -23,7 +24,7 @@ from ogagent.disk.machine import Device
 from ogagent.disk.readings import Readings
 from ogagent.disk.tables import read_table
 from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps, TargetIsSystem, ToolFailed
-from ogagent.model.disk import PROTECTED, Inventory
+from ogagent.model.disk import PROTECTED, Disk, Inventory
 from ogagent.model.plan import Target
 
 BLKGETSIZE64: Final = 0x80081272  # linux/fs.h
@@ -33,7 +34,9 @@ _HINT: Final = "read the inventory again, and repeat the request when the disk i
 
 
 class RealMachine:
-    """``include`` and ``exclude`` as in ``[disks]`` of the configuration."""
+    """Implements ``ogagent.disk.machine.WholeMachine``. ``include`` and ``exclude`` as in ``[disks]`` of the
+    configuration.
+    """
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
         """Blocking. Raises SettingsError for a path in ``exclude`` that is no block device."""
@@ -48,7 +51,8 @@ class RealMachine:
         fd, base = _open_target(target)
         try:
             compare(fd, base, target)
-            self._refuse_protected(target)
+            span = Span(target.start, target.start + target.size)
+            self._refuse_protected(target.device, target.identity, span)
         except BaseException:
             os.close(fd)
             raise
@@ -58,10 +62,26 @@ class RealMachine:
         finally:
             device.close()
 
-    def _refuse_protected(self, target: Target) -> None:
+    @contextmanager
+    def open_gap(self, disk: Disk) -> Iterator[Device]:
+        try:
+            fd = os.open(disk.device, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise DiskChanged(f"{disk.device} cannot be opened: {error.strerror}", hint=_HINT) from error
+        try:
+            compare_disk(fd, disk)
+            self._refuse_protected(disk.device, disk.identity, GAP)
+        except BaseException:
+            os.close(fd)
+            raise
+        size = GAP.end - GAP.start
+        with BlockDevice(fd, base=GAP.start, size=size, sector_size=disk.sector_size, name=disk.device) as device:
+            yield device
+
+    def _refuse_protected(self, device: str, identity: str, span: Span) -> None:
         """Also what a job of an earlier agent was bound to, before somebody protected it."""
-        if self._exclusions.now().protects(target.identity, Span(target.start, target.start + target.size)):
-            raise TargetIsSystem(f"{target.device}: {PROTECTED}", hint="see the agent's configuration")
+        if self._exclusions.now().protects(identity, span):
+            raise TargetIsSystem(f"{device}: {PROTECTED}", hint="see the agent's configuration")
 
 
 def _open_target(target: Target) -> tuple[int, int]:
@@ -95,6 +115,39 @@ def open_exclusively(path: str) -> int:
             if time.monotonic() > end:
                 raise DeviceBusy(f"{path} is in use by somebody else", hint="unmount it first") from error
         time.sleep(_PAUSE_S)
+
+
+class WholeDisk(Protocol):
+    """As somebody has seen it. Sizes in bytes."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sector_size(self) -> int: ...
+
+
+def compare_disk(fd: int, disk: WholeDisk) -> None:
+    """What has been opened is asked, not what the name stands for by now. Raises DiskChanged for another disk."""
+    status = os.fstat(fd)
+    if not stat.S_ISBLK(status.st_mode):
+        raise DiskChanged(f"{disk.device} is no block device", hint=_HINT)
+    sysfs = sysfs_directory(status.st_rdev)
+    try:
+        identity = disk_identity(sysfs, device_node(sysfs))
+        (size,) = struct.unpack("Q", fcntl.ioctl(fd, BLKGETSIZE64, bytes(8)))
+    except (OSError, ValueError) as error:
+        raise DiskChanged(f"{disk.device} is no disk any more: {error}", hint=_HINT) from error
+    if identity != disk.identity:
+        raise DiskChanged(f"{disk.device} is disk {identity} now, it was {disk.identity}", hint=_HINT)
+    if (size, sector_size(fd)) != (disk.size, disk.sector_size):
+        raise DiskChanged(f"{disk.device} has {size} bytes now, in sectors of {sector_size(fd)}", hint=_HINT)
 
 
 def compare(fd: int, base: int, target: Target) -> None:

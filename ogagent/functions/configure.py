@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from ogagent import errors
 from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.disk.lookup import find_disk
+from ogagent.disk.record import record_of
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.jobs.entry import Unended
 from ogagent.jobs.work import Claims
@@ -52,16 +53,18 @@ class Configurar(Function):
     )
     preview: ClassVar[type] = TablePlan
 
-    def __init__(self, tables: TableMachine, firmware: Firmware) -> None:
+    def __init__(self, tables: TableMachine, firmware: Firmware, *, reports: bool) -> None:
+        """``reports``: ogCore waits to hear how a job ended."""
         self._tables = tables
         self._firmware = firmware
+        self._reports = reports
 
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
-        return cls(equipment.tables, equipment.firmware)
+        return cls(equipment.tables, equipment.firmware, reports=bool(equipment.settings.ogcore.url))
 
     def order(self, members: Mapping[str, Any]) -> _Order:
-        return _Order(self._tables, self._firmware, members)
+        return _Order(self._tables, self._firmware, members, reports=self._reports)
 
     async def settled(self, left: Unended, books: Books) -> bool:  # noqa: ARG002 - nothing follows its commit
         """The table is the old or the new one afterwards, and what was being formatted is empty."""
@@ -84,11 +87,12 @@ class _Note(Struct, frozen=True):
 class _Order:
     looks: Final = True
 
-    def __init__(self, tables: TableMachine, firmware: Firmware, members: Mapping[str, Any]) -> None:
+    def __init__(self, tables: TableMachine, firmware: Firmware, members: Mapping[str, Any], *, reports: bool) -> None:
         self._wanted = configure_request(members)
         self._cfg = members["cfg"] if isinstance(members["cfg"], str) else json.dumps(members["cfg"])
         self._tables = tables
         self._firmware = firmware
+        self._reports = reports
 
     def claims(self, inventory: Inventory) -> Claims:
         number = self._wanted.dsk
@@ -98,7 +102,7 @@ class _Order:
         plan = plan_table(self._wanted, find_disk(self._wanted.dsk, inventory), self._firmware)
         require_tools(part.filesystem for part in plan.partitions)
         request = {"nfn": FUNCTION, "dsk": str(self._wanted.dsk), "cfg": self._cfg, "ids": self._wanted.ids}
-        return _Work(self._tables, plan, request)
+        return _Work(self._tables, plan, request, reports=self._reports)
 
 
 @dataclass
@@ -125,11 +129,12 @@ class _Work:
     overwrites: Final = None
     afterwards: Final = None
 
-    def __init__(self, tables: TableMachine, plan: TablePlan, request: Mapping[str, str]) -> None:
+    def __init__(self, tables: TableMachine, plan: TablePlan, request: Mapping[str, str], *, reports: bool) -> None:
         self.progress = _Progress(to_format=sum(bool(part.filesystem) for part in plan.emptied))
         self.request = request
         self._tables = tables
         self._plan = plan
+        self._reports = reports
         self._note: _Note | None = None
 
     @property
@@ -147,10 +152,17 @@ class _Work:
     async def run(self) -> None:
         self.progress.enter(Phase.CHECKING)
         try:
-            await configure(self._tables, self._plan, self)
+            await configure(self._tables, self._plan, self, self._record())
             await asyncio.to_thread(self.progress.commit)
         finally:
             self.progress.enter(None)
+
+    def _record(self) -> bytes:
+        """Of a job of which nobody waits to hear the disk says nothing."""
+        plan, progress = self._plan, self.progress
+        if not self._reports:
+            return b""
+        return record_of(plan.identity, plan.size, self.request, job_id=progress.job_id, started=progress.created)
 
     def answer(self) -> Mapping[str, str]:
         return {}

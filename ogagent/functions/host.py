@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from ogagent.capture.machine import ModelMachine
 from ogagent.crowd.seeding import Seeding
-from ogagent.disk.machine import CacheStore, Machine
+from ogagent.disk.machine import CacheStore, WholeMachine
 from ogagent.finish.machine import FinishMachine
 from ogagent.functions.function import Equipment
 from ogagent.functions.insight import Insight
@@ -19,7 +19,7 @@ from ogagent.source.source import SourcePolicy
 
 
 class Host(Struct, frozen=True, kw_only=True):
-    machine: Machine
+    machine: WholeMachine
     store: CacheStore
     insight: Insight
     tables: TableMachine

@@ -13,6 +13,7 @@ from ogagent import errors
 from ogagent.crowd.real import RealCrowding, missing_engines
 from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.disk.machine import Machine
+from ogagent.disk.record import record_of
 from ogagent.functions.finishing import Finishing
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.jobs.entry import Unended
@@ -28,7 +29,6 @@ from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.preview import Previewer
 from ogagent.restore.progress import Progress
-from ogagent.restore.record import record_of
 from ogagent.restore.request import FUNCTION, RESTORE_SCHEMA, RestorePlan, RestoreRequest, restore_request
 from ogagent.settings import Settings
 
@@ -147,7 +147,7 @@ class RestaurarImagen(Function):
         job, target = left.job, left.target
         if target is None or left.note is None:
             return False
-        record = record_of(target, job.request, job_id=job.job_id, started=job.created)
+        record = record_of(target.identity, target.size, job.request, job_id=job.job_id, started=job.created)
         with self._machine.open_target(target) as device:
             device.flush()
             return Edges(device, record).settle(left.note)

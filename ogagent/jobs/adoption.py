@@ -1,9 +1,9 @@
 """At the start: jobs that the journal knows nothing of, because the one that did was lost with the power.
 
 Most ogLives have all that is theirs in memory. What is left of an earlier life are copies of reports that ogCore had
-not taken, copies of jobs that had begun, and partitions that say whose restore has not finished. Where several speak of
-a job, the partition is right about success, for it is what the report is about, and the copy about the reason of a
-failure.
+not taken, copies of jobs that had begun, partitions that say whose restore has not finished, and disks that say whose
+job changed their table. Where several speak of a job, the partition is right about success, for it is what the report
+is about, and the copy about the reason of a failure; a disk knows nothing of either.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ogagent.disk.record import RestoreRecord, disk_mark
+from ogagent.disk.record import JobRecord, disk_mark
 from ogagent.errors import CacheError
 from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
@@ -24,7 +24,7 @@ from ogagent.jobs.journal import Journal
 from ogagent.jobs.recovery import interrupted_job
 from ogagent.jobs.running import Now, now
 from ogagent.model.disk import Inventory
-from ogagent.model.job import ByteCounts, Job, State
+from ogagent.model.job import ByteCounts, Job, JobTarget, State
 from ogagent.model.kind import Kinds
 from ogagent.model.plan import Target, bound
 from ogagent.model.report import final_report
@@ -47,12 +47,17 @@ async def adopt_unknown(
     found = {job_id: (_ended(left, inventory, kinds, now), False) for job_id, left in kept.items()}
     for target in _incomplete(inventory):
         record = await copies.record_on(target)
-        if record is None or not record.job_id or record.reported or record.disk != disk_mark(target.identity):
+        if record is None or not _waits(record) or record.disk != disk_mark(target.identity):
             continue
         copy = kept.get(record.job_id)
         if copy is None or copy.job.state in (State.SUCCEEDED, State.RUNNING):
-            copy = _interrupted(record, target, inventory, kinds, now)
+            copy = _interrupted(record, target.named, target, inventory, kinds, now)
         found[record.job_id] = (copy, True)
+    for disk in inventory.disks:
+        record = await copies.record_in_gap(disk)
+        if record is not None and _waits(record) and record.job_id not in found:
+            place = JobTarget(disk=disk.disk, partition=None, device=disk.device, identity=disk.identity)
+            found[record.job_id] = (_interrupted(record, place, None, inventory, kinds, now), False)
     adopted = []
     for job_id, (left, incomplete) in found.items():
         if await asyncio.to_thread(journal.knows, job_id):
@@ -97,7 +102,14 @@ def _ended(left: Ended, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:
     return Ended(job=job, target=left.target, report=report, finishing=left.finishing)
 
 
-def _interrupted(record: RestoreRecord, target: Target, inventory: Inventory, kinds: Kinds, now: Now) -> Ended:
+def _waits(record: JobRecord) -> bool:
+    """Whether ogCore does, to hear of it."""
+    return bool(record.job_id) and not record.reported
+
+
+def _interrupted(
+    record: JobRecord, place: JobTarget, target: Target | None, inventory: Inventory, kinds: Kinds, now: Now
+) -> Ended:
     kind = kinds[record.function]
     running = Job(
         job_id=record.job_id,
@@ -110,7 +122,7 @@ def _interrupted(record: RestoreRecord, target: Target, inventory: Inventory, ki
         eta_s=None,
         retries=0,
         request=record.request,
-        target=target.named,
+        target=place,
         created=record.started,
     )
     job = interrupted_job(running, kind, now())

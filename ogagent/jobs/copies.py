@@ -1,9 +1,9 @@
 """What is known of a job outside the journal, which lies in memory on most clients and dies with the power.
 
-Its partition says whose restore has not finished (``ogagent.disk.record``). On a shelf that outlives the power is a
-copy of each job that leaves no such trace, or of every one (``of_all``), from its acceptance, and of each final report
-that ogCore has not taken at once. All are put right when ogCore has been told; ``ogagent.jobs.adoption`` looks for them
-at the start.
+Its partition says whose restore has not finished, its disk whose job changed the table (``ogagent.disk.record``). On a
+shelf that outlives the power is a copy of each job that leaves no trace on a partition, or of every one (``of_all``),
+from its acceptance, and of each final report that ogCore has not taken at once. All are put right when ogCore has been
+told; ``ogagent.jobs.adoption`` looks for them at the start.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import msgspec
 from msgspec.structs import replace
 
 from ogagent.disk.daemon_thread import DaemonThread
-from ogagent.disk.machine import Device, Machine, ReportShelf
+from ogagent.disk.gap import erase_record, record_in_gap
+from ogagent.disk.machine import Device, ReportShelf, WholeMachine
 from ogagent.disk.memory import page_aligned
-from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, RestoreRecord, decode, encode
+from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, JobRecord, decode, encode
 from ogagent.errors import AgentError
 from ogagent.jobs.entry import Ended
 from ogagent.jobs.journal import Journal
-from ogagent.model.disk import Inventory
+from ogagent.model.disk import Disk, Inventory
 from ogagent.model.job import Job, State
 from ogagent.model.kind import Kinds
 from ogagent.model.plan import Target
@@ -45,7 +46,7 @@ class Copies:
     """Lives on the event loop. All is done beside what else goes on: no report waits for a disk that hangs."""
 
     def __init__(
-        self, journal: Journal, machine: Machine, shelf: ReportShelf, kinds: Kinds, *, of_all: bool = False
+        self, journal: Journal, machine: WholeMachine, shelf: ReportShelf, kinds: Kinds, *, of_all: bool = False
     ) -> None:
         """``of_all``: each job has a copy from its acceptance, not only one that nothing else tells of."""
         self._of_all = of_all
@@ -143,9 +144,9 @@ class Copies:
         async with self._shelf_is_free:
             await self._shelf.remove(_file_name(job_id))
 
-    # --- partitions -----------------------------------------------------------------------------------------------
+    # --- partitions and disks -----------------------------------------------------------------------------------------
 
-    async def record_on(self, target: Target) -> RestoreRecord | None:
+    async def record_on(self, target: Target) -> JobRecord | None:
         """None when there is none, and when the partition cannot be looked at, which the log then says."""
         try:
             return await _in_own_thread(self._read, target)
@@ -153,16 +154,45 @@ class Copies:
             _log.warning("%s cannot be asked whose restore it was: %s", target.device, error.message)
             return None
 
+    async def record_in_gap(self, disk: Disk) -> JobRecord | None:
+        """None when there is none, and when the disk cannot be looked at, which the log then says."""
+        try:
+            return await _in_own_thread(record_in_gap, disk)
+        except OSError as error:
+            _log.warning("%s cannot be asked whose job changed its table: %s", disk.device, error)
+            return None
+
     async def _mark_told(self, job_id: str) -> None:
         ended = await asyncio.to_thread(self._journal.ended, job_id)
-        target = None if ended is None or ended.job.state is State.SUCCEEDED else ended.target
-        if target is None:
+        if ended is None:
+            return
+        if ended.target is not None:
+            await self._mark_partition(ended.target, ended.job)
+        elif ended.job.target is not None and ended.job.target.partition is None:
+            await self._forget_on(ended.job.target.identity, job_id)
+
+    async def _forget_on(self, identity: str, job_id: str) -> None:
+        """The disk is where it is now, which is not where it was for a job of an earlier life."""
+        inventory = await self._machine.inventory(thorough=False)
+        for disk in inventory.disks:
+            if disk.identity == identity:
+                async with self.disk(identity):
+                    record = await self.record_in_gap(disk)
+                    if record is not None and record.job_id == job_id:
+                        await _in_own_thread(self._erase, disk, job_id)
+
+    def _erase(self, disk: Disk, job_id: str) -> None:
+        with self._machine.open_gap(disk) as gap:
+            erase_record(gap, job_id)
+
+    async def _mark_partition(self, target: Target, job: Job) -> None:
+        if job.state is State.SUCCEEDED:
             return
         async with self.disk(target.identity):
             if (target.identity, target.partition) in await asyncio.to_thread(self._journal.incomplete):
-                await _in_own_thread(self._write_told, target, job_id)
+                await _in_own_thread(self._write_told, target, job.job_id)
 
-    def _read(self, target: Target) -> RestoreRecord | None:
+    def _read(self, target: Target) -> JobRecord | None:
         with self._machine.open_target(target) as device:
             return _record_of(device)
 
@@ -202,7 +232,7 @@ async def _in_own_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     return await asyncio.wrap_future(DaemonThread("record").submit(work, *args, **kwargs))
 
 
-def _record_of(device: Device) -> RestoreRecord | None:
+def _record_of(device: Device) -> JobRecord | None:
     if device.size < LEAST_PARTITION:
         return None
     page = page_aligned(LENGTH)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
-import struct
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,13 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from ogagent.disk import blkid
-from ogagent.disk.device import BlockDevice, sector_size
-from ogagent.disk.identity import device_node, disk_identity, sysfs_directory
+from ogagent.disk.device import BlockDevice
+from ogagent.disk.identity import sysfs_directory
 from ogagent.disk.kernel import KernelDisk, describe_disk
 from ogagent.disk.layout import span_of
 from ogagent.disk.machine import Device
 from ogagent.disk.occupancy import read_occupants
-from ogagent.disk.real import BLKGETSIZE64, open_exclusively
+from ogagent.disk.real import compare_disk, open_exclusively
 from ogagent.errors import DeviceBusy, DiskChanged
 from ogagent.model.disk import TableKind
 from ogagent.partition.formats import make_filesystem
@@ -51,7 +49,7 @@ class RealTables:
         https://systemd.io/BLOCK_DEVICE_LOCKING
         """
         with _opened(plan, os.O_RDWR) as fd:
-            _compare(fd, plan)
+            compare_disk(fd, plan)
             _lock(fd, plan, self._busy_s)
             yield
 
@@ -59,7 +57,7 @@ class RealTables:
     def open_disk(self, plan: TablePlan, tables: Collection[TableKind | None]) -> Iterator[Device]:
         with ExitStack() as opened:
             fd = _claimed(plan, opened)
-            _compare(fd, plan)
+            compare_disk(fd, plan)
             _compare_kind(fd, plan, tables)
             device = BlockDevice(os.dup(fd), base=0, size=plan.size, sector_size=plan.sector_size, name=plan.device)
             opened.callback(device.close)
@@ -67,7 +65,7 @@ class RealTables:
 
     def tell_kernel(self, plan: TablePlan) -> None:
         with _opened(plan, os.O_RDONLY) as fd:
-            _compare(fd, plan)
+            compare_disk(fd, plan)
             tell(fd, plan, self._busy_s)
 
     async def make_filesystem(self, plan: TablePlan, partition: PlannedPartition) -> None:
@@ -123,23 +121,6 @@ def _holds_kept(start: int, plan: TablePlan) -> bool:
     return any(part.fate == "kept" and part.start == start for part in plan.partitions)
 
 
-def _compare(fd: int, plan: TablePlan) -> None:
-    """What has been opened is asked, not what the name stands for by now. Raises DiskChanged for another disk."""
-    status = os.fstat(fd)
-    if not stat.S_ISBLK(status.st_mode):
-        raise DiskChanged(f"{plan.device} is no block device", hint=_HINT)
-    sysfs = sysfs_directory(status.st_rdev)
-    try:
-        identity = disk_identity(sysfs, device_node(sysfs))
-        (size,) = struct.unpack("Q", fcntl.ioctl(fd, BLKGETSIZE64, bytes(8)))
-    except (OSError, ValueError) as error:
-        raise DiskChanged(f"{plan.device} is no disk any more: {error}", hint=_HINT) from error
-    if identity != plan.identity:
-        raise DiskChanged(f"{plan.device} is disk {identity} now, it was {plan.identity}", hint=_HINT)
-    if (size, sector_size(fd)) != (plan.size, plan.sector_size):
-        raise DiskChanged(f"{plan.device} has {size} bytes now, in sectors of {sector_size(fd)}", hint=_HINT)
-
-
 def _compare_kind(fd: int, plan: TablePlan, tables: Collection[TableKind | None]) -> None:
     found = blkid.partition_table(fd, plan.sector_size)
     if _KINDS.get(found) not in tables:
@@ -162,7 +143,7 @@ def _lock(fd: int, plan: TablePlan, busy_s: float) -> None:
 def _node(plan: TablePlan, partition: PlannedPartition, busy_s: float) -> str | None:
     """Free for the tool that will open it: nobody has mounted it meanwhile."""
     with _opened(plan, os.O_RDONLY) as fd:
-        _compare(fd, plan)
+        compare_disk(fd, plan)
         node = node_at(fd, span_of(partition), busy_s)
     if node is not None:
         os.close(open_exclusively(node))

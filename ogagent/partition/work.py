@@ -29,16 +29,17 @@ class Books(Protocol):
         """This partition is about to be formatted, and those before it are done; 0: all are."""
 
 
-async def configure(machine: TableMachine, plan: TablePlan, books: Books) -> None:
+async def configure(machine: TableMachine, plan: TablePlan, books: Books, record: bytes = b"") -> None:
     """Raises DiskChanged, DeviceBusy, WriteFailed, ReadBackDiffers, PartitioningFailed, FilesystemNotSupported.
 
+    ``record`` stands on the disk from the first change on, until somebody takes it away who has told of the job.
     A cancel is passed on when the table is the old or the new one, and what was being formatted is empty.
     """
     require_tools(part.filesystem for part in plan.partitions)
     async with _held(machine, plan):
         change = await in_thread(None, _at_once, _prepared, machine, plan)
         await books.writing(change)
-        await in_thread(None, _at_once, _written, machine, plan, change)
+        await in_thread(None, _at_once, _written, machine, plan, change, record)
         for part in plan.emptied:
             if part.filesystem:
                 await books.formatting(part.number)
@@ -75,10 +76,10 @@ def _prepared(machine: TableMachine, plan: TablePlan) -> TableChange:
         return prepare(device, plan)
 
 
-def _written(machine: TableMachine, plan: TablePlan, change: TableChange) -> None:
+def _written(machine: TableMachine, plan: TablePlan, change: TableChange, record: bytes) -> None:
     with machine.open_disk(plan, (plan.was,)) as device:
         try:
-            write(device, plan, change)
+            write(device, plan, change, record)
         except AgentError:
             _log.error("%s could not be written; it has the %s table", plan.device, _undone(device, change))
             raise

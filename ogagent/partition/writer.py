@@ -1,24 +1,29 @@
 """The only module that changes partition tables.
 
-In this order: what begins anew is wiped; the new table is written beside the old one, and one sector decides; the
-kernel is told; file systems are made. Interrupted at any point, the disk has the old table or the new one, and a
-partition that begins anew is empty or has its new file system.
+In this order: the disk says whose job it is; what begins anew is wiped; the new table is written beside the old one,
+and one sector decides; the kernel is told; file systems are made. Interrupted at any point, the disk has the old table
+or the new one, and a partition that begins anew is empty or has its new file system.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
+from ogagent.disk.gap import GAP
 from ogagent.disk.layout import Span, is_extended, span_of
 from ogagent.disk.machine import Device
 from ogagent.errors import DiskChanged
+from ogagent.partition import gap
 from ogagent.partition.change import Draft, Read, TableChange, read
 from ogagent.partition.gpt import ENTRIES, Gpt, draft_gpt, gpt_at, has_protective_mbr, read_gpt
 from ogagent.partition.msdos import Msdos, draft_msdos, read_msdos
 from ogagent.partition.plan import TablePlan
 from ogagent.partition.wiping import wipe, wiped
+
+_log: Final = logging.getLogger(__name__)
 
 _EFI_PART: Final = b"EFI PART"
 
@@ -44,18 +49,33 @@ def prepare(device: Device, plan: TablePlan) -> TableChange:
     return draft.done(disk, stale)
 
 
-def write(device: Device, plan: TablePlan, change: TableChange) -> None:
-    """Blocking. Raises WriteFailed or ReadBackDiffers."""
-    holes = _holes(partial(read, device), plan)
-    for target in _targets(plan):
+def write(device: Device, plan: TablePlan, change: TableChange, record: bytes = b"") -> None:
+    """``record``: what the disk is to say of the job, if anything. Blocking. Raises WriteFailed or ReadBackDiffers."""
+    holes, targets = _holes(partial(read, device), plan), list(_targets(plan))
+    if record and (targets or change.steps):
+        holes += _said(device, plan, change, record, holes)
+    for target in targets:
         wipe(device, target, holes)
     change.write(device)
 
 
+def _said(device: Device, plan: TablePlan, change: TableChange, record: bytes, holes: Sequence[Span]) -> Sequence[Span]:
+    """Where the disk says now whose job this is; nowhere when it has no room."""
+    if not gap.has_room(device, plan, change, holes):
+        _log.warning("%s has no room to say whose job this is: after a power cut nobody might know", plan.device)
+        return ()
+    for span in gap.in_its_way(plan):
+        wipe(device, span, holes)
+    gap.put(device, record)
+    return (GAP,)
+
+
 def _targets(plan: TablePlan) -> Iterator[Span]:
-    """What is wiped: what goes where the new table may lie, what begins anew, and the disk when all of it does."""
+    """What is wiped: what goes where the new table and the record may lie, what begins anew, and the disk when all of
+    it does.
+    """
     for part in plan.lost:
-        if any(span_of(part).meets(span) for span in _room_of_the_table(plan)):
+        if any(span_of(part).meets(span) for span in (GAP, *_room_of_the_table(plan))):
             yield span_of(part)
     for planned in plan.emptied:
         yield span_of(planned)

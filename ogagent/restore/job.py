@@ -14,6 +14,7 @@ from typing import Final
 from yarl import URL
 
 from ogagent.disk.machine import Device, Machine
+from ogagent.disk.record import record_of
 from ogagent.errors import ImageError, InternalError, SessionNotJoined
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.job import Phase
@@ -30,7 +31,6 @@ from ogagent.restore.patience import in_thread, share_out, wait_out
 from ogagent.restore.plan import check_identity, check_image, check_sectors, check_size
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
-from ogagent.restore.record import record_of
 from ogagent.restore.request import RestorePlan
 from ogagent.restore.sidecars import has_sum, refuse_locked
 from ogagent.restore.streamed import streamed
@@ -105,7 +105,10 @@ async def read_header(plan: RestorePlan, policy: SourcePolicy) -> ImageHeader:
 
 def _record(plan: RestorePlan, progress: Progress) -> bytes:
     name = printable(PurePosixPath(URL(plan.source).path).name)
-    return record_of(plan.target, plan.request.echo(), job_id=progress.job_id, started=progress.created, image=name)
+    target, request = plan.target, plan.request.echo()
+    return record_of(
+        target.identity, target.size, request, job_id=progress.job_id, started=progress.created, image=name
+    )
 
 
 async def _lay_down(

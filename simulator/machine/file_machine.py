@@ -15,6 +15,7 @@ from typing import Final
 from ogagent.disk import blkid, content
 from ogagent.disk.codes import partition_code
 from ogagent.disk.device import BlockDevice
+from ogagent.disk.gap import GAP
 from ogagent.disk.layout import Layout, Span, is_extended, own_spans, span_of
 from ogagent.disk.machine import Device
 from ogagent.disk.operating_system import operating_system
@@ -35,7 +36,7 @@ _BLKID_NAMES: Final = {"gpt": "gpt", "msdos": "dos"}
 
 
 class FileMachine:
-    """Implements ``ogagent.disk.machine.Machine``. The files are disk 1, 2, … in this order.
+    """Implements ``ogagent.disk.machine.WholeMachine``. The files are disk 1, 2, … in this order.
 
     ``faults`` is asked at each operation on a partition that is open; it may change any time. ``profile`` tells what a
     file cannot: the model of a disk, and what is mounted.
@@ -78,6 +79,19 @@ class FileMachine:
             yield FaultyDevice(device, target.device, self._faults)
         finally:
             device.close()
+
+    @contextmanager
+    def open_gap(self, disk: Disk) -> Iterator[Device]:
+        path = Path(disk.device)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise DiskChanged(f"{path} cannot be opened: {error.strerror}") from error
+        size = GAP.end - GAP.start
+        with BlockDevice(fd, base=GAP.start, size=size, sector_size=disk.sector_size, name=disk.device) as device:
+            if identity(path, os.fstat(fd).st_size) != disk.identity:
+                raise DiskChanged(f"{path} is another disk now")
+            yield FaultyDevice(device, disk.device, self._faults)
 
     def _unread(self) -> list[Unread]:
         numbered = enumerate(self.paths, start=1)

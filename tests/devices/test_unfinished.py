@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ogagent.disk.real import RealMachine
+from ogagent.disk.record import record_of
 from ogagent.functions.table import KINDS
 from ogagent.jobs.adoption import adopt_unknown
 from ogagent.jobs.copies import Copies
@@ -20,7 +21,6 @@ from ogagent.jobs.journal import Journal
 from ogagent.model.disk import Disk
 from ogagent.model.plan import Target
 from ogagent.restore.edges import Edges
-from ogagent.restore.record import record_of
 from tests.devices.conftest import LoopDisk
 from tests.jobs.lost_power import MemoryShelf
 
@@ -60,7 +60,7 @@ async def test_a_job_that_died_with_the_power(loop_disk: LoopDisk, tool: Tool, t
     tool("mkfs.ext4", "-q", "-F", f"{device}p1")
     machine = machine_of(device)
     target = target_of(await disk_of(machine))
-    record = record_of(target, REQUEST, job_id=JOB_ID, started="2026-11-24T10:00:00.000Z")
+    record = record_of(target.identity, target.size, REQUEST, job_id=JOB_ID, started="2026-11-24T10:00:00.000Z")
     with machine.open_target(target) as opened:
         Edges(opened, record).wipe(read_back=True)
     before = content(tmp_path)

@@ -18,15 +18,23 @@ from msgspec.structs import replace
 
 from ogagent.disk import blkid
 from ogagent.disk.content import Content, probe
-from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, RestoreRecord, decode, disk_mark, encode, read
+from ogagent.disk.record import (
+    LEAST_PARTITION,
+    LENGTH,
+    PLACE,
+    JobRecord,
+    decode,
+    disk_mark,
+    encode,
+    read,
+    record_of,
+)
 from ogagent.disk.volume import Volume
-from ogagent.model.plan import Target
-from ogagent.restore.record import record_of
 from ogagent.restore.request import RestoreRequest
 
 MIB: Final = 1 << 20
 SIZE: Final = 16 * MIB
-RECORD: Final = RestoreRecord(
+RECORD: Final = JobRecord(
     job_id="RestaurarImagen-dfa42888", function="RestaurarImagen",
     request={"dsk": "1", "par": "2", "idi": "01936caf", "ifs": "1", "ids": "7", "nci": "aula/windows 10"},
     image="aula/windows 10", started="2026-11-24T10:00:00.000Z", disk=disk_mark("wwn-1"), size=SIZE,
@@ -54,14 +62,15 @@ TEXT: Final = st.text(max_size=200).filter(str.isprintable)
 @given(TEXT, TEXT, TEXT, st.from_regex(r"[A-Za-z0-9_-]{1,99}/[A-Za-z0-9_-]{1,99}", fullmatch=True))
 def test_every_request_has_room(idi: str, ifs: str, ids: str, nci: str) -> None:
     request = RestoreRequest(dsk=999, par=999, idi=idi, nci=nci, ipr="r", ifs=ifs, ids=ids, method_options="x" * 190)
-    target = target_of(1 << 60)
-    page = record_of(target, request.echo(), job_id="RestaurarImagen-dfa42888", started="2026-11-24T10:00:00.000Z")
+    page = record_of(
+        "serial:1", 1 << 60, request.echo(), job_id="RestaurarImagen-dfa42888", started="2026-11-24T10:00:00.000Z"
+    )
     record = decode(page)
     assert record is not None
     assert record.request == {
         "nfn": "RestaurarImagen", "dsk": "999", "par": "999", "idi": idi, "nci": nci, "ifs": ifs, "ids": ids,
     }  # fmt: skip
-    assert (record.image, record.size, record.disk) == (nci, 1 << 60, disk_mark(target.identity))
+    assert (record.image, record.size, record.disk) == (nci, 1 << 60, disk_mark("serial:1"))
 
 
 def test_the_longest_ones_have_room() -> None:
@@ -69,21 +78,14 @@ def test_the_longest_ones_have_room() -> None:
     assert len(encode(replace(RECORD, request=longest, image="x" * 200))) == LENGTH
 
 
-def target_of(size: int) -> Target:
-    return Target(
-        disk=1, partition=2, device="/dev/sda2", disk_device="/dev/sda", identity="serial:1", start=MIB, size=size,
-        sector_size=512,
-    )  # fmt: skip
-
-
 def test_a_restore_by_hand_is_nobodys_job() -> None:
-    record = decode(record_of(target_of(SIZE), {"nci": ""}, job_id="", started="", image="some file.img"))
+    record = decode(record_of("serial:1", SIZE, {"nci": ""}, job_id="", started="", image="some file.img"))
     assert record is not None
     assert (record.job_id, record.image) == ("", "some file.img")
 
 
 def test_a_partition_without_room_for_it() -> None:
-    assert record_of(target_of(LEAST_PARTITION - 512), {}, job_id="", started="") == b""
+    assert record_of("serial:1", LEAST_PARTITION - 512, {}, job_id="", started="") == b""
 
 
 # --- what is none -------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from ogagent.model.job import State
 from simulator.faults import parse_fault
 from simulator.machine.file_tables import FileTables
 from tests.faults.bench import CANCELLED, WELL, Matrix
-from tests.functions.running import running
+from tests.functions.running import running, settings_of_a_room
 from tests.partition.disks import rows
 from tests.partition.judges import Table, run, table_by_sfdisk
 
@@ -42,7 +42,7 @@ STARTS: Final = {
     "msdos": (MSDOS, [CACHE, *rows((1, "NTFS", 4)), {**rows((2, "LINUX", 12))[0], **NEW}]),
 }
 """In each the partitions 1 and 4 stay where they are there, and 2 is made anew and formatted."""
-PLACES: Final = (0, 512, 1024, 5 * MIB, 17 * MIB - 1, SIZE - 17 * 1024, SIZE - 512)
+PLACES: Final = (0, 512, 1024, MIB * 3 // 4, 5 * MIB, 17 * MIB - 1, SIZE - 17 * 1024, SIZE - 512)
 FAULTS: Final = (
     *(
         f"disk:{what}@{place}={time}"
@@ -86,7 +86,7 @@ async def configured(folder: Path, cfg: object, fault: str) -> tuple[State, dict
     def equip(equipment: Equipment) -> Equipment:
         return replace(equipment, tables=FileTables(lambda: faults))
 
-    async with running(folder, equip=equip) as agent:
+    async with running(folder, settings_of_a_room(folder), equip=equip) as agent:
         job, report = await agent.run("Configurar", dsk="1", cfg=cfg)
         return job.state, dict(report)
 

@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from ogagent.functions.function import Equipment
 from ogagent.functions.table import Functions
+from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
@@ -16,7 +19,7 @@ from ogagent.jobs.numbers import ToldNumbers
 from ogagent.model.disk import Disk
 from ogagent.model.job import Job
 from ogagent.service import source_policy
-from ogagent.settings import Settings
+from ogagent.settings import OgCoreSettings, Settings
 from ogagent.settings_state import StateSettings
 from ogagent.system.metrics import Metrics
 from simulator.machine.file_host import host_of
@@ -56,6 +59,11 @@ def settings_in(folder: Path) -> Settings:
     return Settings(state=StateSettings(dir=str(folder / "state")))
 
 
+def settings_of_a_room(folder: Path) -> Settings:
+    """With an ogCore."""
+    return replace(settings_in(folder), ogcore=OgCoreSettings(url="https://192.0.2.1"))
+
+
 @asynccontextmanager
 async def running(
     folder: Path,
@@ -63,6 +71,7 @@ async def running(
     equip: Callable[[Equipment], Equipment] = lambda each: each,
     journal: Journal | None = None,
     going_s: float = 3600,
+    copies: Copies | None = None,
 ) -> AsyncIterator[Agent]:
     disk = folder / "disk"
     if not disk.exists():
@@ -73,9 +82,19 @@ async def running(
     machine, journal, told = FileMachine([disk]), journal or Journal.in_memory(), Recorder()
     functions = Functions(equip(host_of(machine, power=StillPower()).equipment(settings, source_policy(settings))))
     disks, numbers = MarkedDisks(machine, journal), ToldNumbers(journal)
-    jobs = JobManager(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers, going_s=going_s)
+    jobs = JobManager(
+        disks=disks,
+        reporter=told,
+        journal=journal,
+        metrics=Metrics(),
+        numbers=numbers,
+        copies=copies,
+        going_s=going_s,
+    )
     try:
         yield Agent(functions, jobs, told, journal)
     finally:
         await jobs.aclose()
+        if copies is not None:
+            await copies.aclose()
         journal.close()

@@ -22,7 +22,8 @@ from ogagent.partition.plan import PlannedPartition, TablePlan
 from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.file_tables import FileTables
-from tests.functions.running import Agent, running
+from tests.functions.running import Agent, running, settings_of_a_room
+from tests.records import record_in
 
 MIB: Final = 1 << 20
 KIB_OF_MIB: Final = 1024
@@ -104,6 +105,19 @@ async def test_what_the_rows_mean_stays(agent: Agent, tmp_path: Path) -> None:
     job, report = await agent.run("Configurar", dsk="1", cfg=[{"che": "0"}, *ROWS[1:]])
     assert table(dict(report)) == EXPECTED[:-1]
     assert not kept.exists()
+
+
+@pytest.mark.parametrize("room", [True, False])
+async def test_the_disk_says_whose_job_it_was_where_somebody_waits_to_hear(tmp_path: Path, *, room: bool) -> None:
+    empty_disk(tmp_path)
+    async with running(tmp_path, settings_of_a_room(tmp_path) if room else None) as agent:
+        job, report = await agent.run("Configurar", dsk="1", cfg=ROWS, ids="3")
+    record = record_in((tmp_path / "disk").read_bytes())
+    assert table(dict(report)) == EXPECTED
+    assert (record is not None) == room
+    if record is not None:
+        assert (record.job_id, record.started, record.function) == (job.job_id, job.created, "Configurar")
+        assert record.request == {"nfn": "Configurar", "dsk": "1", "ids": "3"}
 
 
 class Stopping(FileTables):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from ogagent.disk.record import LENGTH, PLACE, RestoreRecord, decode, disk_mark, encode
+from ogagent.disk.record import LENGTH, PLACE, JobRecord, decode, disk_mark, encode
 from ogagent.errors import CacheError
 from ogagent.functions.restore import KIND
 from ogagent.jobs.entry import Ended
@@ -25,6 +25,10 @@ MIB: Final = 1 << 20
 JOB_ID: Final = "RestaurarImagen-dfa42888"
 CREATED: Final = "2026-11-24T10:00:00.000Z"
 REQUEST: Final = {"nfn": "RestaurarImagen", "dsk": "1", "par": "1", "idi": "i", "nci": "x", "ifs": "3", "ids": "7"}
+CONFIGURING: Final[dict[str, Any]] = {
+    "job_id": "Configurar-00000001", "function": "Configurar", "image": "",
+    "request": {"nfn": "Configurar", "dsk": "1", "ids": "9"},
+}  # fmt: skip
 FIRST: Final = Entry(number=1, start=MIB, size=8 * MIB, type=LINUX_FILESYSTEM)
 SECOND: Final = Entry(number=2, start=9 * MIB, size=8 * MIB, type=LINUX_FILESYSTEM)
 
@@ -39,19 +43,31 @@ class Lost:
             write_table(file, 18 * MIB, (FIRST, SECOND))
         self.machine = FileMachine([self.disk])
         self.identity = f"file:{self.disk};size:{18 * MIB}"
-        self.record = RestoreRecord(
+        self.record = JobRecord(
             job_id=JOB_ID, function="RestaurarImagen", request=REQUEST, image="x", started=CREATED,
             disk=disk_mark(self.identity), size=FIRST.size,
         )  # fmt: skip
 
-    def write(self, record: RestoreRecord | None = None, entry: Entry = FIRST, **changes: Any) -> None:
+    def write(self, record: JobRecord | None = None, entry: Entry = FIRST, **changes: Any) -> None:
         with self.disk.open("r+b") as file:
             file.seek(entry.start + PLACE)
             file.write(encode(replace(record or self.record, **changes)))
 
-    def read(self, entry: Entry = FIRST) -> RestoreRecord | None:
+    def read(self, entry: Entry = FIRST) -> JobRecord | None:
         with self.disk.open("rb") as file:
             file.seek(entry.start + PLACE)
+            return decode(file.read(LENGTH))
+
+    def write_on_disk(self, **changes: Any) -> None:
+        """The record of one that changed the table, in the gap before the partitions."""
+        page = encode(replace(self.record, **{**CONFIGURING, "size": 18 * MIB, **changes}))
+        with self.disk.open("r+b") as file:
+            file.seek(PLACE)
+            file.write(page)
+
+    def read_on_disk(self) -> JobRecord | None:
+        with self.disk.open("rb") as file:
+            file.seek(PLACE)
             return decode(file.read(LENGTH))
 
     def target(self, entry: Entry = FIRST) -> Target:

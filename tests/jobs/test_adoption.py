@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,23 +31,6 @@ from tests.jobs.lost_power import CREATED, FIRST, JOB_ID, MIB, REQUEST, SECOND, 
 from tests.jobs.restoring import KIND, recoveries
 
 FAILED = ImageCorrupt("byte 7 is wrong")
-
-
-@pytest.fixture
-def lost(tmp_path: Path) -> Lost:
-    return Lost(tmp_path)
-
-
-@pytest.fixture
-def shelf() -> MemoryShelf:
-    return MemoryShelf()
-
-
-@pytest.fixture
-async def copies(lost: Lost, journal: Journal, shelf: MemoryShelf) -> AsyncIterator[Copies]:
-    copies = Copies(journal, lost.machine, shelf, KINDS)
-    yield copies
-    await copies.aclose()
 
 
 async def adopted(lost: Lost, journal: Journal, copies: Copies, *, report: bool = True) -> list[Job]:
@@ -304,11 +285,11 @@ async def test_a_shelf_that_cannot_be_read(
 # --- by what was there when it began ------------------------------------------------------------------------------
 
 
-def configuring(number: int = 1) -> Job:
+def configuring(identity: str = "serial:1") -> Job:
     return Job(
-        job_id=f"Configurar-{number:08x}", function="Configurar", state=State.RUNNING, phase=None, progress=0,
+        job_id="Configurar-00000001", function="Configurar", state=State.RUNNING, phase=None, progress=0,
         bytes=ByteCounts(), rate=0, eta_s=None, retries=0, request={"dsk": "1", "ids": "9"},
-        target=JobTarget(disk=1, partition=None, device="/disk", identity="serial:1"), created=CREATED,
+        target=JobTarget(disk=1, partition=None, device="/disk", identity=identity), created=CREATED,
     )  # fmt: skip
 
 

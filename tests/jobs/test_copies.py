@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,23 +19,6 @@ from ogagent.jobs.steps import Step
 from tests.jobs.lost_power import FIRST, JOB_ID, MIB, Lost, MemoryShelf
 
 FAILED = ImageCorrupt("byte 7 is wrong")
-
-
-@pytest.fixture
-def lost(tmp_path: Path) -> Lost:
-    return Lost(tmp_path)
-
-
-@pytest.fixture
-def shelf() -> MemoryShelf:
-    return MemoryShelf()
-
-
-@pytest.fixture
-async def copies(lost: Lost, journal: Journal, shelf: MemoryShelf) -> AsyncIterator[Copies]:
-    copies = Copies(journal, lost.machine, shelf, KINDS)
-    yield copies
-    await copies.aclose()
 
 
 # --- on the partition ---------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from ogagent.disk.machine import Device
-from ogagent.disk.record import LENGTH, PLACE
+from ogagent.disk.record import LENGTH, PLACE, record_of
 from ogagent.errors import DeviceBusy, DiskChanged, WriteFailed
 from ogagent.functions.table import KINDS
 from ogagent.jobs.disks import MarkedDisks
@@ -22,7 +22,6 @@ from ogagent.jobs.steps import Step
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import ByteCounts, Job, JobTarget, State
 from ogagent.model.plan import Target
-from ogagent.restore.record import record_of
 from tests.jobs.restoring import recoveries
 
 MIB: Final = 1 << 20
@@ -49,7 +48,7 @@ JOB: Final = Job(
     request={"ids": "7", "idi": "i", "dsk": "1", "par": "2", "ifs": "3"},
     target=JobTarget(disk=1, partition=2, device="/dev/sda2", identity="serial:1"), created="2026-11-24T10:00:00.000Z",
 )  # fmt: skip
-RECORD: Final = record_of(TARGET, JOB.request, job_id=JOB.job_id, started=JOB.created)
+RECORD: Final = record_of(TARGET.identity, TARGET.size, JOB.request, job_id=JOB.job_id, started=JOB.created)
 EMPTY: Final = bytes(PLACE) + RECORD + bytes(len(EDGES) - PLACE - LENGTH)
 """As an agent has left it: wiped, but for the record."""
 BLANK: Final = bytes(len(EDGES))

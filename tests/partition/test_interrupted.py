@@ -13,6 +13,8 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from ogagent.disk.gap import GAP
+from ogagent.disk.record import record_of
 from ogagent.model.units import MIB
 from ogagent.partition.change import TableChange
 from ogagent.partition.layout import plan_table
@@ -32,6 +34,7 @@ from tests.partition.judges import (
 )
 
 SIZE: Final = 64 * MIB
+RECORD: Final = record_of("serial:1", SIZE, {"dsk": "1"}, job_id="Configurar-dfa42888", started="")
 CACHE: Final = {"che": "1", "tch": str(10 * 1024)}
 
 GPT: Final = """label: gpt
@@ -107,9 +110,10 @@ class Case(Struct, kw_only=True):
 
 
 def _fill(disk: Path, *, gpt: bool) -> None:
-    """Every sector that is not the table's says which it is."""
+    """Every sector that is not the table's says which it is, but where the disk may say whose job it is."""
     content = disk.read_bytes()
     own = {*range(34), *range(SIZE // 512 - 33, SIZE // 512)} if gpt else {0}
+    own |= {*range(GAP.start // 512, GAP.end // 512)}
     sectors = [content[at : at + 512] for at in range(0, SIZE, 512)]
     disk.write_bytes(
         b"".join(each if any(each) or at in own else b"%-16d" % at * 32 for at, each in enumerate(sectors))
@@ -146,7 +150,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with opened(disk) as device:
         recorded = Recorded(device)
         change = prepare(recorded, plan)
-        write(recorded, plan, change)
+        write(recorded, plan, change, RECORD)
     return Case(
         disk=disk,
         plan=plan,
