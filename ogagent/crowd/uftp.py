@@ -33,7 +33,9 @@ _GROUP: Final = "230.4.4.1"
 """Where uftp announces sessions when nobody says otherwise."""
 _JOINED: Final = "CONNECT;"
 _RESULT: Final = "RESULT;"
-_GIVEN_UP: Final = re.compile(r"abort|timed? ?out", re.IGNORECASE)
+_GIVEN_UP: Final = re.compile(r"\]: ([^:]*(?:abort|timed? ?out).*)", re.IGNORECASE)
+"""What it says of itself: behind a colon stand others' words, and names."""
+_OTHERS: Final = "is another session on this port?"
 
 
 class Uftp(InStorage):
@@ -60,14 +62,16 @@ class Uftp(InStorage):
         self._joined = False
         self._news = 0.0
         self._over = False
-        self._failure = ""
+        self._failure: MulticastFailed | None = None
 
     async def stretches(self) -> AsyncGenerator[tuple[int, int], None]:
         account = self._station.account or ENGINE
         async with self._storage.lent(self._name, account.uid, account.gid, afresh=True) as folder:
             command = self._command(folder)
             async with (
-                process.flowing(command, account=self._station.account, fds=(folder,), mixed=True) as flow,
+                process.flowing(
+                    command, account=self._station.account, fds=(folder,), mixed=True, largest=self._size + 1
+                ) as flow,
                 among_neighbours(self._session.port, self._station, self._now) as neighbours,
             ):
                 listening = asyncio.create_task(self._listen(flow))
@@ -79,27 +83,34 @@ class Uftp(InStorage):
                 finally:
                     listening.cancel()
                     await asyncio.wait([listening])
-        if self._failure:
-            raise MulticastFailed(f"uftpd: {self._failure}")
+        if self._failure is not None:
+            raise self._failure
 
     async def _listen(self, flow: Flow) -> None:
         """Until it says that the file is there, or that it will not be."""
         try:
-            while line := printable((await flow.line()).decode(errors="replace").strip()):
+            while line := (await flow.line()).decode(errors="replace"):
                 if line.startswith(_JOINED):
                     self._joined, self._news = True, self._now()
                 elif line.startswith(_RESULT):
-                    _, _, word = line.rpartition(";")
-                    self._failure = "" if word == "copied" else f"the file was {word}"
+                    self._failure = self._result(line.strip())
                     break
-                elif _GIVEN_UP.search(line):
-                    self._failure = line.partition("]: ")[2] or line
+                elif given_up := _GIVEN_UP.search(line):
+                    self._failure = MulticastFailed(f"uftpd: {printable(given_up[1])}")
                     break
             else:
-                self._failure = await flow.outcome() or "it has ended"
+                self._failure = MulticastFailed(f"uftpd: {await flow.outcome() or 'it has ended'}")
         except ValueError as error:
-            self._failure = f"it said what nobody understands: {error}"
+            self._failure = MulticastFailed(f"uftpd said what nobody understands: {error}")
         self._over = True
+
+    def _result(self, line: str) -> MulticastFailed | None:
+        """Raises ValueError for a line that is cut short."""
+        _, _, _, _, rest = line.split(";", 4)
+        name, _, word = rest.rsplit(";", 2)
+        if name != self._name:
+            return _another_file(name)
+        return None if word == "copied" else MulticastFailed(f"uftpd: the file was {printable(word)}")
 
     async def _watched(self, folder: int, neighbours: Neighbours) -> AsyncGenerator[tuple[int, int], None]:
         """What of the file has changed since it was looked at last."""
@@ -108,9 +119,7 @@ class Uftp(InStorage):
         while not self._over:
             await asyncio.sleep(_LOOK_S)
             length, when = await asyncio.to_thread(self._look, folder)
-            if length > self._size:
-                raise MulticastFailed("what comes is longer than the image", hint="is another session on this port?")
-            come = min(max(length - _HELD_BACK, 0), self._size)
+            come = max(length - _HELD_BACK, 0)
             if when != changed:
                 changed, self._news = when, self._now()
             if come > front:
@@ -123,8 +132,8 @@ class Uftp(InStorage):
             neighbours.check(joined=self._joined)
             self._be_patient(self._now() - self._news)
         length, _ = await asyncio.to_thread(self._look, folder)
-        if (end := min(length, self._size)) > front:  # of one that was broken off no more is there
-            yield front, end
+        if length > front:  # of one that was broken off no more is there
+            yield front, length
         for stretch in self._again():
             yield stretch
 
@@ -143,11 +152,17 @@ class Uftp(InStorage):
             raise MulticastFailed(f"nothing has come for {since_s:.0f} s")
 
     def _look(self, folder: int) -> tuple[int, int]:
-        """Its length, and when it was changed."""
+        """Its length, and when it was changed. Raises MulticastFailed when what comes is not the image."""
         try:
+            with os.scandir(folder) as entries:
+                other = next((entry.name for entry in entries if entry.name != self._name), None)
+            if other is not None:
+                raise _another_file(other)
             status = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
         except OSError:
             return 0, 0
+        if status.st_size > self._size:
+            raise MulticastFailed("what comes is longer than the image", hint=_OTHERS)
         return status.st_size, status.st_mtime_ns
 
     def _command(self, folder: int) -> list[str]:
@@ -159,3 +174,7 @@ class Uftp(InStorage):
 
     def wrong(self, start: int, stop: int) -> None:
         self._wrong.add(start, stop)
+
+
+def _another_file(name: str) -> MulticastFailed:
+    return MulticastFailed(f"another file comes: {printable(name)}", hint=_OTHERS)

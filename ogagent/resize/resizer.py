@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any, Final, TypeVar
 
 from ogagent.errors import ToolFailed
-from ogagent.system.process import follow
+from ogagent.system.process import follow, limited
 
 _MOST: Final = 64 << 10
 _BUSY_S: Final = 10.0
@@ -24,15 +24,14 @@ T = TypeVar("T")
 
 
 async def resizer(*argv: str, timeout_s: float, good: Collection[int] = (0,), largest: int = 0) -> str:
-    """The end of what it printed. It is ended when it makes a file longer than ``largest``; 0: as long as it likes.
+    """The end of what it printed. ``largest``: see ``limited``.
 
     Raises ToolMissing, and ToolFailed with its reason.
     """
     name = PurePath(argv[0]).name
     try:
         async with asyncio.timeout(timeout_s):
-            limited = ("prlimit", f"--fsize={largest}", "--core=0") if largest else ()
-            done = await follow((*limited, *argv), most=_MOST)
+            done = await follow(limited(largest, *argv), most=_MOST)
     except TimeoutError:
         raise ToolFailed(f"{name} did not end within {timeout_s:g} s") from None
     told = done.output.decode(errors="replace")

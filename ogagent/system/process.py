@@ -95,6 +95,11 @@ def become(argv: Sequence[str]) -> NoReturn:
     os.execvp(argv[0], list(argv))  # noqa: S606 - no shell
 
 
+def limited(largest: int, *argv: str) -> tuple[str, ...]:
+    """It is ended by SIGXFSZ when it makes a file longer than so many bytes; 0: as long as it likes."""
+    return ("prlimit", f"--fsize={largest}", "--core=0", *argv) if largest else argv
+
+
 class Piped(NamedTuple):
     """``output`` is a descriptor, to be read in a thread to its end; ``kill`` brings that end about."""
 
@@ -134,21 +139,23 @@ async def flowing(
     fds: Sequence[int] = (),
     hears: bool = False,
     mixed: bool = False,
+    largest: int = 0,
 ) -> AsyncIterator[Flow]:
     """A program that has ended when the block has: by ``politely`` when it has not ended itself, and it gets this also
     when the agent dies; SIGPIPE, which the kernel would send before that, it does not hear. It can get no more rights
     than it has; it has the descriptors ``fds``, and, where it ``hears``, an input; ``mixed``: complaints count as
-    output. Raises ToolMissing and ToolFailed as ``run`` does.
+    output. ``largest``: see ``limited``; it hears SIGPIPE then. Raises ToolMissing and ToolFailed as ``run`` does.
     """
     if not is_installed(argv[0]):
         raise _missing(argv[0])
-    bound = ["setpriv", "--pdeathsig", politely.name, "--no-new-privs", "--", *argv]
+    bound = limited(largest, "setpriv", "--pdeathsig", politely.name, "--no-new-privs", "--", *argv)
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         try:
             fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, FLOW)
+            deaf = not largest  # what does not hear SIGPIPE does not hear SIGXFSZ either
             child = await _start(
-                *(bound, None, 0), stdout=writing, account=account, fds=fds, hears=hears, mixed=mixed, deaf=True
+                *(bound, None, 0), stdout=writing, account=account, fds=fds, hears=hears, mixed=mixed, deaf=deaf
             )
         finally:
             os.close(writing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -30,16 +31,21 @@ PORT: Final = 9200
 GROUP: Final = "239.194.17.3"
 NAME: Final = "ubuntu.img"
 SESSION: Final = Session(engine="uftp", port=PORT, address=GROUP)
+TALK: Final = "2026/11/30 19:18:43.409847: [35B761D2/00:0001]"
+RESULT: Final = "RESULT;2026/11/30-19:18:45;0A4E0002;35B761D2"
+"""How lines of uftpd begin."""
 STATION: Final = Station(interface=CARD, join_timeout_s=60, stall_s=60, account=ENGINE, networks=NETWORKS)
 
 
 @asynccontextmanager
-async def sender(kept: Kept, *more: str, kbits: int = 100_000) -> AsyncIterator[asyncio.subprocess.Process]:
+async def sender(
+    kept: Kept, *more: str, kbits: int = 100_000, name: str = NAME
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """From the other PC: a receiver on the sender's own machine would hear itself."""
     image = kept.folder.with_name("sent.img")
     image.write_bytes(kept.data)
     command = ["uftp", "-a", "3", "-N", "20", "-m", "2", "-R", f"{kbits}", "-I", CARD, "-p", f"{PORT}", "-M", GROUP]
-    command += ["-P", GROUP, "-t", "16", *more, "-D", NAME, f"{image}"]
+    command += ["-P", GROUP, "-t", "16", *more, "-D", name, f"{image}"]
     async with running("ip", "netns", "exec", OTHER, *command) as process:
         yield process
 
@@ -53,6 +59,15 @@ def kept(tmp_path: Path) -> Kept:
 
 def receiver(kept: Kept, **changes: object) -> Uftp:
     return Uftp(SESSION, replace(STATION, **changes), NAME, len(kept.data), kept, time.monotonic)
+
+
+def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, does: str) -> None:
+    """A uftpd that ``does`` this in the shell, where ``FOLDER`` is that of ``-D``. Only root reaches it."""
+    program = folder / "bin" / "uftpd"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nwhile [ "$1" != -D ]; do shift; done\nFOLDER=$2\n{does}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}", prepend=os.pathsep)
 
 
 async def taken(arrivals: Uftp) -> None:
@@ -100,7 +115,48 @@ async def test_another_image_of_the_same_name(kept: Kept) -> None:
         arrivals = Uftp(SESSION, STATION, NAME, len(kept.data) // 2, kept, time.monotonic)
         with pytest.raises(MulticastFailed, match="longer than the image"):
             await taken(arrivals)
-        assert process.returncode is None
+        await process.communicate()
+    assert process.returncode, "it was left before its end"
+
+
+@pytest.mark.parametrize("name", ["other.img", f"sub/{NAME}"])
+async def test_another_file(kept: Kept, name: str) -> None:
+    """It would fill the CACHE, too."""
+    async with sender(kept, kbits=20_000, name=name) as process:
+        with pytest.raises(MulticastFailed, match="another file") as caught:
+            await taken(receiver(kept))
+        await process.communicate()
+    assert process.returncode, "it was left before its end"
+    assert "another session" in caught.value.hint
+
+
+async def test_no_file_becomes_longer_than_the_image(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes faster than anybody looks is ended."""
+    last = len(kept.data) - 1
+    fake(tmp_path, monkeypatch, f"yes | dd of=$FOLDER/{NAME} bs=1 count=9 seek={last} conv=notrunc; sleep inf")
+    with pytest.raises(MulticastFailed, match="longer than the image"):
+        await taken(receiver(kept, account=None))
+    assert kept.file.stat().st_size == len(kept.data) + 1
+
+
+@pytest.mark.parametrize("name", ["other.img", f"sub/{NAME}", f"{NAME};{NAME}"])
+async def test_another_file_has_been_copied(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    fake(tmp_path, monkeypatch, f"echo '{RESULT};{name};1KB;copied'; sleep inf")
+    with pytest.raises(MulticastFailed, match="another file") as caught:
+        await taken(receiver(kept, account=None))
+    assert "another session" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["a" * 200 + ".img", "abort;timeout.img"])
+async def test_odd_names(kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """They are long, or have words in them that uftpd has for other things."""
+    says = f"{TALK}: Name of file to receive: {name}\n{RESULT};{name};1KB;copied"
+    fake(tmp_path, monkeypatch, f"printf '%s\\n' '{says}'; sleep inf")
+    await taken(Uftp(SESSION, replace(STATION, account=None), name, len(kept.data), kept, time.monotonic))
 
 
 async def test_it_has_begun_without_this_pc(kept: Kept) -> None:
