@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ogagent.crowd.order import IMAGE as PLACE
-from ogagent.crowd.order import Gave, Share
+from ogagent.crowd.order import Came, Gave, Share
 from ogagent.crowd.station import ENGINE
 from ogagent.crowd.swarm import heard, taking_part
 from ogagent.source.ranges import Ranges
@@ -47,12 +47,14 @@ async def offered(tmp_path: Path, piece: int, *, seed: bool = False) -> AsyncIte
 
 
 @asynccontextmanager
-async def peer(number: int, file: bytes, kept: Kept, *, uploads: bool = True) -> AsyncIterator[Flow]:
-    """One that has what its file is said to hold, and wants nothing; as the agent starts it."""
+async def peer(
+    number: int, file: bytes, kept: Kept, wanted: tuple[int, int] = (0, 0), *, uploads: bool = True
+) -> AsyncIterator[Flow]:
+    """One that has what its file is said to hold; as the agent starts it."""
     async with kept.lent(PLACE, ENGINE.uid, ENGINE.gid) as folder:
         have = [bound for pair in kept.there for bound in pair]
         torrent = base64.b64encode(file).decode()
-        share = Share(torrent=torrent, place=f"{folder}/{PLACE}", have=have, tracker=LOOPBACK)
+        share = Share(torrent=torrent, place=f"{folder}/{PLACE}", have=have, want=[*wanted], tracker=LOOPBACK)
         async with taking_part(station(number).order([share], uploads=uploads), folder) as flow:
             yield flow
 
@@ -92,3 +94,27 @@ async def test_pieces_of_4_mib(tmp_path: Path) -> None:
         await taken(swarm(station(2), file, pc, ALL, SIZE), 3)
     assert sorted(pc.others) == [(0, 4 * MIB), (4 * MIB, 8 * MIB), (8 * MIB, SIZE)]
     assert pc.file.read_bytes() == DATA
+
+
+async def test_who_uploads_nothing_gives_nothing(tmp_path: Path) -> None:
+    """Not even the few pieces that BEP 6 lets everybody have. They would come with the greeting, and so before what it
+    takes itself.
+    """
+    piece = 1 << 17
+    own, pc = (Kept(tmp_path / name, data=DATA) for name in ("own", "pc"))
+    own.put(8 * piece, SIZE)
+    pc.put(0, 8 * piece)
+    async with offered(tmp_path, piece) as file, peer(2, file, own, (0, 8 * piece), uploads=False) as leecher:
+        slow = station(3, join_timeout_s=PATIENCE_S, upload_limit=piece * 4)
+        arrivals = swarm(slow, file, pc, Ranges(8 * piece, SIZE), SIZE)
+        async with aclosing(arrivals.stretches()) as stretches:
+            taking = asyncio.create_task(anext(stretches))
+            async with asyncio.timeout(PATIENCE_S):
+                missing = set(range(8))
+                while missing:
+                    word = await heard(leecher)
+                    missing -= {word.piece} if isinstance(word, Came) else set()
+            taking.cancel()
+            await asyncio.wait([taking])
+    assert own.file.read_bytes() == DATA
+    assert pc.others == []
