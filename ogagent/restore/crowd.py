@@ -133,7 +133,8 @@ class CrowdSource:
                     position += len(chunk)
                     if position >= end:
                         return
-            self.ended(end - position)
+            if self.size is not None:
+                self.ended(self.size - position)
         rest = self._origin.part(position, end) if position else self._origin.chunks()
         async with aclosing(rest) as chunks:
             async for chunk in chunks:
