@@ -19,7 +19,7 @@ COMMANDS = {
     "mypy": [BIN / "mypy"],
     "import-linter": [BIN / "lint-imports"],
 }
-ROOMS_OF_JOBS = ("restore", "source", "capture", "partition", "finish", "resize")
+ROOMS_OF_JOBS = ("restore", "source", "capture", "partition", "finish", "resize", "functions")
 WITHOUT_ENCODING = re.compile(
     r"""\.read_text\((\)|errors) | (\.write_text\(|open\(([^)]*,\ )?"[rwax]t?"|\.open\(\)) (?!.*encoding=)""",
     re.VERBOSE,

@@ -31,6 +31,7 @@ from ogagent.partition.machine import TableMachine
 from ogagent.partition.plan import Firmware, TablePlan
 from ogagent.partition.request import CONFIGURE_SCHEMA, FUNCTION, configure_request
 from ogagent.partition.work import configure, settle
+from ogagent.system.patience import in_thread
 
 
 def _title(job: Job) -> str:
@@ -153,7 +154,7 @@ class _Work:
         self.progress.enter(Phase.CHECKING)
         try:
             await configure(self._tables, self._plan, self, self._record())
-            await asyncio.to_thread(self.progress.commit)
+            await in_thread(None, lambda: None, self.progress.commit)
         finally:
             self.progress.enter(None)
 
@@ -170,7 +171,7 @@ class _Work:
     async def writing(self, change: TableChange) -> None:
         self._note = _Note(self._plan, change)
         self.progress.enter(Phase.PARTITIONING)
-        await asyncio.to_thread(self._begin, self._note)
+        await in_thread(None, lambda: None, self._begin, self._note)
 
     def _begin(self, note: _Note) -> None:
         self.progress.touch()
@@ -184,4 +185,4 @@ class _Work:
         elif number:
             self.progress.enter(Phase.FORMATTING)
         note = msgspec.json.encode(replace(self._note, formatting=number))
-        await asyncio.to_thread(self.progress.books.noting, note)
+        await in_thread(None, lambda: None, self.progress.books.noting, note)

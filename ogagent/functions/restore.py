@@ -31,6 +31,7 @@ from ogagent.restore.preview import Previewer
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import FUNCTION, RESTORE_SCHEMA, RestorePlan, RestoreRequest, restore_request
 from ogagent.settings import Settings
+from ogagent.system.patience import in_thread
 
 _log: Final = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class RestaurarImagen(Function):
             if not await asyncio.wrap_future(DaemonThread("edges").submit(self._settled, left)):
                 return False
             if self._finishing is not None:
-                await asyncio.to_thread(books.finishing, b"")
+                await in_thread(None, lambda: None, books.finishing, b"")
         if self._finishing is None or left.target is None:
             return left.target is not None
         progress = Progress(job_id=left.job.job_id, books=books)
@@ -233,7 +234,7 @@ class _Work:
             _log.exception("after the disk held the image")
         if self._finishing is not None:
             await self._finishing.make_ready(self._plan.target, self._plan.request.echo(), self.progress)
-            await asyncio.to_thread(self.progress.commit)
+            await in_thread(None, lambda: None, self.progress.commit)
         if self._plan.session is not None:
             self._promise(self._plan.request.nci, self._plan.request.ipr, self._plan.session.seconds)
 
