@@ -10,7 +10,7 @@ import statistics
 from collections import deque
 from typing import Final, NamedTuple
 
-_LONG_S: Final = 1.0
+_LONG_S: Final = 1.5
 _MANY: Final = 1000
 """Packets of others, in at least so long: over less the moment at which each of them was counted would decide."""
 _KEPT: Final = 64

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Final, Self
 
 import msgspec
@@ -13,11 +13,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ogagent import errors
-from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.disk.lookup import find_disk
 from ogagent.disk.record import record_of
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.jobs.entry import Unended
+from ogagent.jobs.recovery import SETTLE_S
 from ogagent.jobs.work import Claims
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, JobTarget, Phase
@@ -31,6 +31,7 @@ from ogagent.partition.machine import TableMachine
 from ogagent.partition.plan import Firmware, TablePlan
 from ogagent.partition.request import CONFIGURE_SCHEMA, FUNCTION, configure_request
 from ogagent.partition.work import configure, settle
+from ogagent.system.aside import aside
 from ogagent.system.patience import in_thread
 
 
@@ -54,11 +55,14 @@ class Configurar(Function):
     )
     preview: ClassVar[type] = TablePlan
 
-    def __init__(self, tables: TableMachine, firmware: Firmware, *, reports: bool) -> None:
-        """``reports``: ogCore waits to hear how a job ended."""
+    def __init__(self, tables: TableMachine, firmware: Firmware, *, reports: bool, settle_s: float = SETTLE_S) -> None:
+        """``reports``: ogCore waits to hear how a job ended. ``settle_s``: so long a disk may take to tell what a dead
+        agent has left on it.
+        """
         self._tables = tables
         self._firmware = firmware
         self._reports = reports
+        self._settle_s = settle_s
 
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
@@ -70,8 +74,8 @@ class Configurar(Function):
     async def settled(self, left: Unended, books: Books) -> bool:  # noqa: ARG002 - nothing follows its commit
         """The table is the old or the new one afterwards, and what was being formatted is empty."""
         note = msgspec.json.decode(left.note or b"", type=_Note)
-        work: Callable[[], str] = lambda: settle(self._tables, note.plan, note.change, note.formatting or 0)  # noqa: E731
-        found = await asyncio.wrap_future(DaemonThread("table").submit(work))
+        work = partial(settle, self._tables, note.plan, note.change, note.formatting or 0)
+        found = await aside(self._settle_s, work)
         return found == "new" and note.formatting == 0
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, ClassVar, Final, Self
 
 from msgspec.structs import replace
 
 from ogagent import errors
 from ogagent.crowd.real import RealCrowding, missing_engines
-from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.disk.machine import Machine
 from ogagent.disk.record import record_of
 from ogagent.functions.finishing import Finishing
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.jobs.entry import Unended
+from ogagent.jobs.recovery import SETTLE_S
 from ogagent.jobs.steps import Step
 from ogagent.jobs.work import Claims
 from ogagent.model.disk import Inventory
@@ -31,6 +31,7 @@ from ogagent.restore.preview import Previewer
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import FUNCTION, RESTORE_SCHEMA, RestorePlan, RestoreRequest, restore_request
 from ogagent.settings import Settings
+from ogagent.system.aside import aside
 from ogagent.system.patience import in_thread
 
 _log: Final = logging.getLogger(__name__)
@@ -88,9 +89,10 @@ class RestaurarImagen(Function):
         *,
         read_back: bool = True,
         promise: Promise = _nobody,
+        settle_s: float = SETTLE_S,
     ) -> None:
         """Without ``finishing`` a job is done when the disk holds the image. ``promise`` hears what others shall have
-        after that.
+        after that. ``settle_s``: so long a disk may take to tell what a dead agent has left on it.
         """
         self._machine = machine
         self._rules = rules
@@ -99,6 +101,7 @@ class RestaurarImagen(Function):
         self._finishing = finishing
         self._read_back = read_back
         self._promise = promise
+        self._settle_s = settle_s
 
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
@@ -129,7 +132,7 @@ class RestaurarImagen(Function):
     async def settled(self, left: Unended, books: Books) -> bool:
         """Whoever comes later goes on with what makes the partition ready."""
         if left.step is Step.COMMITTING:
-            if not await asyncio.wrap_future(DaemonThread("edges").submit(self._settled, left)):
+            if not await aside(self._settle_s, partial(self._settled, left)):
                 return False
             if self._finishing is not None:
                 await in_thread(None, lambda: None, books.finishing, b"")

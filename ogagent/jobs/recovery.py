@@ -34,6 +34,9 @@ from ogagent.system.log import JOB_ID
 
 _log: Final = logging.getLogger(__name__)
 
+SETTLE_S: Final = 60.0
+"""A disk that hangs keeps the agent from serving the others no longer."""
+
 Recovery = Callable[[Unended, Books], Awaitable[bool]]
 """Of a job that was committing or finishing: whether it is done now. Raises AgentError when that cannot be known, as if
 it were not. The books are told when it has found the commit done, and something has to follow.
@@ -83,6 +86,8 @@ async def _is_done(left: Unended, books: Books, recovery: Recovery | None) -> bo
         return await recovery(left, books)
     except AgentError as error:
         _log.warning("what the job has left cannot be looked at: %s", error.message)
+    except TimeoutError:
+        _log.warning("what the job has left cannot be looked at: its disk does not answer")
     except Exception:  # noqa: BLE001 - an agent that cannot settle the past must start all the same
         _log.exception("what the job has left cannot be looked at")
     return False

@@ -27,7 +27,7 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 Report = Mapping[str, Any]
 
 _AGAIN: Final = frozenset({408, 425, 429})
-_UNKNOWN: Final = frozenset({401, 403, 404, 405})
+_UNKNOWN: Final = frozenset({401, 403, 404, 405, 407, 421, 426, 451})
 """An ogCore that has lost what it knew of this agent, or one that a proxy answers for: no word about the report."""
 _MAX_ANSWER: Final = 4096
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")

@@ -49,7 +49,7 @@ class KeptStream(Kept):
         if self.state is State.WAITING:
             await self._new_file(0, 0)
         if self.state is State.WAITING:
-            await self._ask(self._desk.shelf.expect, self._origin.size or 0)
+            await self._ask(self._desk.shelf.expect, self._origin.size)
             self.state = State.KEEPING
 
     async def finish(self) -> None:

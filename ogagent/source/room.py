@@ -47,8 +47,14 @@ class Room:
         status = os.statvfs(self._root)
         return status.f_bavail * status.f_frsize
 
-    def expect(self, needed: int) -> None:
-        """Raises CacheFull when so many bytes do not fit, whatever is removed. Nothing is."""
+    def expect(self, needed: int | None) -> None:
+        """Raises CacheFull when so many bytes do not fit, whatever is removed. Nothing is.
+
+        None: nobody knows how many they are. So nothing that is of use goes for them, perhaps in vain.
+        """
+        if needed is None:
+            self._evict = False
+            return
         possible = self.free + sum(old.size for old in self._removable())
         if possible < needed + SPARE:
             raise _full(possible, needed)

@@ -156,8 +156,11 @@ class Shelf:
         kept.resize(size)
         return kept
 
-    def expect(self, needed: int) -> None:
-        """Raises CacheFull when there is no room for so many bytes, nor could be made. Removes nothing."""
+    def expect(self, needed: int | None) -> None:
+        """Raises CacheFull when there is no room for so many bytes, nor could be made. Removes nothing.
+
+        None: of an image of unknown length, for which nothing that is of use is removed later, either.
+        """
         self._room.expect(needed)
 
     def write(self, kept: KeptFile, run: Run) -> None:

@@ -48,7 +48,7 @@ def _lock(fd: int, state_dir: Path) -> None:
     except BlockingIOError:
         raise SettingsError(
             f"state.dir {state_dir} is in use by another ogagent{_holder(fd)}",
-            hint="stop that one first (systemctl stop ogagent), or give this one a state.dir and a port of its own",
+            hint="stop that one first (systemctl stop ogagent): of two agents each would end the other's jobs",
         ) from None
     except OSError as error:
         raise _failure(state_dir, error) from error

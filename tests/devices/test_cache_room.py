@@ -134,6 +134,19 @@ def test_the_older_version_of_an_image_is_the_first_to_go(root: Path, begin: Beg
     assert images(root) == []
 
 
+def test_for_an_image_of_unknown_length_none_goes_that_is_of_use(root: Path, begin: Begin) -> None:
+    """It may never fit; only what it replaces, and what a killed job has left, goes."""
+    put(root, "linux", 26 * MIB, 100)
+    put(root, "windows", 30 * MIB, 200)
+    shelf, kept = begin("linux", 1 << 41)
+    shelf.expect(None)
+    shelf.write(kept, [(0, bytes(24 * MIB))])
+    assert images(root) == ["windows.img"]
+    with pytest.raises(CacheFull):
+        shelf.write(kept, [(24 * MIB, bytes(30 * MIB))])
+    assert images(root) == ["windows.img"]
+
+
 def test_what_a_killed_job_has_left_goes_before_any_image(root: Path, begin: Begin) -> None:
     """Half a stream is of no use. It goes also where no image may."""
     put(root, "old", 30 * MIB, 100)

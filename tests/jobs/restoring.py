@@ -17,13 +17,13 @@ RULES: Final = Rules(repository_url="http://{ipr}/{nci}.img", repository_network
 KIND: Final = KINDS["RestaurarImagen"]
 
 
-def restoring(machine: Machine, rules: Rules, engine: Engine) -> RestaurarImagen:
+def restoring(machine: Machine, rules: Rules, engine: Engine, settle_s: float = 60) -> RestaurarImagen:
     policy = SourcePolicy(tls=client_context("", "ca"), networks=(), stall_timeout_s=1, retry_for_s=0)
-    return RestaurarImagen(machine, rules, engine, Previewer(policy))
+    return RestaurarImagen(machine, rules, engine, Previewer(policy), settle_s=settle_s)
 
 
-def recoveries(machine: Machine) -> dict[str, Recovery]:
+def recoveries(machine: Machine, settle_s: float = 60) -> dict[str, Recovery]:
     async def never(*_: object) -> None:
         raise AssertionError("nothing is restored here")
 
-    return {KIND.name: restoring(machine, RULES, never).settled}
+    return {KIND.name: restoring(machine, RULES, never, settle_s).settled}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
+from threading import Event
 from typing import Any, Final
 
 import pytest
@@ -64,6 +65,7 @@ class OnePartition:
         self.opened: list[Target] = []
         self.written = False
         self.refuses: Exception | None = None
+        self.waits: Callable[[], object] = lambda: None
         self.breaks = False
 
     async def inventory(self, *, thorough: bool = True) -> Inventory:  # noqa: ARG002 - as Machine has it
@@ -77,6 +79,7 @@ class OnePartition:
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:
         self.opened.append(target)
+        self.waits()
         if self.refuses:
             raise self.refuses
         yield self
@@ -119,16 +122,16 @@ def left_at(journal: Journal, last: Step, edges: bytes = EDGES) -> None:
     journal.sending(JOB.job_id, 17, 41)
 
 
-async def settle(journal: Journal, machine: OnePartition, *, report: bool) -> Job:
-    disks = MarkedDisks(machine, journal)
+async def settle(journal: Journal, machine: OnePartition, *, report: bool, settle_s: float = 60) -> Job:
+    disks, found = MarkedDisks(machine, journal), recoveries(machine, settle_s)
     (job,) = await settle_unended(
-        journal, disks, KINDS, recoveries(machine), report=report, now=lambda: datetime(2026, 11, 25, tzinfo=UTC)
+        journal, disks, KINDS, found, report=report, now=lambda: datetime(2026, 11, 25, tzinfo=UTC)
     )
     return job
 
 
-async def settled(journal: Journal, machine: OnePartition) -> tuple[Job, dict[str, Any]]:
-    job = await settle(journal, machine, report=True)
+async def settled(journal: Journal, machine: OnePartition, settle_s: float = 60) -> tuple[Job, dict[str, Any]]:
+    job = await settle(journal, machine, report=True, settle_s=settle_s)
     assert journal.unended() == []
     assert journal.history() == [job]
     ((job_id, report),) = journal.undelivered()
@@ -251,6 +254,19 @@ async def test_a_disk_that_cannot_be_looked_at(journal: Journal, refusal: Except
     job, report = await settled(journal, machine)
     assert (job.state, report["res"], fsi(report)) == (State.INTERRUPTED, "2", "INCOMPLETE")
     assert not machine.written
+
+
+async def test_a_disk_that_hangs(journal: Journal) -> None:
+    """The agent starts all the same, for the other disks."""
+    left_at(journal, Step.COMMITTING)
+    machine, answers = OnePartition(EDGES), Event()
+    machine.waits = answers.wait
+    try:
+        job, report = await settled(journal, machine, settle_s=0.1)
+        assert not answers.is_set()
+    finally:
+        answers.set()
+    assert (job.state, report["res"], fsi(report)) == (State.INTERRUPTED, "2", "INCOMPLETE")
 
 
 async def test_without_ogcore_nothing_waits_to_be_sent(journal: Journal) -> None:

@@ -72,7 +72,7 @@ class OneDisk:
 
 
 def _disk(number: int) -> Disk:
-    part = Partition(partition=1, device=f"/dev/sd{number}1", start=1 << 20, size=1 << 20, code="8300")
+    part = Partition(partition=1, device=f"/dev/sd{number}1", start=1 << 20, size=len(EDGES), code="8300")
     return Disk(
         disk=number, device=f"/dev/sd{number}", identity=f"serial:{number}", model="M", size=1 << 30, sector_size=512,
         table="gpt", partitions=(part,),

@@ -57,7 +57,8 @@ async def deployed(room: Classroom, target: Target, method: str) -> None:
             with room.steps.step(target.name, "goes down, to start it"):
                 await room.starting(target, agent)
                 await pc.switches_off()  # QEMU ends where the firmware would begin once more
-    assert (bool(job["sources"]["multicast"]), "left" in job) == (method != UNICAST, False), job
+    assert bool(job["sources"]["multicast"]) == (method != UNICAST), job
+    assert "left" not in job or "of the packets that others get" in job["left"], job
 
 
 def case_of(target: Target, facts: Facts, model: Facts, all_of_them: list[Facts]) -> Case:

@@ -12,7 +12,7 @@ from ogagent.ogcore.outbox import Backlog, Outbox
 from ogagent.ogcore.webhook import Webhook
 from tests.ogcore.hearing import JOB, OgCore, StoppedClock, Store, end, here, known, report
 
-NO_WORD = (401, 403, 404, 405)
+NO_WORD = (401, 403, 404, 405, 407, 421, 426, 451)
 VERDICTS = (400, 409, 410, 422)
 
 
