@@ -55,7 +55,7 @@ async def restore_to(
         raise TargetIsSystem(f"{path} is the image itself")
     number = block_device_number(path)
     suspended, sleeping = ((), ()) if number is None else await _look_around(path, number, excluded)
-    plan = replace(_plan(source, path), suspended=suspended, sleeping=sleeping)
+    plan = replace(_plan(source, path, number or 0), suspended=suspended, sleeping=sleeping)
     header = await read_header(plan, policy)
     summary = f"{plan.source}\n  {describe(header)}\n{path}\n  {format_bytes(plan.target.size)}"
     foreseen = warnings_of(plan)
@@ -128,10 +128,10 @@ def _kernel_disk(path: str, directory: Path) -> KernelDisk:
         raise DiskNotFound(f"the kernel does not tell what {path} is: {error}") from error
 
 
-def _plan(source: str, path: str) -> RestorePlan:
+def _plan(source: str, path: str, number: int) -> RestorePlan:
     url = source if "://" in source else Path(source).resolve().as_uri()
     request = RestoreRequest(dsk=1, par=1, idi="", nci="", ipr="")
-    return RestorePlan(request=request, target=target_at(path), source=url)
+    return RestorePlan(request=request, target=target_at(path, number), source=url)
 
 
 def _same(one: str, other: str) -> bool:

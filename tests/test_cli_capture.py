@@ -245,7 +245,7 @@ def test_a_device_that_is_mounted(loop: str, image: Path, tmp_path: Path) -> Non
     root.mkdir()
     run("mount", "-o", "ro", loop, root)
     try:
-        assert refused(loop, image) == f"ogagent: {loop} is in use (unmount it first)\n"
+        assert refused(loop, image) == f"ogagent: {loop} is in use by somebody else (unmount it first)\n"
         assert not any(image.parent.iterdir())
     finally:
         unmount(root)

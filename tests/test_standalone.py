@@ -63,6 +63,24 @@ def test_nothing_is_written_without_a_yes(image: Path, tmp_path: Path, answer: s
     assert target.read_bytes() == b"\xaa" * (16 * MIB)
 
 
+def test_a_name_that_means_another_one_when_the_answer_comes(image: Path, tmp_path: Path) -> None:
+    link, asked, other = tmp_path / "link", blank(tmp_path / "asked.raw"), blank(tmp_path / "other.raw")
+    link.symlink_to(asked)
+    command = [sys.executable, "-m", "ogagent", "restore", str(image), str(link)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as restoring:
+        assert restoring.stdin is not None
+        assert restoring.stdout is not None
+        said = b""
+        while b"[yes/no]" not in said and (more := restoring.stdout.read(1)):
+            said += more
+        link.unlink()
+        link.symlink_to(other)
+        _, refused = restoring.communicate(b"yes\n")
+    assert restoring.returncode == 1, refused
+    assert b"it was" in refused
+    assert asked.read_bytes() == other.read_bytes() == b"\xaa" * (16 * MIB)
+
+
 def test_yes_is_an_answer(image: Path, tmp_path: Path) -> None:
     assert "Done" in ogagent("restore", "--no-read-back", image, blank(tmp_path / "target.raw"), said="yes\n").stdout
 

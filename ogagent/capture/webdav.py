@@ -20,6 +20,7 @@ from ogagent.source.download import Patience
 from ogagent.source.http import open_session, silence
 from ogagent.source.resolver import check_host
 from ogagent.source.source import SourcePolicy
+from ogagent.system.patience import in_thread
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ async def open_webdav(directory: URL, policy: StorePolicy) -> AsyncIterator[WebD
     """Nothing has been asked yet when this yields."""
     source = policy.source
     check_host(directory, source.networks)
-    token = await asyncio.to_thread(_token, policy.token_file) if policy.token_file else ""
+    token = await in_thread(None, lambda: None, _token, policy.token_file) if policy.token_file else ""
     async with open_session(source.tls, source.networks, source.stall_timeout_s) as session:
         yield WebDav(session, directory, source, token)
 

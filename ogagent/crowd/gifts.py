@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -54,16 +55,15 @@ def _newest_first(root: Path) -> list[str]:
             folders = beneath.folders(images)
         for folder in ((), *((name,) for name in folders)):
             with suppress(OSError):
-                found += _images(root, folder)
+                found += islice(_images(root, folder), beneath.MOST - len(found))
     return [name for _, name in sorted(found, reverse=True)]
 
 
 def _images(root: Path, folder: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     """With the time at which each was used last."""
     with beneath.directory(root, *IMAGES, *folder) as within:
-        names = set(beneath.files(within))
-        for name in names:
-            if name.endswith(_IMAGE) and name + SIDECAR in names:
+        for name in beneath.files(within):
+            if name.endswith(_IMAGE) and beneath.is_file(within, name + SIDECAR):
                 used = os.stat(name, dir_fd=within, follow_symlinks=False).st_mtime_ns
                 yield used, "/".join((*folder, name.removesuffix(_IMAGE)))
 

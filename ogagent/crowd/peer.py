@@ -92,6 +92,7 @@ def _session(order: Order) -> lt.session_params:
         "aio_threads": 2,
         "upload_rate_limit": order.limit,
         "unchoke_slots_limit": 8 if order.uploads else 0,
+        "allowed_fast_set_size": 5 if order.uploads else 0,
         "user_agent": "",
         "peer_fingerprint": "",
     }

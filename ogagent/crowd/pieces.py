@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from ogagent.errors import CrowdError, MulticastFailed, SessionNotJoined
+from ogagent.model.units import MIB
 from ogagent.source.ranges import Ranges
 
 TURNS: Final = 3
 """Peers give in turns, of 15 s in libtorrent, to some at a time: others stall for as long."""
+LEAST: Final = 4 * MIB
+"""In so many turns, or it is so slow that the repository is asked, too."""
 
 
 class Pieces:
@@ -56,6 +59,8 @@ class Patience:
         self._turns_s = turns * stall_s
         self._news = now
         self._hopeless: float | None = None
+        self._come = 0
+        """Since the last news."""
         self._joined = False
         self._over = False
 
@@ -72,9 +77,11 @@ class Patience:
     def _hopeless_at(self) -> float:
         return float("inf") if self._hopeless is None else max(self._hopeless, self._news) + self._stall_s
 
-    def came(self, now: float) -> None:
-        """Something of what is wanted."""
-        self._news, self._joined = now, True
+    def came(self, now: float, count: int) -> None:
+        """So many bytes of what is wanted."""
+        self._come += count
+        if not self._joined or self._come >= LEAST:
+            self._news, self._come, self._joined = now, 0, True
 
     def outlook(self, now: float, *, hopeful: bool) -> None:
         self._hopeless = None if hopeful else now
@@ -86,4 +93,4 @@ class Patience:
         self._over = True
         if self._hopeless_at < self._news + self._turns_s:
             return MulticastFailed("no peer that can be reached has what is missing here")
-        return MulticastFailed(f"no peer has given anything for {self._turns_s:g} s")
+        return MulticastFailed(f"peers have given {self._come / MIB:.0f} MiB in {self._turns_s:g} s")

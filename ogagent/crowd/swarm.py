@@ -96,7 +96,8 @@ class Swarm(InStorage):
             if isinstance(word, Outlook):
                 patience.outlook(now(), hopeful=word.hopeful)
             elif isinstance(word, Came) and word.piece in missing:
-                patience.came(now())
+                start, stop = pieces.span(word.piece)
+                patience.came(now(), stop - start)
                 missing.remove(word.piece)
                 if pieces.came(word.piece):
                     yield pieces.span(word.piece)

@@ -20,6 +20,7 @@ from ogagent.model.method import Session
 from ogagent.source.ranges import Ranges
 from ogagent.system import process
 from ogagent.system.flow import Flow
+from ogagent.system.patience import in_thread
 from ogagent.system.text import printable
 
 PROGRAM: Final = "uftpd"
@@ -118,7 +119,7 @@ class Uftp(InStorage):
         self._news = again = self._now()
         while not self._over:
             await asyncio.sleep(_LOOK_S)
-            length, when = await asyncio.to_thread(self._look, folder)
+            length, when = await in_thread(None, lambda: None, self._look, folder)
             come = max(length - _HELD_BACK, 0)
             if when != changed:
                 changed, self._news = when, self._now()
@@ -131,7 +132,7 @@ class Uftp(InStorage):
                     yield stretch
             neighbours.check(joined=self._joined)
             self._be_patient(self._now() - self._news)
-        length, _ = await asyncio.to_thread(self._look, folder)
+        length, _ = await in_thread(None, lambda: None, self._look, folder)
         if length > front:  # of one that was broken off no more is there
             yield front, length
         for stretch in self._again():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from ogagent.disk.device import BlockDevice, sector_size
+from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, sysfs_directory
 from ogagent.disk.machine import Device
-from ogagent.errors import DeviceBusy, DiskNotFound
+from ogagent.errors import DiskChanged, DiskNotFound
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
+from ogagent.system.exclusive import open_exclusively
+
+_HINT: Final = "begin again, and name the one you mean"
 
 
 class ByPath:
@@ -24,6 +28,11 @@ class ByPath:
     @contextmanager
     def open_target(self, target: Target) -> Iterator[Device]:
         fd = _open(target.device)
+        try:
+            _compare(fd, target)
+        except BaseException:
+            os.close(fd)
+            raise
         device = BlockDevice(fd, base=0, size=target.size, sector_size=target.sector_size, name=target.device)
         try:
             yield device
@@ -31,25 +40,54 @@ class ByPath:
             device.close()
 
 
-def _open(path: str) -> int:
-    """O_EXCL fails on a block device that is in use, and means nothing for a file: open(2)."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise DeviceBusy(f"{path} is in use", hint="unmount it first") from error
-        raise DiskNotFound(f"{path} cannot be opened: {error.strerror}") from error
+def _compare(fd: int, target: Target) -> None:
+    found = _identity(fd, target.device)
+    if found != target.identity:
+        raise DiskChanged(f"{target.device} is {found} now, it was {target.identity}", hint=_HINT)
 
 
-def target_at(path: str) -> Target:
-    """Blocking. Raises DeviceBusy, DiskNotFound."""
+def target_at(path: str, number: int | None = None) -> Target:
+    """Bound to what is there now. ``number`` of the block device that it must be, 0 for a file; None: whatever
+    it is.
+
+    Blocking. Raises DeviceBusy, DiskNotFound, DiskChanged.
+    """
     fd = _open(path)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode) and not stat.S_ISBLK(os.fstat(fd).st_mode):
-            raise DiskNotFound(f"{path} is neither a block device nor a file")
+        identity = _identity(fd, path)
+        if number is not None and os.fstat(fd).st_rdev != number:
+            raise DiskChanged(f"{path} is {identity} now, another one has been looked at", hint=_HINT)
         size, sector = os.lseek(fd, 0, os.SEEK_END), sector_size(fd)
     finally:
         os.close(fd)
     return Target(
-        disk=0, partition=0, device=path, disk_device=path, identity=path, start=0, size=size, sector_size=sector
+        disk=0, partition=0, device=path, disk_device=path, identity=identity, start=0, size=size, sector_size=sector
     )
+
+
+def _open(path: str) -> int:
+    try:
+        return open_exclusively(path, os.O_RDWR)
+    except OSError as error:
+        raise DiskNotFound(f"{path} cannot be opened: {error.strerror}") from error
+
+
+def _identity(fd: int, path: str) -> str:
+    """Of what has been opened, whatever else the path stands for by now: the file; or the disk, and which bytes of it.
+
+    A file is the same whatever its length: programs that make the file system in it smaller cut it off.
+    """
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode):
+        return f"file:{status.st_dev}:{status.st_ino}"
+    if not stat.S_ISBLK(status.st_mode):
+        raise DiskNotFound(f"{path} is neither a block device nor a file")
+    sysfs, start, size = sysfs_directory(status.st_rdev), 0, os.lseek(fd, 0, os.SEEK_END)
+    try:
+        if (sysfs / "partition").exists():
+            sysfs, place = disk_of_partition(status.st_rdev)
+            start = place.start
+        disk = disk_identity(sysfs, device_node(sysfs))
+    except (OSError, ValueError) as error:
+        raise DiskNotFound(f"the kernel does not tell what {path} is: {error}") from error
+    return f"{disk};bytes:{start}+{size};sector:{sector_size(fd)}"

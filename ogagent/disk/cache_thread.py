@@ -11,6 +11,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.errors import CacheError, CacheFull
+from ogagent.system.text import printable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def _looked_at(future: asyncio.Future[T]) -> None:
 
 
 def _told(error: OSError) -> CacheError:
-    where = f": {error.filename}" if error.filename else ""
+    where = f": {printable(str(error.filename))}" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return CacheFull(f"the CACHE is full{where}", hint="make the CACHE larger, or remove images from it")
     return CacheError(f"the CACHE cannot be used{where}: {error.strerror or error}")

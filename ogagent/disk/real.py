@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import os
 import stat
 import struct
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -23,13 +21,12 @@ from ogagent.disk.layout import Span
 from ogagent.disk.machine import Device
 from ogagent.disk.readings import Readings
 from ogagent.disk.tables import read_table
-from ogagent.errors import DeviceBusy, DiskChanged, PartitionOverlaps, TargetIsSystem, ToolFailed
+from ogagent.errors import DiskChanged, PartitionOverlaps, TargetIsSystem, ToolFailed
 from ogagent.model.disk import PROTECTED, Disk, Inventory
 from ogagent.model.plan import Target
+from ogagent.system import exclusive
 
 BLKGETSIZE64: Final = 0x80081272  # linux/fs.h
-_BUSY_S: Final = 1.5
-_PAUSE_S: Final = 0.1
 _HINT: Final = "read the inventory again, and repeat the request when the disk is the one you mean"
 
 
@@ -87,8 +84,6 @@ class RealMachine:
 def _open_target(target: Target) -> tuple[int, int]:
     """The partition's own node with base 0; or, where the kernel has read no partition table and so nobody can hold a
     single partition, the whole disk with the partition's start.
-
-    On a block device O_EXCL fails when it is mounted, swapped on, or held by a volume: open(2).
     """
     try:
         return open_exclusively(target.device), 0
@@ -99,22 +94,13 @@ def _open_target(target: Target) -> tuple[int, int]:
 
 
 def open_exclusively(path: str) -> int:
-    """Who looks at each device that was closed, udev or mdadm, holds it for a moment, and is waited for.
-
-    Raises DeviceBusy, DiskChanged or FileNotFoundError.
-    """
-    end = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            return os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise DiskChanged(f"{path} cannot be opened: {error.strerror}", hint=_HINT) from error
-            if time.monotonic() > end:
-                raise DeviceBusy(f"{path} is in use by somebody else", hint="unmount it first") from error
-        time.sleep(_PAUSE_S)
+    """To be written to. Raises DeviceBusy, DiskChanged or FileNotFoundError."""
+    try:
+        return exclusive.open_exclusively(path, os.O_RDWR)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DiskChanged(f"{path} cannot be opened: {error.strerror}", hint=_HINT) from error
 
 
 class WholeDisk(Protocol):

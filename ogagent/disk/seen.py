@@ -95,7 +95,7 @@ def _partition(
         name=_decoded(known.get("ID_PART_ENTRY_NAME", "")),
         os=system_name() if thorough and where == ROOT else "",
         used=used_percent_of_mount(where) if mounted else None,
-        mounted=part.holder,
+        mounted=printable(where) or None,
     )
 
 

@@ -11,14 +11,19 @@ class AgentError(Exception):
     status: ClassVar[int] = 500
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = encodable(message)
+        self.hint = encodable(hint)
+        super().__init__(self.message)
 
     @property
     def der(self) -> str:
         """The error as OpenGnsys reports it: number, dash, text (``030-The image needs …``)."""
         return f"{self.number:03d}-{self.message}"
+
+
+def encodable(text: str) -> str:
+    """A message may quote the name of a file, or what JSON holds: halves of surrogate pairs, which no UTF-8 can."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class SettingsError(AgentError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ogagent.errors.base import AgentError
+from ogagent.errors.base import AgentError, encodable
 
 
 class Refusal(AgentError):
@@ -14,8 +14,8 @@ class Refusal(AgentError):
 
     def __init__(self, message: str, *, hint: str = "", field: str = "", job_id: str = "") -> None:
         super().__init__(message, hint=hint)
-        self.field = field
-        self.job_id = job_id
+        self.field = encodable(field)
+        self.job_id = encodable(job_id)
 
 
 class BadCall(Refusal):

@@ -24,7 +24,7 @@ def agent_edits(files: Files, centre: Centre) -> Iterator[Edit]:
     try:
         text = rewritten(found.decode(), "ogcore", members)
         told = tomllib.loads(text)["ogcore"]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise NotReady(f"/{_FILE} of the image is not TOML: {error}", hint="mend it in the model") from error
     if any(told.get(name) != value for name, value in members.items()):
         raise NotReady(f"/{_FILE} of the image cannot be changed", hint="write url and ca under [ogcore] in the model")

@@ -6,7 +6,6 @@ the books, so that whoever comes after a kill goes on from there.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -26,6 +25,8 @@ from ogagent.finish.system import System, system_in
 from ogagent.model.job import JobStep, Phase, StepState
 from ogagent.model.progress import JobProgress
 from ogagent.settings import FinishSettings
+from ogagent.system.patience import in_thread
+from ogagent.system.reading import read_device
 from ogagent.system.tree import TooLarge
 
 _log: Final = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ async def _carried_out(machine: FinishMachine, place: Place, settings: FinishSet
         steps.expect(unmounted := boot_sector_steps(machine, volume, system, settings.boot))
         for step in unmounted:
             await steps.see_to(step)
-        if system or settings.hook or (settings.grow and await asyncio.to_thread(machine.grows_mounted, volume)):
+        if system or settings.hook or (settings.grow and await _grows_mounted(machine, volume)):
             await machine.in_view(inside)
     except FilesystemNotSupported as error:  # so it holds no system that anybody knows
         steps.warn(NotReady(error.message, hint=error.hint))
@@ -122,7 +123,11 @@ async def _carried_out(machine: FinishMachine, place: Place, settings: FinishSet
 async def _system(machine: FinishMachine, volume: Volume) -> System | None:
     """To mount it so that it can be written to changes it already: nobody does that to what holds none."""
     async with machine.look(volume) as look:
-        return await asyncio.to_thread(system_in, look.files, volume)
+        return await look.ask(lambda files: system_in(files, volume))
+
+
+async def _grows_mounted(machine: FinishMachine, volume: Volume) -> bool:
+    return await read_device(volume.target.device, lambda: machine.grows_mounted(volume))
 
 
 @asynccontextmanager
@@ -133,7 +138,7 @@ async def _looked_at(machine: FinishMachine, place: Place, settings: FinishSetti
         except FilesystemNotSupported:
             yield None
             return
-        esp = await asyncio.to_thread(needed_esp, place, root.files, settings)
+        esp = await root.ask(lambda files: needed_esp(place, files, settings))
         esp_root = await stack.enter_async_context(machine.look(esp)) if esp else None
         esp_files = esp_root.files if esp_root else None
         yield Site(
@@ -187,7 +192,8 @@ class _Steps:
         self._show(step, "done", began)
         _log.info("%s: %s (%.1f s)", step.name, step.would, time.monotonic() - began)
         self._done.append(step.name)
-        await asyncio.to_thread(self._progress.books.noting, msgspec.json.encode(Note(tuple(self._done))))
+        note = msgspec.json.encode(Note(tuple(self._done)))
+        await in_thread(None, lambda: None, self._progress.books.noting, note)
 
     def _tell(self, step: Step) -> None:
         for warning in step.warnings:

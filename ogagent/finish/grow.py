@@ -5,7 +5,6 @@ ext2 to ext4, NTFS and F2FS are grown before they are mounted; XFS and btrfs kno
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import struct
@@ -19,7 +18,9 @@ from ogagent.finish.place import Volume
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.units import MIB, format_bytes
 from ogagent.resize import reduce_ntfs
-from ogagent.resize.resizer import resizer, to_its_end, wait_until_free
+from ogagent.resize.resizer import resizer, to_its_end, until_free
+from ogagent.system.patience import in_thread
+from ogagent.system.reading import read_device
 
 _GROW_S: Final = 4 * 3600.0
 _REPAIRED: Final = (0, 1)  # of e2fsck(8): nothing was wrong, or nothing is by now
@@ -41,8 +42,10 @@ class Grow:
 
     warnings: Final[Sequence[str]] = ()
 
-    def __init__(self, volume: Volume, work: Callable[[], Awaitable[None]], measure: Callable[[], int]) -> None:
-        """``measure`` gives the size of the file system in bytes; blocking, raises OSError and NotGrown."""
+    def __init__(
+        self, volume: Volume, work: Callable[[], Awaitable[None]], measure: Callable[[], Awaitable[int]]
+    ) -> None:
+        """``measure`` gives the size of the file system in bytes. Raises OSError and AgentError."""
         self.would = f"the file system fills its {format_bytes(volume.target.size)}"
         self._volume = volume
         self._work = work
@@ -66,7 +69,7 @@ class Grow:
 
     async def _size(self) -> int:
         try:
-            return await asyncio.to_thread(self._measure)
+            return await self._measure()
         except OSError as error:
             raise NotGrown(f"{self._volume.target.device} cannot be read: {error.strerror}") from error
 
@@ -76,7 +79,11 @@ def grow_unmounted(volume: Volume) -> Grow | None:
     if work is None:
         return None
     device, size = volume.target.device, volume.target.size
-    return Grow(volume, lambda: to_its_end(work(device, size)), lambda: _by_superblock(device))
+    return Grow(
+        volume,
+        lambda: to_its_end(work(device, size)),
+        lambda: read_device(device, lambda: _by_superblock(device)),
+    )
 
 
 def grow_mounted(volume: Volume, view: View, root: Root) -> Grow | None:
@@ -87,7 +94,7 @@ def grow_mounted(volume: Volume, view: View, root: Root) -> Grow | None:
     async def work() -> None:
         await to_its_end(view.run(argv, _GROW_S))
 
-    return Grow(volume, work, lambda: _mounted_size(root.path, volume))
+    return Grow(volume, work, lambda: in_thread(None, lambda: None, _mounted_size, root.path, volume))
 
 
 def grows_mounted(volume: Volume) -> bool:
@@ -99,21 +106,21 @@ def grows_mounted(volume: Volume) -> bool:
 
 async def _ext(device: str, _: int) -> None:
     for argv, good in ((("e2fsck", "-f", "-p", device), _REPAIRED), (("resize2fs", device), (0,))):
-        await asyncio.to_thread(wait_until_free, device)
+        await until_free(device)
         await resizer(*argv, timeout_s=_GROW_S, good=good)
-    await asyncio.to_thread(_flush_device, device)
+    await in_thread(None, lambda: None, _flush_device, device)
 
 
 async def _ntfs(device: str, size: int) -> None:
-    await asyncio.to_thread(wait_until_free, device)
+    await until_free(device)
     await reduce_ntfs.grow(device, size)
-    await asyncio.to_thread(_flush_device, device)
+    await in_thread(None, lambda: None, _flush_device, device)
 
 
 async def _f2fs(device: str, _: int) -> None:
-    await asyncio.to_thread(wait_until_free, device)
+    await until_free(device)
     await resizer("resize.f2fs", device, timeout_s=_GROW_S)
-    await asyncio.to_thread(_flush_device, device)
+    await in_thread(None, lambda: None, _flush_device, device)
 
 
 _UNMOUNTED: Final = {"ext2": _ext, "ext3": _ext, "ext4": _ext, "ntfs": _ntfs, "f2fs": _f2fs}

@@ -8,7 +8,6 @@ mkntfs writes 0 where the number is too large: what Windows does there is not kn
 
 from __future__ import annotations
 
-import asyncio
 import mmap
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,8 @@ from ogagent.disk.machine import Device
 from ogagent.errors import NotReady
 from ogagent.model.plan import Target
 from ogagent.resize.resizer import to_its_end
+from ogagent.system.patience import in_thread
+from ogagent.system.reading import read_device
 
 _AT: Final = 28
 _FIELD: Final = struct.Struct("<I")
@@ -51,14 +52,17 @@ class FollowStart:
         return f"the boot sector knows that {self._target.start // self._target.sector_size} sectors lie before it"
 
     async def needed(self) -> bool:
-        return bool(await asyncio.to_thread(self._wrong))
+        return bool(await self._found_wrong())
 
     async def do(self) -> None:
-        await to_its_end(asyncio.to_thread(self._write))
+        await to_its_end(in_thread(None, lambda: None, self._write))
 
     async def proof(self) -> None:
-        if wrong := await asyncio.to_thread(self._wrong):
+        if wrong := await self._found_wrong():
             raise NotReady(f"{self._target.name}: the boot sector at byte {wrong[0]} does not hold what was written")
+
+    async def _found_wrong(self) -> list[int]:
+        return await read_device(self._target.device, self._wrong)
 
     def _wrong(self) -> list[int]:
         with self._opened() as device:

@@ -10,7 +10,6 @@ Source of the base block, and of what makes a hive dirty: "Windows registry file
 
 from __future__ import annotations
 
-import asyncio
 import struct
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -26,6 +25,7 @@ from ogagent.finish.reg_text import Change, Values, parse, render
 from ogagent.model.units import MIB
 from ogagent.resize.resizer import to_its_end
 from ogagent.system import process
+from ogagent.system.patience import in_thread
 from ogagent.system.tree import TooLarge
 
 _TOOL: Final = "hivexregedit"
@@ -81,7 +81,7 @@ class Hive:
 
     async def put_back(self) -> None:
         """The copy is the hive of that Windows now."""
-        await to_its_end(asyncio.to_thread(self._replace))
+        await to_its_end(in_thread(None, lambda: None, self._replace))
 
     def _replace(self) -> None:
         content = self._copy.read_bytes()
@@ -117,10 +117,10 @@ async def copied(files: Files, path: str, folder: Path) -> AsyncIterator[Hive]:
 
     Raises NotReady, also for a hive that is dirty, damaged, or has more than 256 MiB.
     """
-    content = await asyncio.to_thread(_content, files, path)
+    content = await in_thread(None, lambda: None, _content, files, path)
     with tempfile.TemporaryDirectory(prefix="hive-", dir=folder) as place:
         copy = Path(place, "hive")
-        await to_its_end(asyncio.to_thread(copy.write_bytes, content))
+        await to_its_end(in_thread(None, lambda: None, copy.write_bytes, content))
         yield Hive(files, path, copy)
 
 

@@ -19,7 +19,7 @@ from ogagent.model.disk import Inventory
 T = TypeVar("T")
 
 
-class Look(Protocol):
+class Tree(Protocol):
     @property
     def files(self) -> Files: ...
 
@@ -28,7 +28,16 @@ class Look(Protocol):
         """Where the root of the system is, from the top of its file system: empty, or ``/@`` perhaps, of btrfs."""
 
 
-class Root(Look, Protocol):
+class Look(Tree, Protocol):
+    """A file system that nobody changes."""
+
+    async def ask(self, reader: Callable[[Files], T]) -> T:
+        """What ``reader`` finds in the files, in a thread. One that the disk does not let go is left behind, after a
+        cancel, too, with files of its own. Raises PartitionNotReadable, and what ``reader`` raises.
+        """
+
+
+class Root(Tree, Protocol):
     """A file system that is mounted for nobody else."""
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
@@ -27,6 +26,7 @@ from ogagent.finish.place import Place, Volume
 from ogagent.finish.step import Step
 from ogagent.finish.system import System, system_in
 from ogagent.settings import FinishSettings
+from ogagent.system.patience import in_thread
 from ogagent.system.tree import TooLarge
 
 Warn = Callable[[AgentError], None]
@@ -143,7 +143,7 @@ async def _windows(site: Site, settings: FinishSettings) -> AsyncIterator[Step]:
     if not settings.boot or place.table is None:
         return
     former = await windows.drive_id(site.files, system, folder)
-    here = await asyncio.to_thread(place_of, place.target, place.table)
+    here = await in_thread(None, lambda: None, place_of, place.target, place.table)
     own = not place.uefi
     kept = site.files if own else _esp_files(site, esp_of(place, System(name=system.name, windows=True)))
     found = stores(kept)

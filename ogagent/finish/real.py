@@ -34,7 +34,9 @@ from ogagent.system.aside import aside
 from ogagent.system.given_name import given_name
 from ogagent.system.kernel_calls import HARMLESS, detach, mount_at, unmount
 from ogagent.system.mounts import read_only
+from ogagent.system.patience import in_thread
 from ogagent.system.private_view import in_private_view
+from ogagent.system.reading import read_device
 
 _PATIENCE_S: Final = 30.0
 _SERVE_S: Final = 24 * 3600.0
@@ -67,7 +69,7 @@ class RealFinisher:
         self.uefi = uefi
 
     async def given_name(self) -> str:
-        return await asyncio.to_thread(given_name)
+        return await in_thread(None, lambda: None, given_name)
 
     async def volumes(self, inventory: Inventory) -> tuple[Volume, ...]:
         return tuple([await _volume(disk, part) for disk in inventory.disks for part in disk.partitions])
@@ -76,14 +78,14 @@ class RealFinisher:
     async def look(self, volume: Volume) -> AsyncIterator[Look]:
         target = volume.target
         async with read_only(target.device, volume.filesystem, self.folder, _comparing(volume)) as top:
-            root, below = await asyncio.to_thread(_root_of, top)
+            root, below = await _asked(target.device, top, _root_of, lambda late: os.close(late[0]))
             try:
-                yield _Root(MountedFiles(root), below)
+                yield _Look(target.device, root, below)
             finally:
                 os.close(root)
 
     async def in_view(self, work: Callable[[View], Coroutine[Any, Any, T]]) -> T:
-        await asyncio.to_thread(_clear, self.folder)
+        await in_thread(None, lambda: None, _clear, self.folder)
         return await in_private_view(lambda: work(_View(self.folder)))
 
     def grow(self, volume: Volume) -> Step | None:
@@ -100,10 +102,23 @@ class RealFinisher:
         return self._machine.open_target(volume.target)
 
 
+class _Look(Struct, frozen=True):
+    device: str
+    root: int
+    below: str
+
+    @property
+    def files(self) -> Files:
+        return MountedFiles(self.root)
+
+    async def ask(self, reader: Callable[[Files], T]) -> T:
+        return await _asked(self.device, self.root, lambda own: reader(MountedFiles(own)))
+
+
 class _Root(Struct, frozen=True):
     files: Files
     below: str
-    path: Path = Path("/")
+    path: Path
 
 
 class _View:
@@ -220,6 +235,18 @@ def _root_of(top: int) -> tuple[int, str]:
     below = inner[0] if inner else "."
     root = os.open(below, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
     return root, f"/{below}" if inner else ""
+
+
+async def _asked(device: str, root: int, reader: Callable[[int], T], late: Callable[[T], object] = lambda _: None) -> T:
+    own = os.dup(root)
+
+    def work() -> T:
+        try:
+            return reader(own)
+        finally:
+            os.close(own)
+
+    return await read_device(device, work, late=late)
 
 
 def _comparing(volume: Volume) -> Callable[[int], None]:

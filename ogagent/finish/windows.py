@@ -5,7 +5,6 @@ All of it is in its registry, the hives SOFTWARE and SYSTEM.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from pathlib import Path
@@ -20,6 +19,7 @@ from ogagent.finish.hive import Hive, copied
 from ogagent.finish.hive_step import HiveStep
 from ogagent.finish.reg_text import BINARY, DWORD, SZ, Change, Value, Values, text_value
 from ogagent.software.windows import system_name
+from ogagent.system.patience import in_thread
 
 _log = logging.getLogger(__name__)
 
@@ -49,9 +49,9 @@ async def look(files: Files, folder: Path) -> WindowsSystem | None:
     Its name is only for people: where SOFTWARE does not tell, it is ``Windows``.
     """
     try:
-        kernel = await asyncio.to_thread(files.find, *_SYSTEM32, "ntoskrnl.exe")
-        system = await asyncio.to_thread(files.find, *_SYSTEM32, "config", "SYSTEM")
-        software = await asyncio.to_thread(files.find, *_SYSTEM32, "config", "SOFTWARE")
+        kernel = await in_thread(None, lambda: None, files.find, *_SYSTEM32, "ntoskrnl.exe")
+        system = await in_thread(None, lambda: None, files.find, *_SYSTEM32, "config", "SYSTEM")
+        software = await in_thread(None, lambda: None, files.find, *_SYSTEM32, "config", "SOFTWARE")
     except OSError as error:
         raise NotReady(f"the files of the restored system cannot be read: {error.strerror}") from error
     if kernel is None or system is None:

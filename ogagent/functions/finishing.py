@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from ogagent.model.plan import ImageHeader, Target
 from ogagent.model.progress import JobProgress
 from ogagent.model.units import MIB, format_bytes
 from ogagent.settings import FinishSettings, OgCoreSettings
+from ogagent.system.patience import in_thread
 
 _GROWN: Final = ("Linux", "Windows")
 
@@ -51,7 +51,7 @@ class Finishing:
         inventory = await self._machine.inventory(thorough=False)
         volumes = await self._finisher.volumes(inventory)
         name = self._settings.hostname or await self._finisher.given_name()
-        centre = await asyncio.to_thread(centre_of, self._ogcore)
+        centre = await in_thread(None, lambda: None, centre_of, self._ogcore)
         return Place.of(target, inventory, volumes, uefi=self._finisher.uefi, name=name, centre=centre)
 
 

@@ -74,27 +74,21 @@ def _bug(request: web.BaseRequest, error: Exception) -> web.Response:
 def _problem(
     error: AgentError, status: int, headers: Mapping[str, str], hint: str = "", instance: str = ""
 ) -> web.Response:
-    told = _encodable(error.message)
     refusal = error if isinstance(error, errors.Refusal) else errors.Refusal("")
     problem = Problem(
         type="about:blank",
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=told,
-        error=told,
+        detail=error.message,
+        error=error.message,
         code=error.code,
         number=error.number,
-        hint=_encodable(hint or error.hint),
-        field=_encodable(refusal.field),
-        job_id=_encodable(refusal.job_id),
+        hint=hint or error.hint,
+        field=refusal.field,
+        job_id=refusal.job_id,
         instance=instance,
     )
     body = msgspec.json.encode(problem)
     response = web.Response(status=status, headers=headers, body=body, content_type=PROBLEM)
     response[CODE] = error.code
     return response
-
-
-def _encodable(value: str) -> str:
-    """JSON may hold lone surrogates, and a message may quote them; UTF-8 cannot."""
-    return value.encode(errors="backslashreplace").decode()

@@ -64,9 +64,8 @@ class CacheShelf:
 def _put(root: Path, name: str, kept: dict[str, bytes]) -> None:
     """The one of that name; the others where they are missing."""
     with beneath.directory(root, *_PLACE, make=True) as within:
-        there = set(beneath.files(within)) - {name}
         for each, content in kept.items():
-            if each not in there:
+            if each == name or not beneath.is_file(within, each):
                 beneath.replace_file(within, each, content, lasting=True)
 
 
@@ -86,7 +85,7 @@ def _found(root: Path, most: int, largest: int) -> dict[str, bytes]:
 def _is_there(root: Path, name: str) -> bool:
     try:
         with beneath.directory(root, *_PLACE) as within:
-            return name in beneath.files(within)
+            return beneath.is_file(within, name)
     except FileNotFoundError:
         return False
 

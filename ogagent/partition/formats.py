@@ -5,7 +5,6 @@ Fast formats: nothing is discarded, and no table of inodes is written that the k
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -16,6 +15,7 @@ from ogagent.disk import blkid
 from ogagent.errors import FilesystemNotSupported, PartitioningFailed, ToolFailed, ToolMissing
 from ogagent.model.units import GIB, KIB, MIB, format_bytes
 from ogagent.system import process
+from ogagent.system.patience import in_thread
 
 NOTHING: Final = "EMPTY"
 """OpenGnsys' word for a partition without a file system."""
@@ -186,7 +186,7 @@ async def make_filesystem(name: str, device: str, label: str) -> None:
         return
     try:
         await process.run(made.argv(device, label), timeout_s=_TIMEOUT_S)
-        found = await asyncio.to_thread(_flushed, device)
+        found = await in_thread(None, lambda: None, _flushed, device)
     except (ToolFailed, ToolMissing) as error:
         raise _failed(name, device, error.message, error.hint) from error
     except OSError as error:

@@ -6,15 +6,12 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final
 
 from ogagent.disk.real import compare
 from ogagent.errors import PartitionNotReadable
 from ogagent.model.plan import Target
-from ogagent.system.aside import aside
 from ogagent.system.mounts import read_only
-
-_PATIENCE_S: Final = 30.0
+from ogagent.system.reading import read_device
 
 Look = Callable[[Target, str], AbstractAsyncContextManager[int]]
 """A partition and its file system; gives a descriptor of its root directory."""
@@ -40,8 +37,6 @@ async def probed(device: str, probe: Callable[[int], str]) -> str:
             os.close(fd)
 
     try:
-        return await aside(_PATIENCE_S, work)
-    except TimeoutError:
-        raise PartitionNotReadable(f"{device} does not answer") from None
+        return await read_device(device, work)
     except OSError as error:
         raise PartitionNotReadable(f"{device} cannot be read: {error.strerror}") from error

@@ -10,8 +10,10 @@ Windows writes to the log as soon as it uses the volume: as long as it has not, 
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,13 +47,22 @@ class _Header(Struct, frozen=True):
     log: bytes
 
 
-def overwritten(device: str, target: int) -> list[Range]:
-    """What there is to save before the volume is made as small as ``target`` bytes.
+class _StoppableVolume(Volume, frozen=True):
+    stop: threading.Event
+
+    def read(self, at: int, length: int) -> bytes:
+        if self.stop.is_set():
+            raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+        return Volume.read(self, at, length)
+
+
+def overwritten(device: str, target: int, stop: threading.Event) -> list[Range]:
+    """What there is to save before the volume is made as small as ``target`` bytes; ``stop`` ends it.
 
     Blocking. Raises ValueError, IndexError or struct.error for a volume that cannot be understood, and OSError.
     """
     with Path(device).open("rb", buffering=0) as file:
-        volume = Volume(file.fileno(), 0, file.seek(0, os.SEEK_END))
+        volume = _StoppableVolume(file.fileno(), 0, file.seek(0, os.SEEK_END), stop)
         boot = volume.read(0, 512)
         (sector,), (sectors,) = struct.unpack_from("<H", boot, 11), struct.unpack_from("<Q", boot, 40)
         last = (volume.size // sector - 1) * sector

@@ -10,11 +10,11 @@ keeps a mark that it has.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +30,8 @@ from ogagent.model.units import MIB
 from ogagent.resize import ntfs_undo
 from ogagent.resize.resizer import resizer, to_its_end
 from ogagent.resize.undo_file import check_room, remove_undo_file
+from ogagent.system.patience import in_thread
+from ogagent.system.reading import read_device
 
 _CHECK_S: Final = 3600.0
 _RESIZE_S: Final = 12 * 3600.0
@@ -47,8 +49,8 @@ async def prepare(device: str, undo: Path) -> tuple[int, int, int]:
     Raises CannotReduce, ToolMissing, ToolFailed and OSError: also when it is marked for chkdsk, sleeps, or has bad
     sectors.
     """
-    size, sector = await asyncio.to_thread(_measure, device)
-    await asyncio.to_thread(_refuse_unclean, device)
+    size, sector = await read_device(device, lambda: _measure(device))
+    await read_device(device, lambda: _refuse_unclean(device))
     await resizer("ntfsfix", "--version", timeout_s=_CHECK_S)
     told = await _look(device)
     cluster = re.search(r"^Cluster size +: (\d+) bytes", told, re.MULTILINE)
@@ -63,7 +65,7 @@ async def prepare(device: str, undo: Path) -> tuple[int, int, int]:
     await _resize(device, target, "--no-action")
     ranges = await _overwritten(device, target)
     room = sum(length for _, length in ranges) + MIB
-    await asyncio.to_thread(check_room, undo, room)
+    await read_device(str(undo.parent), lambda: check_room(undo, room))
     return size, target, room
 
 
@@ -72,23 +74,23 @@ async def shrink(device: str, undo: Path, size: int, target: int) -> int:
     if not target:
         return size
     await _look(device)  # whatever has happened to it since
-    await asyncio.to_thread(_refuse_unclean, device)
+    await in_thread(None, lambda: None, _refuse_unclean, device)
     ranges = await _overwritten(device, target)
-    await to_its_end(asyncio.to_thread(ntfs_undo.save, device, undo, ranges))
+    await to_its_end(in_thread(None, lambda: None, ntfs_undo.save, device, undo, ranges))
     await _resize(device, target, "--force")
     await _unmark(device)
-    return (await asyncio.to_thread(_measure, device))[0]
+    return (await in_thread(None, lambda: None, _measure, device))[0]
 
 
 async def grow_back(device: str, undo: Path, size: int) -> None:
     """To ``size`` bytes. Raises ToolFailed, ToolMissing and OSError."""
-    await asyncio.to_thread(remove_undo_file, ntfs_undo.unfinished(undo))
-    if await asyncio.to_thread(undo.exists):
+    await in_thread(None, lambda: None, remove_undo_file, ntfs_undo.unfinished(undo))
+    if await in_thread(None, lambda: None, undo.exists):
         try:
-            back = await asyncio.to_thread(ntfs_undo.write_back, device, undo)
+            back = await in_thread(None, lambda: None, ntfs_undo.write_back, device, undo)
         except (ValueError, struct.error) as error:
             raise _by_hand(device, str(error)) from error
-        await asyncio.to_thread(remove_undo_file, undo)
+        await in_thread(None, lambda: None, remove_undo_file, undo)
         if back:
             return
     await grow(device, size)
@@ -97,10 +99,10 @@ async def grow_back(device: str, undo: Path, size: int) -> None:
 async def grow(device: str, size: int) -> bool:
     """To ``size`` bytes. Whether it stays marked for chkdsk, as it was before. Raises as ``grow_back`` does."""
     marked = await _is_marked(device)
-    if (await asyncio.to_thread(_measure, device))[0] != size:
+    if (await in_thread(None, lambda: None, _measure, device))[0] != size:
         await _resize(device, size, "--force", "--no-action")
         await _resize(device, size, "--force", "--force")
-        await asyncio.to_thread(_count_sectors, device, size)
+        await in_thread(None, lambda: None, _count_sectors, device, size)
         if not marked:
             await _unmark(device)
     if marked:
@@ -122,8 +124,12 @@ async def _is_marked(device: str) -> bool:
 
 
 async def _overwritten(device: str, target: int) -> list[ntfs_undo.Range]:
+    """Looks through the whole $MFT."""
+    stop = threading.Event()
     with _understood(device):
-        return await asyncio.to_thread(ntfs_undo.overwritten, device, target)
+        return await read_device(
+            device, lambda: ntfs_undo.overwritten(device, target, stop), patience_s=_CHECK_S, hurry=stop.set
+        )
 
 
 def _refuse_unclean(device: str) -> None:

@@ -7,12 +7,14 @@ import errno
 import logging
 import os
 import signal
+import threading
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import PurePath
 from typing import Any, Final, TypeVar
 
 from ogagent.errors import ToolFailed
+from ogagent.system.patience import in_thread
 from ogagent.system.process import follow, limited
 
 _MOST: Final = 64 << 10
@@ -52,15 +54,24 @@ def _reason(name: str, told: str) -> str:
     return next(errors, lines[0] if lines else "it does not say why")[:200]
 
 
-def wait_until_free(device: str) -> None:
-    """Who looks at each device that was closed holds it for a moment; programs of e2fsprogs do not wait. Blocking."""
+async def until_free(device: str) -> None:
+    """As ``wait_until_free``. A cancel ends the wait at once."""
+    stop = threading.Event()
+    await in_thread(None, stop.set, wait_until_free, device, stop.wait)
+
+
+def wait_until_free(device: str, pause: Callable[[float], object] = time.sleep) -> None:
+    """Who looks at each device that was closed holds it for a moment; programs of e2fsprogs do not wait. Blocking:
+    between two looks there is a ``pause`` of so many seconds, and none after one that answers true.
+    """
     end = time.monotonic() + _BUSY_S
     while time.monotonic() < end:
         try:
             os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
         except OSError as error:
             if error.errno == errno.EBUSY:
-                time.sleep(_PAUSE_S)
+                if pause(_PAUSE_S):
+                    return
                 continue
         return
 

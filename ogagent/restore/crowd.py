@@ -61,6 +61,7 @@ class CrowdSource:
         self._read = 0
         self._wrong = 0
         self._listening = False
+        self._fell_back = False
         self.storage: Storage | None = None
         """The CACHE's file of the image, when it is kept there."""
         self.streams = False
@@ -98,15 +99,28 @@ class CrowdSource:
             self._listening = False
 
     def _dried_up(self, error: AgentError) -> None:
-        """Raises it when there is no falling back. What follows the first is its consequence."""
-        if not self._fallback:
-            raise error
-        _log.warning("%s; the rest comes from the repository", error.message)
+        self.fall_back(error)
         if not self.dry.is_set():
             after_s = self._progress.clock() - self._began
             self._progress.left_crowd = f"after {after_s:.0f} s: {error.message}"
-            self._progress.warnings.append(error.der)
             self.dry.set()
+
+    def fall_back(self, error: AgentError) -> None:
+        """Because of it the repository is asked for something that the others should have given.
+
+        Raises it when there is no falling back. What follows the first is its consequence.
+        """
+        if not self._fallback:
+            raise error
+        _log.warning("%s; the repository gives what is missing", error.message)
+        if not self._fell_back:
+            self._progress.warnings.append(error.der)
+            self._fell_back = True
+
+    def ended(self, missing: int) -> None:
+        """Nothing more comes, and so many bytes are missing. Raises MulticastFailed when there is no falling back."""
+        if not self.dry.is_set():
+            self._dried_up(MulticastFailed(f"the session has ended without {missing} bytes of what was wanted of it"))
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """What comes in order, and the rest from the repository. Nothing of it proves itself."""
@@ -119,6 +133,8 @@ class CrowdSource:
                     position += len(chunk)
                     if position >= end:
                         return
+            if self.size is not None:
+                self.ended(self.size - position)
         rest = self._origin.part(position, end) if position else self._origin.chunks()
         async with aclosing(rest) as chunks:
             async for chunk in chunks:
@@ -167,8 +183,11 @@ class CrowdSource:
                 yield chunk
 
     def doubt(self, start: int, stop: int) -> bool:
-        """What others gave is not damage."""
-        return self._refuted(start, stop) or self._origin.doubt(start, stop)
+        """What others gave is not damage. Raises MulticastFailed when only they may give it."""
+        if not self._refuted(start, stop):
+            return self._origin.doubt(start, stop)
+        self.fall_back(MulticastFailed("some of what has come is not this image"))
+        return True
 
     def not_yet(self, start: int, stop: int) -> bool:
         """What does not prove may still come: then nobody need ask the repository for it."""

@@ -221,7 +221,7 @@ async def _may_stream(
     tells in the end whether it was this image. What else can be checked has been checked then, by the repository's.
     """
     if plan.session is None or plan.session.engine != "udpcast" or not await has_sum(source, name):
-        progress.warnings.append(_NO_PROOF.der)
+        source.fall_back(_NO_PROOF)
         return False
     async with streamed(source, name, policy.max_window, progress, executor) as image:
         check_image(plan, image.header)

@@ -25,7 +25,7 @@ from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter
 from ogagent.system.channel import Channel, Inlet, Stopped
 
-_MEMORY: Final = 20 * MIB
+_MEMORY: Final = 16 * MIB
 _FEWEST_BUFFERS: Final = 3
 
 

@@ -21,7 +21,7 @@ from ogagent.restore.writer import PartitionWriter, Written
 from ogagent.source.source import Source
 from ogagent.system.channel import Inlet
 
-_IN_FLIGHT: Final = 16 * MIB
+_IN_FLIGHT: Final = 8 * MIB
 
 
 class StreamedImage:

@@ -105,6 +105,7 @@ class AsItComes:
             await self._listen()
         self._over = True
         if self._pending:
+            self._crowd.ended(sum(stretch.stop - stretch.start for stretch in self._pending))
             await asyncio.sleep(random.uniform(0, self._crowd.spread_s))  # noqa: S311 - so that not all ask at once
         self._ask()
         if self._missing:

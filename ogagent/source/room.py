@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -79,19 +80,18 @@ class Room:
     def _removable(self) -> list[_Old]:
         with beneath.directory(self._root, *IMAGES) as images:
             folders = beneath.folders(images)
-        found = [old for folder in ((), *((name,) for name in folders)) for old in self._old(folder)]
-        return sorted(old for old in found if self._evict or not old.useful)
+        found = (old for folder in ((), *((name,) for name in folders)) for old in self._old(folder))
+        return sorted(islice((old for old in found if self._evict or not old.useful), beneath.MOST))
 
     def _old(self, folder: tuple[str, ...]) -> Iterator[_Old]:
         with beneath.directory(self._root, *IMAGES, *folder) as within:
-            names = set(beneath.files(within))
-            for name in names:
+            for name in beneath.files(within):
                 if not name.endswith((".img", PARTIAL)) or (fd := beneath.open_file(within, name)) is None:
                     continue
                 try:
                     if lock(fd, fcntl.LOCK_EX):
                         superseded = (*folder, name) == self._superseded
-                        left_over = name.endswith(PARTIAL) and name + MAP not in names
+                        left_over = name.endswith(PARTIAL) and not beneath.is_file(within, name + MAP)
                         status = os.fstat(fd)
                         useful = not superseded and not left_over
                         yield _Old(useful, status.st_atime_ns, folder, name, status.st_blocks * 512)

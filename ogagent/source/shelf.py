@@ -204,7 +204,7 @@ class Shelf:
 
     def has(self, suffix: str) -> bool:
         """Beside the image."""
-        return self._final + suffix in beneath.files(self._directory(make=False))
+        return beneath.is_file(self._directory(make=False), self._final + suffix)
 
     def add(self, suffix: str, content: bytes) -> None:
         """Beside the image."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -28,7 +29,8 @@ async def aside(
     """
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
-    threading.Thread(target=_do, args=(future, work), name="aside", daemon=True).start()
+    known = contextvars.copy_context()  # whose job it is, for the log
+    threading.Thread(target=known.run, args=(_do, future, work), name="aside", daemon=True).start()
     ended = asyncio.wrap_future(future)
     ended.add_done_callback(_looked_at)
     try:

@@ -9,13 +9,20 @@ Blocking; everything raises OSError.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
+_log: Final = logging.getLogger(__name__)
+
+MOST: Final = 10_000
+"""Entries of a directory that are looked at: whoever has been root on this machine may have left any number of them."""
 _FRESH: Final = ".new"
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -47,21 +54,54 @@ def open_directory(root: Path, *names: str, make: bool = False) -> int:
 
 
 def remove_folder(within: int, name: str) -> None:
-    """With all that is in it, whoever has made that; nothing where there is no such directory."""
+    """With all that is in it, whoever has made that; nothing where there is no such directory.
+
+    Nobody knows how deep it is: a folder of a folder in it is moved up into it first, which takes two descriptors.
+    """
     try:
-        take(within, name)
-        folder = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
+        folder = _taken(within, name)
     except FileNotFoundError:
         return
     try:
-        for each in os.listdir(folder):  # noqa: PTH208 - a descriptor
-            if stat.S_ISDIR(os.stat(each, dir_fd=folder, follow_symlinks=False).st_mode):
-                remove_folder(folder, each)
+        for each, is_folder in _until_empty(folder):
+            if is_folder:
+                _move_up(folder, each)
+                os.rmdir(each, dir_fd=folder)
             else:
-                discard(folder, each)
+                os.unlink(each, dir_fd=folder)
     finally:
         os.close(folder)
     os.rmdir(name, dir_fd=within)
+
+
+def _move_up(folder: int, name: str) -> None:
+    """The folders in that folder of ``folder``; what else is in it is removed."""
+    inner = _taken(folder, name)
+    try:
+        for each, is_folder in _until_empty(inner):
+            if is_folder:
+                take(inner, each)
+                os.rename(each, uuid4().hex, src_dir_fd=inner, dst_dir_fd=folder)
+            else:
+                os.unlink(each, dir_fd=inner)
+    finally:
+        os.close(inner)
+
+
+def _until_empty(folder: int) -> Iterator[tuple[str, bool]]:
+    """What is in it, and whether that is a directory, for whoever takes each away, or raises."""
+    while found := _some(folder):
+        yield from found
+
+
+def _some(folder: int) -> list[tuple[str, bool]]:
+    with os.scandir(folder) as entries:
+        return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in islice(entries, MOST)]
+
+
+def _taken(within: int, name: str) -> int:
+    take(within, name)
+    return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
 
 
 def take(within: int, name: str) -> None:
@@ -77,20 +117,36 @@ def make_folder(within: int, name: str) -> int:
 
 
 def files(within: int) -> list[str]:
+    """Among the first ``MOST`` entries."""
     with os.scandir(within) as entries:
-        return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        return [entry.name for entry in _first(entries, within) if entry.is_file(follow_symlinks=False)]
 
 
 def folders(within: int) -> list[str]:
+    """Among the first ``MOST`` entries."""
     with os.scandir(within) as entries:
-        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return [entry.name for entry in _first(entries, within) if entry.is_dir(follow_symlinks=False)]
+
+
+def _first(entries: Iterator[os.DirEntry[str]], within: int) -> Iterator[os.DirEntry[str]]:
+    yield from islice(entries, MOST)
+    if next(entries, None) is not None:
+        path = Path(f"/proc/self/fd/{within}").readlink()
+        _log.warning("%s has more than %d entries: the others are not seen", path, MOST)
+
+
+def is_file(within: int, name: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def open_file(within: int, name: str, flags: int = os.O_RDONLY) -> int | None:
     """None when nothing has the name, or something that is no file."""
+    if not is_file(within, name):
+        return None
     try:
-        if not stat.S_ISREG(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode):
-            return None
         fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=within)
     except FileNotFoundError:
         return None

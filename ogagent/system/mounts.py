@@ -20,7 +20,6 @@ from typing import Final, TypeVar
 
 from ogagent.errors import (
     AgentError,
-    DeviceBusy,
     FilesystemNotSupported,
     PartitionNotReadable,
     ToolFailed,
@@ -28,6 +27,7 @@ from ogagent.errors import (
 )
 from ogagent.system import process
 from ogagent.system.aside import aside
+from ogagent.system.exclusive import open_exclusively
 from ogagent.system.kernel_calls import READ_ONLY, detach, mount_detached
 from ogagent.system.read_only_loop import open_read_only
 
@@ -53,7 +53,6 @@ _PROGRAMS: Final = {"ntfs": "ntfs-3g"}
 
 _HINT: Final = "look at the kernel log (dmesg); a damaged file system has to be repaired first"
 _PATIENCE_S: Final = 60.0
-_BUSY_S: Final = 1.5
 _PAUSE_S: Final = 0.05
 _LONGEST_S: Final = 3600.0
 _END_S: Final = 5.0
@@ -166,7 +165,7 @@ def _mount(driver: str, node: str, options: tuple[str, ...]) -> int | None:
 
 def _guarded(device: str, compare: Callable[[int], None]) -> tuple[int, str]:
     """The loop device keeps what it was given open, and with O_EXCL the partition is taken for as long."""
-    partition = _open_exclusively(device)
+    partition = open_exclusively(device, os.O_RDONLY | os.O_NONBLOCK)
     try:
         if not stat.S_ISBLK(os.fstat(partition).st_mode):
             raise PartitionNotReadable(f"{device} is no block device")
@@ -174,20 +173,6 @@ def _guarded(device: str, compare: Callable[[int], None]) -> tuple[int, str]:
         return open_read_only(partition, device)
     finally:
         os.close(partition)
-
-
-def _open_exclusively(device: str) -> int:
-    """Who looks at each device that was closed, udev or mdadm, holds it for a moment, and is waited for."""
-    end = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            return os.open(device, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            if time.monotonic() > end:
-                raise DeviceBusy(f"{device} is in use by somebody else", hint="unmount it first") from error
-        time.sleep(_PAUSE_S)
 
 
 async def _closed(device: str, fd: int) -> None:

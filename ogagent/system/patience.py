@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -31,7 +32,8 @@ async def in_thread(
     executor: Executor | None, hurry: Callable[[], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Runs ``work`` in a thread, None being one of the loop's own; ``hurry`` makes it end soon."""
-    future = asyncio.get_running_loop().run_in_executor(executor, lambda: work(*args, **kwargs))
+    known = contextvars.copy_context()  # whose job it is, for the log
+    future = asyncio.get_running_loop().run_in_executor(executor, lambda: known.run(work, *args, **kwargs))
     try:
         await wait_out([future], hurry)
     finally:

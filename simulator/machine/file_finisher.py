@@ -53,7 +53,7 @@ class FileFinisher:
 
     @asynccontextmanager
     async def look(self, volume: Volume) -> AsyncIterator[Look]:
-        yield _Root(TreeFiles(await asyncio.to_thread(_tree, volume)))
+        yield _Look(TreeFiles(await asyncio.to_thread(_tree, volume)))
 
     async def in_view(self, work: Callable[[View], Coroutine[Any, Any, T]]) -> T:
         return await work(_View(self._machine))
@@ -69,6 +69,14 @@ class FileFinisher:
 
     def open(self, volume: Volume) -> AbstractContextManager[Device]:
         return self._machine.open_target(volume.target)
+
+
+class _Look(Struct, frozen=True):
+    files: Files
+    below: str = ""
+
+    async def ask(self, reader: Callable[[Files], T]) -> T:
+        return reader(self.files)
 
 
 class _Root(Struct, frozen=True):

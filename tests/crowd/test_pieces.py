@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ogagent.crowd.pieces import Patience, Pieces
+from ogagent.crowd.pieces import LEAST, Patience, Pieces
 from ogagent.errors import SessionNotJoined
 from ogagent.source.ranges import Ranges
 
@@ -44,7 +44,7 @@ def test_nobody_has_ever_given_anything(patience: Patience) -> None:
 
 
 def test_peers_give_in_turns(patience: Patience) -> None:
-    patience.came(150)
+    patience.came(150, LEAST)
     assert patience.until == 180
     patience.outlook(160, hopeful=True)
     assert patience.until == 180
@@ -52,15 +52,32 @@ def test_peers_give_in_turns(patience: Patience) -> None:
     assert patience.until is None
 
 
+def test_next_to_nothing_is_as_good_as_nothing(patience: Patience) -> None:
+    patience.came(150, 1)
+    assert patience.until == 180
+    for now in (155, 160, 165):
+        patience.came(now, LEAST // 4)
+        assert patience.until == 180
+    assert "3 MiB in 30 s" in patience.end().message
+    assert patience.until is None
+
+
+def test_a_little_now_and_then_is_enough(patience: Patience) -> None:
+    patience.came(150, 1)
+    for now in range(155, 500, 5):
+        patience.came(now, LEAST // 4)
+    assert patience.until == 520
+
+
 def test_nobody_has_it(patience: Patience) -> None:
     """From the moment on that it is known, unless something comes all the same."""
     patience.outlook(110, hopeful=False)
-    patience.came(150)
+    patience.came(150, LEAST)
     assert patience.until == 160
     patience.outlook(152, hopeful=True)
     assert patience.until == 180
     patience.outlook(155, hopeful=False)
     assert patience.until == 165
-    patience.came(164)
+    patience.came(164, LEAST)
     assert patience.until == 174
     assert "can be reached" in patience.end().message

@@ -10,6 +10,7 @@ from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -22,12 +23,13 @@ from ogagent.source.shelf import KeptFile, Run, Shelf
 from tests.devices.conftest import LoopDisk, Mount
 from tests.faults.bench import CACHE, Bench, Cell
 from tests.faults.classroom import KEPT, RUN, indexed, streamed
+from tests.faults.deep import deep
 
 MIB: Final = 1 << 20
 SIZE: Final = 96 * MIB
 PARTS: Final = 64
 BOTH: Final = pytest.mark.parametrize("cell", [indexed(), streamed()], ids=["indexed", "streamed"])
-TOOLS: Final = ("mke2fs", "mount", "fincore")
+TOOLS: Final = ("mke2fs", "mount", "fincore", "chattr")
 
 pytestmark = pytest.mark.skipif(
     not all(shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") for tool in TOOLS),
@@ -157,6 +159,14 @@ def test_what_a_killed_job_has_left_goes_before_any_image(root: Path, begin: Beg
     shelf.write(kept, [(0, bytes(30 * MIB))])
     assert images(root) == ["old.img"]
     assert not left.exists()
+
+
+def test_an_image_goes_with_whatever_lies_where_it_was_lent(root: Path, begin: Begin) -> None:
+    put(root, "old", 40 * MIB)
+    shelf, kept = begin("next", 60 * MIB)
+    with deep((root / KEPT).with_name("old.img.lent")):
+        shelf.write(kept, [(0, bytes(60 * MIB))])
+        assert not [path.name for path in (root / KEPT).parent.iterdir() if path.name.startswith("old")]
 
 
 def test_without_evict_no_other_image_is_removed(root: Path, begin: Begin) -> None:
@@ -292,6 +302,24 @@ async def test_an_old_image_makes_room_for_that_of_a_job(root: Path, tmp_path: P
     assert not bench.progress.warnings
     assert (root / KEPT).read_bytes() == bench.cell.data
     assert images(root) == ["x.img"]
+
+
+@BOTH
+async def test_an_old_image_that_stays_whatever_its_name(
+    root: Path, tool: Callable[..., str], tmp_path: Path, cell: Cell
+) -> None:
+    """One that is no text is told in words that the journal can hold."""
+    put(root, "old", 24 * MIB)
+    stays = (root / KEPT).with_name(os.fsdecode(b"\xff.img"))
+    (root / KEPT).with_name("old.img").rename(stays)
+    tool("chattr", "+i", stays)
+    fill(root)
+    bench = Bench(tmp_path, cell)
+    bench.check(await bench.run(caching=Caching(Mounted(root), "evict", run=RUN)))
+    (warning,) = bench.progress.warnings
+    assert warning.startswith("031-")
+    assert "?.img" in msgspec.json.encode(warning).decode()
+    assert stays.exists()
 
 
 @BOTH

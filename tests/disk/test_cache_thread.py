@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import threading
 from collections.abc import Iterator
 
@@ -125,3 +126,15 @@ async def test_the_loop_goes_on_meanwhile(gate: Gate) -> None:
     gate.open.set()
     assert await job == "passed"
     await asyncio.gather(*others)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSPC])
+async def test_a_name_that_is_no_text_is_told_as_one_that_is(number: int) -> None:
+    """A system that has the CACHE to itself may give its files any name."""
+
+    def fail() -> None:
+        raise OSError(number, "no", os.fsdecode(b"\xff\n\x1b[2J" + b"x" * 200 + b".img"))
+
+    with pytest.raises(CacheError, match=r"\?\?\?\[2Jx") as failure:
+        await CacheThread().run(fail)
+    assert failure.value.der.isprintable()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from ogagent.disk.kernel import KernelDisk, KernelPartition
 from ogagent.disk.seen import SeenDisks, seen
@@ -74,6 +75,12 @@ def test_the_running_system_is_told_where_it_lies() -> None:
     assert rows[1].used is not None
     assert rows[2].used is None
     assert [row.os for row in look(thorough=False).disks[0].partitions] == [""] * 4
+
+
+def test_a_mount_point_of_which_the_name_is_no_text() -> None:
+    """As that of a stick, which is called what its owner likes."""
+    (disk,) = look(replace(DISK, partitions={1: replace(DISK.partitions[1], holder="/media/\udcff\n")})).disks
+    assert disk.partitions[0].mounted == "/media/?"
 
 
 def test_an_msdos_table() -> None:

@@ -15,6 +15,7 @@ from blake3 import blake3
 from ogagent.source.shelf import Shelf
 from tests.faults.bench import Cell, Matrix
 from tests.faults.classroom import BEGINNINGS, Beginning, Classroom, indexed, prepared, streamed
+from tests.faults.deep import deep
 
 SOME: Final = [each for each in BEGINNINGS if not each.damaged][1:4]
 BOTH: Final = pytest.mark.parametrize("cell", [indexed(), streamed()], ids=["indexed", "streamed"])
@@ -51,10 +52,14 @@ NO_FILES: Final = (link, link_to_nothing, fifo, device, directory)
 BESIDE: Final = (".index", ".index.sig", ".full.sum", ".sum", ".info", ".torrent")
 
 
+def partial_name(cell: Cell) -> str:
+    proof = next(content for suffix, content in cell.sidecars.items() if suffix in (".index", ".full.sum"))
+    return f"x.img.{blake3(proof).hexdigest()[:16]}.partial"
+
+
 def names(beginning: Beginning) -> list[str]:
     """All that the agent may look for, or make, in the directory of images."""
-    proof = next(content for suffix, content in beginning.cell.sidecars.items() if suffix in (".index", ".full.sum"))
-    partial = f"x.img.{blake3(proof).hexdigest()[:16]}.partial"
+    partial = partial_name(beginning.cell)
     files = ["x.img", partial, f"{partial}.map", *(f"x.img{suffix}" for suffix in BESIDE)]
     return files + [f"{name}.new" for name in files]
 
@@ -99,6 +104,19 @@ async def test_a_directory_that_is_none(
     assert room.warned == ([] if make is directory else ["031"])
     assert not list(victim.iterdir())
     assert not victim.with_name("new").exists()
+
+
+@BOTH
+@pytest.mark.parametrize("older", [False, True])
+async def test_a_directory_that_is_deep(room: Classroom, cell: Cell, older: bool) -> None:
+    """Where a part of the image was lent to somebody, or of another version of it."""
+    partial = room.kept.with_name(f"x.img.{'0' * 16}.partial" if older else partial_name(cell))
+    with deep(partial.with_name(f"{partial.name}.lent")):
+        partial.touch()
+        await room.deploy(cell)
+        assert room.warned == []
+        assert room.kept.read_bytes() == cell.data
+        assert not [name for name in room.files if "partial" in name]
 
 
 async def test_an_image_in_a_directory_of_its_own(room: Classroom) -> None:

@@ -129,6 +129,28 @@ async def test_garbage(matrix: Matrix, end: AgentError | None, *, again: bool) -
     assert ending.number == WELL
 
 
+SHORT: Final = [Comes(0, LENGTH // 3)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(("sent", "script"), [(IMAGE.data, SHORT), (IMAGE.data, []), (GARBAGE, ALL), (GARBAGE, SHORT)])
+async def test_it_ends_well_and_has_not_brought_it(
+    matrix: Matrix, sent: bytes, script: list[Event], *, again: bool
+) -> None:
+    """As an engine does that has got another file, or half of it: that is told like any other failure."""
+    ending, sources = await restored(matrix, "well, without it", Scripted(sent, script, again=again))
+    assert sources.multicast + sources.repository >= NEEDED
+    assert [warning[:4] for warning in ending.warnings] == ["057-"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(("sent", "script"), [(IMAGE.data, SHORT), (IMAGE.data, []), (GARBAGE, ALL), (GARBAGE, SHORT)])
+async def test_and_nobody_else_may_give_it(matrix: Matrix, sent: bytes, script: list[Event], *, again: bool) -> None:
+    crowd = Scripted(sent, script, again=again, fallback=False)
+    ending, _ = await restored(matrix, "well, without it, alone", crowd, replace(cell(), ends=(57,)))
+    assert ending.number == GONE.number
+
+
 async def test_frames_in_each_others_places(matrix: Matrix) -> None:
     """Each is whole, and that of this image: only the index tells that it does not belong there."""
     frames = [IMAGE.index.frame(place) for place in range(IMAGE.index.count)]
@@ -205,6 +227,18 @@ async def test_a_stream_that_nothing_proves(matrix: Matrix, sidecars: dict[str, 
     crowd = Scripted(STREAM, [Comes(0, len(STREAM))])
     ending, sources = await restored(matrix, "no sum", crowd, replace(stream_cell(), sidecars=sidecars))
     assert (crowd.wanted, sources.multicast, ending.warnings[0][:3]) == (None, 0, "060")
+
+
+async def test_a_stream_that_ends_well_before_its_end(matrix: Matrix) -> None:
+    crowd = Scripted(STREAM, [Comes(0, 100_000)])
+    ending, sources = await restored(matrix, "short stream", crowd, stream_cell())
+    assert (sources.multicast, [warning[:4] for warning in ending.warnings]) == (100_000, ["057-"])
+
+
+async def test_a_stream_that_nothing_proves_and_nobody_else_may_give(matrix: Matrix) -> None:
+    crowd = Scripted(STREAM, [Comes(0, len(STREAM))], fallback=False)
+    ending, _ = await restored(matrix, "no sum, alone", crowd, replace(stream_cell(), sidecars={}, ends=(60,)))
+    assert (ending.number, crowd.wanted) == (60, None)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -88,6 +88,14 @@ class FatedFiles:
         self._fate.meet()
 
 
+class _Look(Struct, frozen=True):
+    files: Files
+    below: str = ""
+
+    async def ask(self, reader: Callable[[Files], T]) -> T:
+        return reader(self.files)
+
+
 class _Root(Struct, frozen=True):
     files: Files
     below: str = ""
@@ -113,7 +121,7 @@ class FolderMachine:
     @asynccontextmanager
     async def look(self, volume: Volume) -> AsyncIterator[Look]:
         async with self.mounted(volume) as root:
-            yield root
+            yield _Look(root.files)
 
     async def in_view(self, work: Callable[[View], Coroutine[Any, Any, T]]) -> T:
         return await work(self)

@@ -62,7 +62,12 @@ def test_nobody_s_agent_is_made_up() -> None:
     assert list(agent_edits(files("[ogcore]\n"), Centre())) == []
 
 
-@pytest.mark.parametrize("text", ["[ogcore", "[ogcore]\nx = {\n", '[[ogcore]]\nurl = "a"\n', 'ogcore.url = "a"\n'])
+DEEP = pytest.param("x = " + 5000 * "[" + 5000 * "]", id="deep")
+
+
+@pytest.mark.parametrize(
+    "text", ["[ogcore", "[ogcore]\nx = {\n", '[[ogcore]]\nurl = "a"\n', 'ogcore.url = "a"\n', DEEP]
+)
 def test_what_is_not_understood_is_not_guessed(text: str) -> None:
     with pytest.raises(NotReady, match=r"/etc/ogagent/ogagent.toml of the image"):
         list(agent_edits(files(text), Centre(url=URL)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
@@ -115,10 +116,18 @@ async def test_what_is_empty_is_left_out(aiohttp_client: AiohttpClient) -> None:
 
 
 async def test_text_that_is_no_unicode_can_be_told(aiohttp_client: AiohttpClient) -> None:
-    status, members = await told(aiohttp_client, errors.JobNotFound("no job \ud800"))
+    odd = "\ud800"
+    status, members = await told(aiohttp_client, errors.JobNotFound(f"no job {odd}", hint=odd, field=odd, job_id=odd))
     assert status == 404
     assert isinstance(members, dict)
     assert members["error"] == "no job \\ud800"
+    assert [members[name] for name in ("hint", "field", "job_id")] == ["\\ud800"] * 3
+
+
+def test_whatever_an_error_quotes_the_journal_can_hold_it() -> None:
+    for kind in family(AgentError):
+        error = kind("\udcff.img: no", hint="look at \udcff.img")
+        assert msgspec.json.encode([error.der, error.message, error.hint, str(error)]).isascii()
 
 
 async def test_a_bug_is_tied_to_the_log(aiohttp_client: AiohttpClient, caplog: pytest.LogCaptureFixture) -> None:

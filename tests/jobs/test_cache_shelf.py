@@ -12,6 +12,7 @@ import pytest
 from ogagent.errors import CacheError, ToolFailed
 from ogagent.jobs.cache_shelf import CacheShelf
 from ogagent.model.disk import Inventory
+from ogagent.system import beneath
 from simulator.machine.file_cache import FileCache
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
@@ -84,6 +85,22 @@ async def test_what_is_no_file_is_not_opened(tmp_path: Path, plant: Callable[[Pa
     else:
         assert await shelf.list(10, 100) == {"a.json": b"report"}
     assert victim.read_bytes() == b"secret"
+
+
+async def test_a_flood_hides_no_report_from_whoever_knows_its_name(tmp_path: Path) -> None:
+    shelf = CacheShelf(machine(tmp_path), FileCache())
+    reports(tmp_path).mkdir(parents=True)
+    names = {f"{number}" for number in range(beneath.MOST + 10)}
+    for name in names:
+        (reports(tmp_path) / name).touch()
+    with beneath.directory(reports(tmp_path)) as within:
+        hidden = sorted(names - set(beneath.files(within)))
+    assert len(hidden) == 10
+    assert len(await shelf.list(20, 100)) == 20
+    await shelf.put(hidden[0], b"report")
+    assert (reports(tmp_path) / hidden[0]).read_bytes() == b"report"
+    await shelf.remove(hidden[1])
+    assert not (reports(tmp_path) / hidden[1]).exists()
 
 
 async def test_a_folder_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:

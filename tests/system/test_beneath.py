@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from ogagent.system import beneath
 from tests.faults.audited import before_each_call
+from tests.faults.deep import deep
 
 
 @pytest.fixture
@@ -110,6 +112,53 @@ def test_what_there_is(root: Path, outside: Path, within: int) -> None:
     (root / "file").touch()
     assert beneath.files(within) == ["file"]
     assert beneath.folders(within) == ["folder"]
+
+
+def test_of_a_flood_no_more_is_seen_than_the_most(root: Path, within: int, caplog: pytest.LogCaptureFixture) -> None:
+    """And it goes with its folder."""
+    (root / "flood").mkdir()
+    for number in range(beneath.MOST):
+        (root / f"flood/{number}").touch()
+    with beneath.directory(root, "flood") as flood:
+        assert len(beneath.files(flood)) == beneath.MOST
+        assert not caplog.records
+        (root / "flood/folder").mkdir()
+        assert len(beneath.files(flood)) + len(beneath.folders(flood)) == beneath.MOST
+        assert beneath.is_file(flood, "0")
+        assert beneath.is_file(flood, f"{beneath.MOST - 1}")
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert str(root / "flood") in caplog.text
+    beneath.remove_folder(within, "flood")
+    assert not list(root.iterdir())
+
+
+def test_a_folder_goes_with_all_that_is_in_it(root: Path, outside: Path, within: int) -> None:
+    (root / "folder/inner").mkdir(parents=True)
+    strangers(root / "folder", outside)
+    strangers(root / "folder/inner", outside)
+    beneath.remove_folder(within, "folder")
+    beneath.remove_folder(within, "folder")
+    assert not list(root.iterdir())
+    assert (outside / "victim").read_bytes() == b"untouched"
+
+
+@contextmanager
+def few_descriptors(most: int) -> Iterator[None]:
+    """That can still be opened."""
+    os.close(lowest := os.dup(0))
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
+@pytest.mark.parametrize("depth", [100, 1100])
+def test_a_folder_goes_however_deep_it_is(root: Path, within: int, depth: int) -> None:
+    with deep(root / "folder", depth), few_descriptors(10):
+        beneath.remove_folder(within, "folder")
+        assert not list(root.iterdir())
 
 
 @pytest.mark.parametrize("stranger", ["link", "fifo"])
