@@ -6,6 +6,7 @@ import asyncio
 import os
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -295,7 +296,7 @@ async def test_a_cancel_ends_it_and_nothing_stays_mounted(loop_disk: LoopDisk, t
     target = Target(loop_disk(280 * MIB, GPT), 2, tmp_path, tool)
     target.fill()
     hook, runs = tmp_path / "hook", tmp_path / "runs"
-    hook.write_text(f"#!/bin/sh\ntouch {runs}\nexec sleep 1000\n")
+    hook.write_text(f"#!/bin/sh\ntouch {quote(str(runs))}\nexec sleep 1000\n")
     hook.chmod(0o755)
     finisher, place = await target.place()
     settings = FinishSettings(boot=False, hook=str(hook), hook_timeout_s=1000)
