@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 import time
 from collections.abc import Iterator
@@ -136,7 +137,7 @@ class _Story:
     def show_call(self, room: Room, *, keep: bool) -> None:
         host = room.hosts[_MODEL]
         url = f"{host.place.url}/CloningEngine/RestaurarImagen"
-        secret = f"-H @{host.authorization} " if keep else ""
+        secret = f"-H {shlex.quote(f'@{host.authorization}')} " if keep else ""
         hint = "" if keep else " (ogsim demo --keep leaves the room running for it)"
         self._console.print(f"\nThe same call to {_MODEL}, by hand{hint}:", soft_wrap=True)
         line = f"curl -k -X POST {secret}--data '{_CALL % REPOSITORY.address}' {url}"

@@ -7,7 +7,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
 from simulator.errors import ToolFailed
@@ -61,7 +61,7 @@ def change(file: Path, before: Tree, after: Tree, *, offset: int = 0) -> None:
     filesystem = _at(file, offset)
     with tempfile.TemporaryDirectory(prefix="ogsim-") as directory:
         script = Path(directory, "script")
-        lines = [*(f'rm "{path}"' for path in gone), *_commands(dict(sorted(new.items())), Path(directory))]
+        lines = [*(f"rm {_quoted(path)}" for path in gone), *_commands(dict(sorted(new.items())), Path(directory))]
         script.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         _, said = run(["debugfs", "-w", "-f", script, filesystem], environment=_FIXED_TIME)
     complaints = said.strip().splitlines()[1:]
@@ -105,7 +105,7 @@ def check(file: Path, *, offset: int = 0) -> None:
 
 def read_file(file: Path, path: str, *, offset: int = 0) -> str:
     """The text of one file, empty when it is not there; symlinks are not followed."""
-    text, _ = run(["debugfs", "-R", f'cat "{path}"', _at(file, offset)])
+    text, _ = run(["debugfs", "-R", f"cat {_quoted(path)}", _at(file, offset)])
     return text
 
 
@@ -116,10 +116,10 @@ def read_tree(file: Path, *, offset: int = 0) -> dict[str, Node]:
         # Modes and owners are read apart: without root, what is copied out cannot have them.
         copy, script = Path(scratch, "copy"), Path(scratch, "script")
         copy.mkdir()
-        run(["debugfs", "-R", f'rdump / "{copy}"', filesystem])
+        run(["debugfs", "-R", f"rdump / {_quoted(copy)}", filesystem])
         directories = [copy, *(found for found in copy.rglob("*") if found.is_dir() and not found.is_symlink())]
         places = [Path("/", directory.relative_to(copy)) for directory in directories]
-        script.write_text("".join(f'ls -p "{place}"\n' for place in places), encoding="utf-8")
+        script.write_text("".join(f"ls -p {_quoted(place)}\n" for place in places), encoding="utf-8")
         listing, _ = run(["debugfs", "-f", script, filesystem])
         return dict(_nodes(listing, copy))
 
@@ -168,7 +168,7 @@ def _listed(listing: str) -> Iterator[tuple[str, str, int, int, int]]:
     directory = Path("/")
     for line in listing.splitlines():
         if line.startswith(_LIST):
-            directory = Path(line.removeprefix(_LIST).strip('"'))
+            directory = Path(_unquoted(line.removeprefix(_LIST)))
         elif line.startswith("/"):
             _, inode, mode, uid, gid, name, *_ = line.split("/")
             if inode != "0" and name not in {".", "..", "lost+found"}:  # 0: an entry that is free
@@ -189,24 +189,33 @@ def _node(copied: Path, shared_with: str, mode: int, uid: int, gid: int) -> Node
 def _commands(tree: Tree, directory: Path) -> Iterable[str]:
     """For debugfs. Some of its commands take a name in the current directory only, so all get one."""
     for number, (path, node) in enumerate(tree.items()):
-        place = PurePosixPath(path)
-        yield f'cd "{place.parent}"'
+        place, name = _quoted(path), _quoted(PurePosixPath(path).name)
+        yield f"cd {_quoted(PurePosixPath(path).parent)}"
         match node.kind:
             case "directory":
-                yield f'mkdir "{place.name}"'
+                yield f"mkdir {name}"
             case "symlink":
-                yield f'symlink "{place.name}" "{node.target}"'
+                yield f"symlink {name} {_quoted(node.target)}"
             case "hard link":
-                yield f'ln "{node.target}" "{place.name}"'
-                yield f'set_inode_field "{path}" links_count {_links(tree, node.target)}'
+                yield f"ln {_quoted(node.target)} {name}"
+                yield f"set_inode_field {place} links_count {_links(tree, node.target)}"
                 continue
             case "file":
                 source = directory / str(number)
                 source.write_bytes(node.content)
-                yield f'write {source} "{place.name}"'
-        yield f'set_inode_field "{path}" mode 0{_FILE_TYPES[node.kind] | node.mode:o}'
-        yield f'set_inode_field "{path}" uid {node.uid}'
-        yield f'set_inode_field "{path}" gid {node.gid}'
+                yield f"write {_quoted(source)} {name}"
+        yield f"set_inode_field {place} mode 0{_FILE_TYPES[node.kind] | node.mode:o}"
+        yield f"set_inode_field {place} uid {node.uid}"
+        yield f"set_inode_field {place} gid {node.gid}"
+
+
+def _quoted(name: str | PurePath) -> str:
+    """As one word of a command of debugfs: within quotes only a quote is special, and is written twice."""
+    return '"{}"'.format(str(name).replace('"', '""'))
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1].replace('""', '"')
 
 
 def _links(tree: Tree, path: str) -> int:

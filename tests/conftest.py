@@ -13,12 +13,13 @@ import pytest
 
 from tests.counted import FIGURES, STEPS, hand_over, sections, take_over
 from tests.steps import Steps
-from tests.surroundings import be_deaf, forget_variables, ignored_signals, leave_mounts, leave_network
+from tests.surroundings import be_deaf, forget_umask, forget_variables, ignored_signals, leave_mounts, leave_network
 
 _IGNORED: Final = ignored_signals()
 
 be_deaf(_IGNORED)
 forget_variables()
+forget_umask()
 leave_network()
 leave_mounts()
 

@@ -45,6 +45,11 @@ def forget_variables() -> None:
             del os.environ[name]
 
 
+def forget_umask() -> None:
+    """Whoever started the run may want his files to himself; what is made here counts on others being let in."""
+    os.umask(0o022)
+
+
 def leave_network() -> None:
     """For a loopback of the run's own, where that may be had: the computer room's addresses are fixed, and somebody may
     have one open. Users who are not root get it in a user namespace in which they may do nothing that they could not do

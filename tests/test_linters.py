@@ -32,10 +32,11 @@ def test_linter_is_silent(command: list[str | Path]) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_no_file_is_longer_than_300_lines() -> None:
-    sources = [path for package in ("ogagent", "simulator") for path in (ROOT / package).rglob("*.py")]
+@pytest.mark.parametrize(("package", "most"), [("ogagent", 300), ("simulator", 300), ("tests", 350)])
+def test_no_file_is_longer_than_it_may_be(package: str, most: int) -> None:
+    sources = list((ROOT / package).rglob("*.py"))
     assert sources
-    assert not [str(path) for path in sources if len(path.read_text().splitlines()) > 300]
+    assert not [str(path) for path in sources if len(path.read_text("utf-8").splitlines()) > most]
 
 
 def test_text_is_read_and_written_in_an_encoding_of_our_choice() -> None:

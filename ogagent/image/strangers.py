@@ -90,6 +90,9 @@ _STRANGERS: Final[tuple[tuple[int, bytes, str, str], ...]] = (
     (32 * KIB + 1, b"CD001", "a CD", _NO_PARTITION),
 )
 
+_LZMA_PROPERTIES: Final = (4 * 5 + 4) * 9 + 8
+"""The most that (pb * 5 + lp) * 9 + lc can be."""
+
 
 class Stranger(NamedTuple):
     name: str
@@ -115,12 +118,13 @@ def stranger_in(head: bytes) -> Stranger | None:
 def _is_lzma(head: bytes) -> bool:
     """It has no magic, but what its fields may hold is rare elsewhere: XZ Utils, ``doc/lzma-file-format.txt``.
 
-    The properties that programs write unless told otherwise, a dictionary of 2^n bytes, and a length that is not known
-    or less than the 256 GiB that XZ Utils believes.
+    Properties, a dictionary of 2^n or 2^n + 2^(n-1) bytes, and a length that is not known or less than the 256 GiB that
+    XZ Utils believes. What is packed always begins with a zero, for which ``file`` looks, too.
     """
     dictionary, length = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
-    likely = dictionary >= 4 * KIB and dictionary & (dictionary - 1) == 0
-    return len(head) > 13 and head[0] == 0x5D and likely and (length < 1 << 38 or length == (1 << 64) - 1)
+    likely = dictionary >= 4 * KIB and dictionary // (dictionary & -dictionary) in (1, 3)
+    packed = head[13:14] == b"\0" and head[0] <= _LZMA_PROPERTIES
+    return packed and likely and (length < 1 << 38 or length == (1 << 64) - 1)
 
 
 def _has_msdos_table(head: bytes) -> bool:

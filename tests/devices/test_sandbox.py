@@ -154,7 +154,7 @@ async def test_a_restore_through_the_cache_needs_two_capabilities_and_writes_now
         assert f" {tmp_path}/cache " not in agent.proc("mountinfo")
         assert job["bytes"]["read_back"] == job["bytes"]["total"]
     tool("e2fsck", "-f", "-n", f"{device}p1")
-    tool("debugfs", "-R", f"dump /payload {tmp_path / 'restored'}", f"{device}p1")
+    tool("debugfs", "-R", f'dump /payload "{tmp_path / "restored"}"', f"{device}p1")
     assert (tmp_path / "restored").read_bytes() == PAYLOAD
     tool("e2fsck", "-f", "-n", f"{device}p2")
     assert "image-test.img" in tool("debugfs", "-R", "ls -l /opt/opengnsys/images", f"{device}p2")

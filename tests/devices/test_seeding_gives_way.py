@@ -60,8 +60,7 @@ def occupant(device: str) -> str | None:
 
 
 def is_read_only(mount_point: Path) -> bool:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return next("ro" in line.split()[5].split(",") for line in lines if line.split()[4] == f"{mount_point}")
+    return bool(os.statvfs(mount_point).f_flag & os.ST_RDONLY)
 
 
 class Witness(Recorder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -80,7 +81,7 @@ async def test_sfdisk_says(disk: Path, instead: Callable[[str, str], None], what
 
 async def test_sfdisk_hangs_on_one_disk_of_two(disk: Path, instead: Callable[[str, str], None], tmp_path: Path) -> None:
     other = Path(shutil.copy(disk, tmp_path / "other.img"))
-    instead("sfdisk", f'[ "$2" = {disk} ] && exec sleep 1000; exec $REAL "$@"')
+    instead("sfdisk", f'[ "$2" = {shlex.quote(str(disk))} ] && exec sleep 1000; exec $REAL "$@"')
     first, second = [await read_disk(number, kernel(path)) for number, path in enumerate((disk, other), start=1)]
     assert first.problem == f"{UNREADABLE}: sfdisk did not end within 10 s"
     assert (second.problem, rows(second)) == ("", [(1, "ext4"), (2, "")])

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 import pytest
 from msgspec.structs import replace
@@ -258,7 +259,7 @@ async def test_its_tools_are_killed(
     tool("sfdisk", "-q", path, stdin="label: gpt\nsize=1M\n")
     os.mkfifo(said)
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/sfdisk").write_text(f"#!/bin/sh\necho $$ >{said}\nexec sleep 1000\n")
+    (tmp_path / "bin/sfdisk").write_text(f"#!/bin/sh\necho $$ >{quote(str(said))}\nexec sleep 1000\n")
     (tmp_path / "bin/sfdisk").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     disk = KernelDisk(device=str(path), identity="serial:S", model="M", size=16 << 20, sector_size=512)

@@ -167,7 +167,7 @@ async def written(studios: Studios, name: str, at: int, write: Writer, ends: int
 
 
 def allocates(studio: Studio) -> None:
-    debugfs(studio.disk, f"write {studio.folder / 'token'} /new")
+    debugfs(studio.disk, f'write "{studio.folder / "token"}" /new')
 
 
 def frees(studio: Studio) -> None:

@@ -208,7 +208,7 @@ def test_a_region_that_did_not_change_keeps_its_hash(raw: Path, tmp_path: Path) 
     indexes = []
     changed.write_bytes(raw.read_bytes())
     (tmp_path / "new").write_bytes(NOISE.randbytes(200_000))
-    for commands in ((), ("rm file-1", f"write {tmp_path / 'new'} new")):
+    for commands in ((), ("rm file-1", f'write "{tmp_path / "new"}" new')):
         for command in commands:
             run("debugfs", "-w", "-R", command, changed)
         run("partclone.ext4", "-c", "-o", image, "-s", changed, "-L", log, "-f", "1", "-O", image)

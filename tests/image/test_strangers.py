@@ -169,7 +169,18 @@ def test_lzma(preset: int) -> None:
         assert "compress it again" in error.hint
 
 
-@pytest.mark.parametrize("damage", [(0, 0x5E), (1, 1), (12, 1)])
+@pytest.mark.parametrize(("lc", "lp", "pb"), [(0, 0, 0), (4, 0, 4), (0, 4, 0), (1, 3, 4), (3, 0, 2)])
+@pytest.mark.parametrize("dictionary", [4 << 10, 6 << 10, 3 << 20, 1 << 23, 3 << 28])
+def test_lzma_by_whoever_chose_its_options(lc: int, lp: int, pb: int, dictionary: int) -> None:
+    """XZ Utils can unpack it, and they have the last word on what it is."""
+    options = {"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": pb, "dict_size": 4 << 10}
+    data = bytearray(lzma.compress(TEXT, format=lzma.FORMAT_ALONE, filters=[options]))
+    data[1:5] = dictionary.to_bytes(4, "little")  # it needs no more
+    assert lzma.decompress(data) == TEXT
+    assert "an lzma file" in refused(bytes(data)).message
+
+
+@pytest.mark.parametrize("damage", [(0, 225), (1, 1), (3, 0xA0), (12, 1), (13, 1)])
 def test_not_everything_that_begins_so_is_lzma(damage: tuple[int, int]) -> None:
     data = bytearray(lzma.compress(TEXT, format=lzma.FORMAT_ALONE))
     data[damage[0]] = damage[1]

@@ -22,7 +22,8 @@ from ogagent.model.disk import Inventory
 from ogagent.model.job import JobTarget, State
 from ogagent.model.report import final_report
 from tests.jobs.lost_power import CREATED, MIB, Lost, MemoryShelf
-from tests.jobs.test_adoption import adopted, configuring, kept, next_life
+from tests.jobs.test_adoption import adopted, kept, next_life
+from tests.jobs.test_adoption_begun import configuring
 
 
 async def test_the_disk_says_whose_job_changed_its_table(lost: Lost, journal: Journal, copies: Copies) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -27,7 +28,7 @@ class Machine:
 
     def boots_with_systemd(self, status: int = 0) -> None:
         self.systemd.mkdir()
-        install(self.folder / "systemctl", f'#!/bin/sh\necho "$@" >> {self.log}\nexit {status}\n')
+        install(self.folder / "systemctl", f'#!/bin/sh\necho "$@" >> {quote(str(self.log))}\nexit {status}\n')
 
     async def leave(self) -> None:
         self.done.append("leave the CACHE")

@@ -61,7 +61,7 @@ def make_ext(path: Path, kind: str, tree: Path, *options: str | Path, block_size
 def ext_files(path: Path, scratch: Path) -> dict[str, tuple[object, ...]]:
     """Of each file mode, time, length, and hash."""
     scratch.mkdir()
-    run("debugfs", "-R", f"rdump / {scratch}", path)
+    run("debugfs", "-R", f'rdump / "{scratch}"', path)
     return {str(each.relative_to(scratch)): _told(each) for each in sorted(scratch.rglob("*"))}
 
 

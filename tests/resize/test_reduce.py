@@ -251,7 +251,7 @@ async def test_an_ext_used_meanwhile_is_grown_as_it_is(tmp_path: Path) -> None:
     os.truncate(path, EXT_SIZE)  # a partition has all of its bytes
     written = tmp_path / "written"
     written.write_bytes(b"since")
-    run("debugfs", "-w", "-R", f"write {written} written", path)
+    run("debugfs", "-w", "-R", f'write "{written}" written', path)
     files = ext_files(path, tmp_path / "before")
     assert "written" in files
     for _ in range(2):

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 import pytest
 from msgspec import Struct
@@ -145,9 +146,8 @@ def keep_checked(there: Bench) -> Path:
         return there.model
     before, script = there.path.with_suffix(".before"), there.fault.folder / "e2fsck"
     real = shutil.which("e2fsck", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    script.write_text(
-        f'#!/bin/sh\n{real} "$@"; s=$?\n[ -f {before} ] || cp --sparse=always {there.path} {before}\nexit $s\n'
-    )
+    kept, copied = quote(str(before)), quote(str(there.path))
+    script.write_text(f'#!/bin/sh\n{real} "$@"; s=$?\n[ -f {kept} ] || cp --sparse=always {copied} {kept}\nexit $s\n')
     script.chmod(0o755)
     return before
 

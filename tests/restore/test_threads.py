@@ -63,21 +63,22 @@ async def test_items_are_begun_in_order(executor: ThreadPoolExecutor) -> None:
     assert begun == list(range(500))
 
 
-async def test_the_first_failure_in_time_is_raised_and_nothing_is_begun_after_it() -> None:
-    """It is that of the second item: its thread is free again before the first one fails."""
+@pytest.mark.parametrize("first", [0, 1])
+async def test_the_first_failure_in_time_is_raised_and_nothing_is_begun_after_it(first: int) -> None:
+    """Whichever item it is: its thread is free again before the other one fails."""
     both, free = threading.Barrier(2), threading.Event()
     begun = []
 
     def work(item: int) -> None:
         begun.append(item)
         both.wait(WAIT_S)
-        if item == 0:
-            free.wait(WAIT_S)
-        else:
+        if item == first:
             pair.submit(free.set)
+        else:
+            free.wait(WAIT_S)
         raise ValueError(f"item {item}")
 
-    with ThreadPoolExecutor(2) as pair, pytest.raises(ValueError, match="item 1"):
+    with ThreadPoolExecutor(2) as pair, pytest.raises(ValueError, match=f"item {first}"):
         await share_out(pair, 2, nothing, work, range(10))
     assert sorted(begun) == [0, 1]
 

@@ -42,8 +42,8 @@ STEPS = [
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
-    """Where the demonstration puts what is temporary."""
-    place = tmp_path / "scratch"
+    """Where the demonstration puts what is temporary: no name that a shell or debugfs would take for one word."""
+    place = tmp_path / 'a "scratch'
     place.mkdir()
     return place
 

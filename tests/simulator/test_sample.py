@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from simulator.ext4 import check, fill, make_filesystem, read_file, read_tree, used_blocks
+from simulator.ext4 import change, check, fill, make_filesystem, read_file, read_tree, used_blocks
 from simulator.sample import FILESYSTEM_SIZE, Sample, make_sample
 from simulator.tree import MIB, OS_RELEASE, Node, linux_tree
 
@@ -129,6 +130,27 @@ def test_a_file_system_inside_a_disk_is_read_in_place(tmp_path: Path) -> None:
     assert read_tree(disk, offset=offset) == tree
     assert read_file(disk, "/año nuevo", offset=offset) == "felicidades\n"
     assert read_file(disk, "/absent", offset=offset) == ""
+
+
+def test_names_that_debugfs_would_not_take_for_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside the file system, and of where its files wait to be written."""
+    odd = tmp_path / 'an odd "place"'
+    odd.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    disk = odd / 'a "disk'
+    make_filesystem(disk, 32 * MIB, uuid="01936caf-facb-72ad-9446-97e7dbf2b96a", label="")
+    tree = {
+        '/a "b': Node(kind="directory"),
+        '/a "b/"': Node(kind="file", content=b"first\n"),
+        '/a "b/c "" d': Node(kind="symlink", mode=0o777, target='to "" there'),
+        '/a "b/"e"': Node(kind="hard link", target='/a "b/"'),
+    }
+    fill(disk, tree)
+    assert read_tree(disk) == tree
+    assert read_file(disk, '/a "b/"') == "first\n"
+    after = {'/a "b': tree['/a "b'], '/a "b/"': Node(kind="file", content=b"second\n")}
+    change(disk, tree, after)
+    assert read_tree(disk) == after
 
 
 def _sidecar(sample: Sample, suffix: str) -> str:
