@@ -55,7 +55,9 @@ class Session(Struct, frozen=True, kw_only=True):
 
 
 class Way(Struct, frozen=True, kw_only=True):
-    """``session`` None: from the repository alone."""
+    """``session`` None: from the repository alone. ``direct``: past the CACHE, which what comes in any order cannot do
+    without.
+    """
 
     direct: bool
     session: Session | None = None
@@ -72,7 +74,7 @@ def way_of(method: str, options: str) -> Way | None:
         return None
     try:
         session = _READERS[engine](options.split(":") if options else [])
-        return Way(direct=direct, session=replace(session, options=options))
+        return Way(direct=direct and engine == "udpcast", session=replace(session, options=options))
     except ValueError as error:
         raise InvalidField(f"method: {error}", field="method", hint=f"{method} {_FORMS[engine]}") from error
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -17,9 +17,11 @@ from ogagent.image.sums import md5_in
 from ogagent.model.job import Phase
 from ogagent.model.plan import Target
 from ogagent.model.units import MIB
+from ogagent.restore.crowd import CrowdSource
 from ogagent.restore.kept import LONGEST_SUM, Desk, State
 from ogagent.restore.kept_regions import KeptRegions
 from ogagent.restore.kept_stream import FULL_SUM, KeptStream
+from ogagent.restore.kept_whole import KeptWhole
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan
 from ogagent.source.shelf import Shelf
@@ -28,6 +30,7 @@ from ogagent.source.source import Source
 _log: Final = logging.getLogger(__name__)
 
 KeptImage = KeptRegions | KeptStream
+K = TypeVar("K", KeptRegions, KeptStream, KeptWhole)
 
 
 class Caching(Struct, frozen=True):
@@ -48,6 +51,10 @@ class Cache:
 
     async def as_stream(self, origin: Source) -> Source:
         return origin
+
+    async def as_whole(self, crowd: CrowdSource) -> KeptWhole | None:  # noqa: ARG002 - for ImageCache
+        """What others bring in any order, and nothing proves but the sum of all of it. None: it cannot be kept."""
+        return None
 
     async def begin(self) -> None:
         """All has been checked: from now on the CACHE may be written to."""
@@ -102,6 +109,12 @@ class ImageCache(Cache):
             return origin
         return await self._through(lambda desk: KeptStream(desk, origin, full_sum, afresh=self._afresh)) or origin
 
+    async def as_whole(self, crowd: CrowdSource) -> KeptWhole | None:
+        full_sum, length = await crowd.sidecar(FULL_SUM, LONGEST_SUM) or b"", crowd.size
+        if md5_in(full_sum) is None or length is None:
+            return None
+        return await self._through(lambda desk: KeptWhole(desk, crowd, full_sum, length))
+
     async def begin(self) -> None:
         if self._kept is None:
             return
@@ -140,7 +153,7 @@ class ImageCache(Cache):
         except CacheError as error:
             _log.warning("%s", error.message)
 
-    async def _through(self, make: Callable[[Desk], KeptImage]) -> KeptImage | None:
+    async def _through(self, make: Callable[[Desk], K]) -> K | None:
         """None when the CACHE cannot be used."""
         self._kept = None
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
@@ -35,13 +35,18 @@ from ogagent.restore.request import RestorePlan
 from ogagent.restore.sidecars import has_sum, refuse_locked
 from ogagent.restore.streamed import streamed
 from ogagent.restore.threads import thread_count
+from ogagent.restore.whole import WholeDelivery
 from ogagent.restore.writer import PartitionWriter
 from ogagent.source.source import Source, SourcePolicy, open_source
 from ogagent.system.patience import entered
 from ogagent.system.text import printable
 
 _COMPARED_AT_ONCE: Final = 256
-_NO_PROOF: Final = SessionNotJoined("the image has no index: it comes from the repository alone")
+_NO_PROOF: Final = SessionNotJoined("the image has neither an index nor a sum: it comes from the repository alone")
+_NOT_KEPT: Final = SessionNotJoined(
+    "the image has no index, and there is no CACHE to keep it in: it comes from the repository alone",
+    hint="use multicast-direct, which needs none",
+)
 
 
 async def restore(
@@ -208,26 +213,37 @@ async def _delivery(
             crowd.storage = parts
         yield RegionDelivery(framed, parts, progress, crowd)
         return
-    if isinstance(source, CrowdSource):
-        source.streams = await _may_stream(source, name, plan, policy, progress, executor)
-    async with streamed(await cache.as_stream(source), name, policy.max_window, progress, executor) as image:
+    opened = partial(streamed, name=name, max_window=policy.max_window, progress=progress, executor=executor)
+    if isinstance(source, CrowdSource) and (checked := await _checked(source, name, plan, opened, executor)):
+        if plan.session is not None and plan.session.engine == "udpcast":  # its order is that of the file
+            source.streams = True
+        elif kept := await cache.as_whole(source):
+            yield WholeDelivery(kept, *checked, partial(opened, kept))
+            return
+        else:
+            source.fall_back(_NOT_KEPT)
+    async with opened(await cache.as_stream(source)) as image:
         yield image
 
 
-async def _may_stream(
-    source: CrowdSource, name: str, plan: RestorePlan, policy: SourcePolicy, progress: Progress, executor: Executor
-) -> bool:
-    """Whether a crowd may give an image without an index: by udpcast, whose order is that of the file, and where a sum
-    tells in the end whether it was this image. What else can be checked has been checked then, by the repository's.
+async def _checked(
+    source: CrowdSource,
+    name: str,
+    plan: RestorePlan,
+    opened: Callable[[Source], AbstractAsyncContextManager[Delivery]],
+    executor: Executor,
+) -> tuple[ImageHeader, int | None] | None:
+    """Of an image without an index, what the repository's says of itself. A crowd may give it where a sum tells in the
+    end whether it was this image; None: nobody but the repository may.
     """
-    if plan.session is None or plan.session.engine != "udpcast" or not await has_sum(source, name):
+    if not await has_sum(source, name):
         source.fall_back(_NO_PROOF)
-        return False
-    async with streamed(source, name, policy.max_window, progress, executor) as image:
+        return None
+    async with opened(source) as image:
         check_image(plan, image.header)
         total = await in_thread(executor, image.stop, image.prepare)
         check_size(total or 0, plan.target)
-    return True
+        return image.header, total
 
 
 def _crowd(plan: RestorePlan, crowding: Crowding | None, source: Source, progress: Progress) -> CrowdSource | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
 from functools import partial
 from typing import Final
@@ -110,6 +110,20 @@ class Kept(ABC):
         self._file = await self._ask(self._desk.shelf.partial, version, size, parts)
         if self._file is None:
             self.stop()
+
+    @asynccontextmanager
+    async def _lent(
+        self, file: KeptFile, name: str, needed: int, uid: int, gid: int, told: Told | None
+    ) -> AsyncIterator[int]:
+        """See ``ogagent.crowd.arrivals.Storage``; ``needed`` bytes of it are to be written yet."""
+        shelf = self._desk.shelf
+        folder = await self._ask(shelf.lend, file, name, needed, uid, gid)
+        self._told = told
+        try:
+            yield folder
+        finally:
+            self._told = None
+            await self._desk.thread.wait(self._desk.thread.start(shelf.take_back, file, folder))
 
     async def _read(self, position: int, length: int) -> bytes:
         """Nothing when the CACHE fails."""

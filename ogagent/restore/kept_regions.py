@@ -91,17 +91,11 @@ class KeptRegions(Kept):
         file = self._file
         if self.state is not State.KEEPING or file is None or self._whole:
             raise CacheError("the CACHE does not keep this image")
-        shelf = self._desk.shelf
         if afresh:
             self._there = Ranges()
             await self._ask(file.forget)
-        folder = await self._ask(shelf.lend, file, name, self._index.size - self._there.total, uid, gid)
-        self._told = told
-        try:
+        async with self._lent(file, name, self._index.size - self._there.total, uid, gid, told) as folder:
             yield folder
-        finally:
-            self._told = None
-            await self._desk.thread.wait(self._desk.thread.start(shelf.take_back, file, folder))
 
     @property
     def there(self) -> Ranges:

@@ -21,6 +21,8 @@ class KeptStream(Kept):
     def __init__(self, desk: Desk, origin: Source, full_sum: bytes, *, afresh: bool) -> None:
         super().__init__(desk, origin, FULL_SUM, full_sum)
         self._afresh = afresh
+        self._reserved = 0
+        """Bytes that its file has before anything is in it."""
         self._length: int | None = None
         self._ended = False
 
@@ -47,7 +49,7 @@ class KeptStream(Kept):
         if self._afresh:
             await self._ask(self._desk.shelf.demote)
         if self.state is State.WAITING:
-            await self._new_file(0, 0)
+            await self._new_file(self._reserved, 0)
         if self.state is State.WAITING:
             await self._ask(self._desk.shelf.expect, self._origin.size)
             self.state = State.KEEPING

@@ -36,6 +36,8 @@ class Progress(JobProgress):
     from_crowd: dict[Givers, int] = field(default_factory=lambda: {"multicast": 0, "peers": 0})
     crowd_unproven: bool = False
     """What has come of it was taken for the image, and nobody has proven it yet."""
+    whole_first: bool = False
+    """All of the image file is here before anything of it is laid down."""
     total: int | None = None
     written: int = 0
     reused: int = 0
@@ -72,6 +74,7 @@ class Progress(JobProgress):
     def begin_again(self) -> None:
         """What was written so far was not the image."""
         self._in_vain = self.laid + self._in_vain
+        self.whole_first = False
 
     @property
     def counts(self) -> ByteCounts:
@@ -124,7 +127,9 @@ class Progress(JobProgress):
         return self.written - self._in_vain
 
     def _fetched_share(self) -> float:
-        if self.total:
-            return min(self.laid / self.total, 1.0)
         come = self.received + self.from_cache + sum(self.from_crowd.values())
-        return min(come / self.image, 1.0) if self.image else 0.0
+        fetched = min(come / self.image, 1.0) if self.image else 0.0
+        if not self.total:
+            return fetched
+        laid = min(self.laid / self.total, 1.0)
+        return (fetched + laid) / 2 if self.whole_first else laid

@@ -24,7 +24,7 @@ from ogagent.disk import blkid
 from ogagent.disk.machine import Machine
 from ogagent.errors import AgentError
 from ogagent.model.job import ByteCounts
-from ogagent.model.method import Session
+from ogagent.model.method import Engine, Session
 from ogagent.model.plan import Target
 from ogagent.restore.caching import Caching
 from ogagent.restore.crowd import Crowding
@@ -221,11 +221,12 @@ class Bench:
         caching: Caching | None = None,
         cache: Target = CACHE,
         crowding: Crowding | None = None,
+        engine: Engine = "udpcast",
     ) -> Ending:
         async with self.source() as url:
             plan = plan_for(self.disk, url, cache if caching else None, self.cell.code)
             if crowding is not None:
-                plan = replace(plan, session=Session(engine="udpcast", port=9000))
+                plan = replace(plan, session=Session(engine=engine, port=9000))
             job = restore(plan, machine or self.machine, self.policy, self.progress, caching, crowding)
             return await self.ending(asyncio.ensure_future(job))
 

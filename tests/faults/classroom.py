@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from ogagent.disk.cache_thread import CacheThread
 from ogagent.errors import CacheError
+from ogagent.model.method import Engine
 from ogagent.model.plan import Target
 from ogagent.restore.caching import Caching
 from ogagent.restore.crowd import Crowding
@@ -125,12 +126,18 @@ class Classroom:
         return self.bench
 
     async def deploy(
-        self, cell: Cell, what: str = "", *, stuck: bool = False, crowding: Crowding | None = None
+        self,
+        cell: Cell,
+        what: str = "",
+        *,
+        stuck: bool = False,
+        crowding: Crowding | None = None,
+        engine: Engine = "udpcast",
     ) -> Ending:
         """With ``stuck`` the thread of the CACHE may have been left behind."""
         with self.matrix.cell("cache", what or os.environ["PYTEST_CURRENT_TEST"]):
             bench = self.prepare(cell)
-            ending = await bench.run(caching=self.caching, crowding=crowding)
+            ending = await bench.run(caching=self.caching, crowding=crowding, engine=engine)
             bench.check(ending)
             assert not self.cache.users
             assert stuck or not self.cache.thread.stuck

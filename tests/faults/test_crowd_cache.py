@@ -36,7 +36,7 @@ class Filling:
     writes; ``spoil`` gets the file's descriptor at the end.
     """
 
-    fallback: Final = True
+    fallback: bool = True
     spread_s: Final = 0.0
     givers: Givers = "peers"
     repeats: bool = False

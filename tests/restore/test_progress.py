@@ -51,3 +51,18 @@ def test_beginning_again_never_goes_back() -> None:
     assert 75 < progress.percent() < 98
     progress.read_back = 100
     assert progress.percent() == 98
+
+
+def test_an_image_that_comes_as_a_whole_first_shows_how_far_that_is() -> None:
+    progress = Progress(image=1000, total=4000, whole_first=True)
+    progress.enter(Phase.FETCHING)
+    seen = [progress.share()]
+    progress.came_from("peers", 500)
+    progress.received += 500
+    seen.append(progress.share())
+    for _ in range(2):
+        progress.add(written=2000)
+        seen.append(progress.share())
+    progress.begin_again()
+    seen.append(progress.share())
+    assert seen == [0, 37.5, 56.25, 75, 0]
