@@ -107,7 +107,9 @@ class Progress(JobProgress):
 
     @property
     def done(self) -> int:
-        return self.read_back if self.phase is Phase.READING_BACK else self.laid
+        if self.phase is Phase.READING_BACK:
+            return self.read_back
+        return self.laid + self._come if self.whole_first else self.laid
 
     @property
     def left(self) -> int | None:
@@ -115,7 +117,8 @@ class Progress(JobProgress):
             return self._to_read_back - self.read_back
         if self.phase is not Phase.FETCHING or self.total is None:
             return None
-        return self.total - self.laid + (self.total - self.reused if self.read_back_wanted else 0)
+        to_come = max((self.image or 0) - self._come, 0) if self.whole_first else 0
+        return to_come + self.total - self.laid + (self.total - self.reused if self.read_back_wanted else 0)
 
     @property
     def laid(self) -> int:
@@ -123,12 +126,16 @@ class Progress(JobProgress):
         return self.written + self.reused - self._in_vain
 
     @property
+    def _come(self) -> int:
+        """Bytes of the image file."""
+        return self.received + self.from_cache + sum(self.from_crowd.values())
+
+    @property
     def _to_read_back(self) -> int:
         return self.written - self._in_vain
 
     def _fetched_share(self) -> float:
-        come = self.received + self.from_cache + sum(self.from_crowd.values())
-        fetched = min(come / self.image, 1.0) if self.image else 0.0
+        fetched = min(self._come / self.image, 1.0) if self.image else 0.0
         if not self.total:
             return fetched
         laid = min(self.laid / self.total, 1.0)

@@ -57,9 +57,11 @@ def test_an_image_that_comes_as_a_whole_first_shows_how_far_that_is() -> None:
     progress = Progress(image=1000, total=4000, whole_first=True)
     progress.enter(Phase.FETCHING)
     seen = [progress.share()]
+    assert (progress.done, progress.left) == (0, 1000 + 4000 + 4000)
     progress.came_from("peers", 500)
     progress.received += 500
     seen.append(progress.share())
+    assert (progress.done, progress.left) == (1000, 4000 + 4000)
     for _ in range(2):
         progress.add(written=2000)
         seen.append(progress.share())

@@ -35,7 +35,9 @@ OGCORE: Final = Place("10.80.0.1", 8443)
 REPOSITORY_PORT: Final = "ogsim55"
 INDEXED: Final = "image-indexed"
 AGAIN: Final = "image-again"
-"""The same under another name: the CACHE does not know it."""
+PLAIN: Final = "image-test"
+WHOLE: Final = ("image-whole-1", "image-whole-2")
+"""The same under other names: the CACHE does not know them."""
 PROFILE: Final = {
     "reason": "Two partitions that take the image, and a CACHE for two of them.",
     "target": [1, 1],
@@ -112,16 +114,25 @@ def test_p2p_and_a_cable_that_is_pulled(switched: Switched) -> None:
         assert trace["sources"]["peers"] + trace["sources"]["repository"] <= size
 
 
-@pytest.mark.parametrize(("method", "image"), [("uftp", AGAIN), ("multicast", "image-test")])
+@pytest.mark.parametrize(("method", "image"), [("uftp", AGAIN), ("multicast", PLAIN), ("uftp", WHOLE[0])])
 def test_multicast_reaches_all(switched: Switched, method: str, image: str) -> None:
-    """The image without an index comes last: what a partition holds already is not asked for."""
+    """Images without an index come last: what a partition holds already is not asked for."""
     ogcore = switched.ogcore
     traces = deploy(ogcore, image, 2, method, speed=16)
     wait(lambda: all(ended(trace()) and trace()["sources"] for trace in traces.values()))
+    found = [trace() for trace in traces.values()]
+    for trace in found:
+        assert (trace["state"], trace["violations"], trace["sources"]["peers"]) == ("success", [], 0)
+        assert trace["sources"]["multicast"] or trace["left"], trace  # a busy machine may make one leave
+    assert not all(trace["left"] for trace in found)
+
+
+def test_an_image_without_an_index_comes_from_peers_as_a_whole(switched: Switched) -> None:
+    traces = deploy(switched.ogcore, WHOLE[1], 2, "p2p")
+    wait(lambda: all(ended(trace()) and trace()["sources"] for trace in traces.values()))
     for trace in (trace() for trace in traces.values()):
-        assert (trace["state"], trace["violations"]) == ("success", [])  # a busy machine may make one leave
-        assert trace["sources"]["multicast"] > 0
-        assert trace["sources"]["peers"] == 0
+        assert (trace["state"], trace["violations"], trace["sources"]["cache"]) == ("success", [], 0)
+        assert trace["sources"]["peers"] > trace["sources"]["repository"]
 
 
 def test_another_one_is_refused_and_the_first_stays(switched: Switched, tmp_path: Path) -> None:
@@ -154,10 +165,10 @@ def deploy(ogcore: Server, image: str, partition: int, method: str, **session: i
 
 def name_again(images: Path) -> None:
     """An index knows the name of its image."""
-    again = images / f"{AGAIN}.img"
-    for suffix in ("", ".info", ".full.sum"):
-        shutil.copyfile(images / f"{INDEXED}.img{suffix}", f"{again}{suffix}")
-    run([sys.executable, "-m", "ogagent", "image", "index", again])
+    for old, new in ((INDEXED, AGAIN), (PLAIN, WHOLE[0]), (PLAIN, WHOLE[1])):
+        for suffix in ("", ".info", ".full.sum"):
+            shutil.copyfile(images / f"{old}.img{suffix}", images / f"{new}.img{suffix}")
+    run([sys.executable, "-m", "ogagent", "image", "index", images / f"{AGAIN}.img"])
 
 
 def ended(trace: dict[str, Any]) -> bool:
