@@ -98,8 +98,8 @@ class KeptWhole(KeptStream):
 
     def came(self, start: int, stop: int, givers: Givers) -> None:
         self._givers = givers
-        self._desk.progress.came_from(givers, self._there.missing(stop).total - self._there.missing(start).total)
         self._there.add(start, stop)
+        self._desk.progress.came_from(givers, stop - start)
 
     def wrong(self, start: int, stop: int) -> bool:  # noqa: ARG002 - only the sum of all of it could tell
         return False
