@@ -46,7 +46,10 @@ class KeptWhole(KeptStream):
                 async for chunk in chunks:
                     await self._keep(position, chunk)
                     position += len(chunk)
-        await self._written()
+        try:
+            await self._written()
+        except CacheError as error:
+            self._fail(error)
         self._filled = self.state is State.KEEPING
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:

@@ -11,10 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from ogagent.crowd.arrivals import Givers
-from ogagent.errors import AgentError, MulticastFailed
+from ogagent.disk.cache_thread import CacheThread
+from ogagent.errors import AgentError, CacheError, MulticastFailed
 from ogagent.model.job import Sources
 from tests.faults.bench import Bench, Cell, Ending, Matrix, no_thread_left
-from tests.faults.classroom import Classroom, streamed
+from tests.faults.classroom import Classroom, Stepping, streamed
 from tests.faults.crowds import Comes
 from tests.faults.test_crowd_cache import Filling
 
@@ -121,3 +122,19 @@ async def test_a_cache_that_is_full(room: Classroom) -> None:
     ending, sources = await deployed(room, Crowd(ALL))
     assert [warning[:4] for warning in ending.warnings] == ["031-"]
     assert sources.peers == 0
+
+
+@pytest.mark.parametrize("at", range(20))
+async def test_a_cache_that_fails(room: Classroom, at: int) -> None:
+    """Whatever it is asked; the repository gives what it does not."""
+
+    def fails(number: int) -> None:
+        if number == at:
+            raise CacheError("the CACHE has failed")
+
+    room.cache.thread = Stepping(fails)
+    ending, _ = await deployed(room, Crowd([*ALL[:3], *ALL[5:], GONE]))
+    assert {warning[:4] for warning in ending.warnings} <= {"031-", "057-", "060-"}
+    room.cache.thread = CacheThread()
+    await deployed(room, Crowd(ALL))
+    assert room.kept.read_bytes() == DATA
