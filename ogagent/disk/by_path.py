@@ -11,6 +11,7 @@ from typing import Final
 from ogagent.disk.device import BlockDevice, sector_size
 from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, sysfs_directory
 from ogagent.disk.machine import Device
+from ogagent.disk.real import compare
 from ogagent.errors import DiskChanged, DiskNotFound
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
@@ -41,6 +42,9 @@ class ByPath:
 
 
 def _compare(fd: int, target: Target) -> None:
+    if target.device != target.disk_device:  # it was found on a disk, and not named by the operator
+        compare(fd, 0, target)
+        return
     found = _identity(fd, target.device)
     if found != target.identity:
         raise DiskChanged(f"{target.device} is {found} now, it was {target.identity}", hint=_HINT)
