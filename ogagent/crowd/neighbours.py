@@ -24,7 +24,7 @@ _log: Final = logging.getLogger(__name__)
 
 ALL: Final = "224.0.0.1"
 """All that are on this network: no switch keeps it back, and no router passes it on. RFC 1112, 4, and 4541, 2.1.2."""
-LEAST: Final = 0.75
+_LEAST: Final = 0.75
 """Of what others get; whoever gets less is one for whom they wait."""
 _TELL_S: Final = 0.25
 _WAITING: Final = 64
@@ -82,7 +82,7 @@ class Neighbours(asyncio.DatagramProtocol):
                 continue
             if not self.begun.done():
                 self.begun.set_result(None)
-            if share < LEAST:
+            if share < _LEAST:
                 self.behind.set_result(share)
 
     async def tell(self, transport: asyncio.DatagramTransport) -> None:

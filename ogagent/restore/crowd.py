@@ -22,6 +22,8 @@ _log: Final = logging.getLogger(__name__)
 _ENOUGH_TO_TELL: Final = 64 * MIB
 """When of so much not even half has proven to be right, it is another image that comes, or nearly nothing."""
 
+_NOT_THIS_IMAGE: Final = MulticastFailed("some of what has come is not this image")
+
 Join = Callable[[Need], Awaitable[Arrivals]]
 
 
@@ -186,17 +188,23 @@ class CrowdSource:
         """What others gave is not damage. Raises MulticastFailed when only they may give it."""
         if not self._refuted(start, stop):
             return self._origin.doubt(start, stop)
-        self.fall_back(MulticastFailed("some of what has come is not this image"))
+        self.fall_back(_NOT_THIS_IMAGE)
         return True
 
     def not_yet(self, start: int, stop: int) -> bool:
-        """What does not prove may still come: then nobody need ask the repository for it."""
-        if self._arrivals is None or not self._arrivals.repeats or not self._listening:
+        """What does not prove may still come: then nobody need ask the repository for it. Raises MulticastFailed when
+        nobody may.
+        """
+        if self._arrivals is None:
             return False
-        if self.storage is not None and self.storage.wrong(start, stop):
+        comes_again = self._arrivals.repeats and self._listening
+        if self.storage is None or not self.storage.wrong(start, stop):
+            return comes_again and self._refuted(start, stop)
+        if comes_again:
             self._arrivals.wrong(start, stop)
-            return True
-        return self._refuted(start, stop)
+        else:
+            self.fall_back(_NOT_THIS_IMAGE)
+        return comes_again
 
     def _refuted(self, start: int, stop: int) -> bool:
         """False for what others have not given."""

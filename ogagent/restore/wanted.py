@@ -129,7 +129,7 @@ class AsItComes:
 
     def not_yet(self, place: int) -> bool:
         start, length = self._index.frame(place)
-        if self._over or not self._crowd.not_yet(start, start + length):
+        if not self._crowd.not_yet(start, start + length) or self._over:
             return False
         insort(self._pending, Stretch(start, start + length, [place]))
         return True

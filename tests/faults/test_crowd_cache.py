@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from ogagent.crowd.arrivals import Arrivals, Givers, Need
 from ogagent.errors import AgentError, MulticastFailed, SessionNotJoined
@@ -173,6 +174,16 @@ async def test_it_ends(room: Classroom, count: int, order: int) -> None:
     ending = await deployed(room, Filling([*ALL[::order][:count], GONE]))
     assert ending.warnings == (GONE.der,)
     assert room.kept.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+async def test_it_ends_well_and_some_of_it_is_wrong(room: Classroom, *, fallback: bool) -> None:
+    """That is told, and where nobody else may give it the job fails."""
+    crowd = Filling(ALL, DATA[: LENGTH // 2] + GARBAGE[LENGTH // 2 :])
+    crowd.fallback = fallback
+    cell = indexed() if fallback else replace(indexed(), ends=(57,))
+    ending = await room.deploy(cell, crowding=crowd)
+    assert (ending.number, [warning[:4] for warning in ending.warnings]) == ((0, ["057-"]) if fallback else (57, []))
 
 
 async def test_what_is_there_is_not_asked_of_anybody(room: Classroom) -> None:
