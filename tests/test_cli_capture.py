@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from tests.content import filled
 from tests.image.partclone_programs import run
 from tests.image.partclone_written import restored
 from tests.mounts import unmount
@@ -52,12 +53,12 @@ def names(directory: Path) -> set[str]:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def model(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ext4 with some files."""
     path = tmp_path / "fs.ext4"
     with path.open("xb") as file:
         file.truncate(16 * MIB)
-    run("mke2fs", "-q", "-F", "-t", "ext4", "-d", Path(__file__).parent / "capture", path)
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-d", filled(tmp_path_factory.mktemp("content")), path)
     run("partclone.ext4", "-v")
     return path
 

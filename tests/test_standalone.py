@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.content import filled
 from tests.records import record_in, without_record
 
 MIB = 1 << 20
@@ -33,7 +34,7 @@ def image(tmp_path: Path) -> Path:
         file.truncate(16 * MIB)
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"}
     tools = (
-        ["mke2fs", "-q", "-F", "-t", "ext4", "-d", str(Path(__file__).parent), str(filesystem)],
+        ["mke2fs", "-q", "-F", "-t", "ext4", "-d", str(filled(tmp_path / "content")), str(filesystem)],
         ["partclone.ext4", "-c", "-s", str(filesystem), "-O", str(path), "-L", str(tmp_path / "log")],
     )
     for tool in tools:

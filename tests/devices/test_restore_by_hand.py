@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.content import filled
 from tests.devices.conftest import LoopDisk, Mount
 from tests.test_standalone import WATCHED
 
@@ -23,7 +24,7 @@ def restore(tool: Tool, folder: Path, device: str, *python: str) -> subprocess.C
     filesystem, image = folder / "fs.raw", folder / "x.img"
     with filesystem.open("wb") as file:
         file.truncate(16 * MIB)
-    tool("mke2fs", "-q", "-F", "-b", "1024", "-t", "ext4", "-d", Path(__file__).parent, filesystem)
+    tool("mke2fs", "-q", "-F", "-b", "1024", "-t", "ext4", "-d", filled(folder / "content"), filesystem)
     tool("partclone.ext4", "-c", "-s", filesystem, "-O", image, "-L", folder / "log")
     command = [sys.executable, *(python or ("-m", "ogagent")), "restore", str(image), device, "--yes"]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -21,6 +21,7 @@ from ogagent.jobs.journal import Journal
 from ogagent.model.disk import Disk
 from ogagent.model.plan import Target
 from ogagent.restore.edges import Edges
+from tests.content import filled
 from tests.devices.conftest import LoopDisk
 from tests.jobs.lost_power import MemoryShelf
 
@@ -98,7 +99,7 @@ def test_a_restore_by_hand_that_fails(loop_disk: LoopDisk, tool: Tool, tmp_path:
     filesystem, image = tmp_path / "fs.raw", tmp_path / "x.img"
     with filesystem.open("wb") as file:
         file.truncate(16 * MIB)
-    tool("mke2fs", "-q", "-F", "-t", "ext4", "-d", Path(__file__).parent, filesystem)
+    tool("mke2fs", "-q", "-F", "-t", "ext4", "-d", filled(tmp_path / "content"), filesystem)
     tool("partclone.ext4", "-c", "-s", filesystem, "-O", image, "-L", tmp_path / "log")
     damaged = bytearray(image.read_bytes())
     damaged[-8000] ^= 1

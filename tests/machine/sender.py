@@ -15,12 +15,14 @@ _GROUP: Final = "239.194.17.2"
 _SPEED: Final = "30M"
 """An emulated PC loses what comes faster, and whoever loses more than the others leaves."""
 _WAIT_S: Final = 900
+_RETRIES: Final = "1000"
+"""An emulated PC beside others may not get a processor for a second, in which it does not answer."""
 
 
 @asynccontextmanager
 async def sending(image: Path, clients: int) -> AsyncIterator[str]:
     """Begins when so many are there. What their agents have to be told."""
-    command = ["udp-sender", "--nokbd", "--retries-until-drop", "65", "--portbase", f"{_PORT}", "--full-duplex"]
+    command = ["udp-sender", "--nokbd", "--retries-until-drop", _RETRIES, "--portbase", f"{_PORT}", "--full-duplex"]
     command += ["--interface", BRIDGE, "--mcast-data-address", _GROUP, "--fec", "8x8/128", "--ttl", "16"]
     command += ["--max-bitrate", _SPEED.lower(), "--min-clients", f"{clients}", "--max-wait", f"{_WAIT_S}"]
     null = asyncio.subprocess.DEVNULL
