@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import libtorrent as lt
 import pytest
 
 from ogagent.cli import main
@@ -54,6 +55,20 @@ def test_index_verify_diff(image: Path, tmp_path: Path) -> None:
     assert json.loads(ogagent("diff", "--json", image, image).stdout)["bytes_to_fetch"] == 0
     run("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin", "-in", f"{image}.index",
         "-sigfile", f"{image}.index.sig")  # fmt: skip
+
+
+def test_a_torrent_for_the_tracker_of_the_repository(image: Path) -> None:
+    announce = "http://repository.example:6969/announce"
+    done = ogagent("index", image, "--torrent", announce)
+    assert (done.returncode, done.stderr) == (0, "")
+    torrent = lt.load_torrent_file(f"{image}.torrent")
+    assert torrent.ti is not None
+    assert (torrent.trackers, torrent.ti.name(), torrent.ti.total_size()) == (
+        [announce],
+        image.name,
+        image.stat().st_size,
+    )
+    assert image.with_name(f"{image.name}.index").exists()
 
 
 def test_what_is_refused(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,31 +27,38 @@ ALL: Final = "224.0.0.1"
 _LEAST: Final = 0.75
 """Of what others get; whoever gets less is one for whom they wait."""
 _TELL_S: Final = 0.25
+_SURE_S: Final = 1.5
+"""Whoever has joined as the last one sees it within this time, even where others get the first bytes before it does."""
 _WAITING: Final = 64
 _LONGEST: Final = 256
 
 
 class Word(Struct, frozen=True):
-    """``port`` is that of the session; ``packets`` counts what has come to whoever says it, from any time on."""
+    """``port`` is that of the session; ``packets`` counts what has come to whoever says it, from any time on.
+    ``receiving``: some of the image has come. (Packets do not tell that: to one client alone udpcast sends unicast.)
+    """
 
     port: int
     packets: Annotated[int, Meta(ge=0, le=2**62)]
+    receiving: bool = False
 
 
 class Neighbours(asyncio.DatagramProtocol):
-    """``begun`` is done when they get the image, whether this PC has joined or not, and ``behind`` when it gets less
-    than they do; its result is the share of what they get.
+    """``begun`` is done when one of them gets the image, whether this PC has joined or not, and ``behind`` when it gets
+    less than they do; its result is the share of what they get. ``receiving`` is what this PC says of itself.
     """
 
     def __init__(self, port: int, station: Station, now: Callable[[], float]) -> None:
         loop = asyncio.get_running_loop()
         self.begun: asyncio.Future[None] = loop.create_future()
         self.behind: asyncio.Future[float] = loop.create_future()
+        self.receiving = False
         self._port = port
         self._station = station
         self._now = now
         self._pace = Pace()
-        self._words: asyncio.Queue[tuple[str, int]] = asyncio.Queue(_WAITING)
+        self._heard_of_it: float | None = None
+        self._words: asyncio.Queue[tuple[str, Word]] = asyncio.Queue(_WAITING)
 
     def check(self, *, joined: bool) -> None:
         """Whether this PC need not wait for the session any more, or should leave it. Raises CrowdError."""
@@ -72,22 +79,27 @@ class Neighbours(asyncio.DatagramProtocol):
         with suppress(msgspec.DecodeError, asyncio.QueueFull):
             word = msgspec.json.decode(data, type=Word)
             if word.port == self._port:
-                self._words.put_nowait((addr[0], word.packets))
+                self._words.put_nowait((addr[0], word))
 
     async def listen(self) -> None:
         while not self.behind.done():
-            other, theirs = await self._words.get()
-            self._pace.heard(other, theirs, await asyncio.to_thread(received), self._now())
-            if (share := self._pace.share) is None:
-                continue
-            if not self.begun.done():
-                self.begun.set_result(None)
-            if share < _LEAST:
+            other, word = await self._words.get()
+            if word.receiving:
+                self._it_has_begun()
+            self._pace.heard(other, word.packets, await asyncio.to_thread(received), self._now())
+            if (share := self._pace.share) is not None and share < _LEAST:
                 self.behind.set_result(share)
+
+    def _it_has_begun(self) -> None:
+        now = self._now()
+        if self._heard_of_it is None:
+            self._heard_of_it = now
+        if now - self._heard_of_it >= _SURE_S and not self.begun.done():
+            self.begun.set_result(None)
 
     async def tell(self, transport: asyncio.DatagramTransport) -> None:
         while True:
-            word = Word(self._port, await asyncio.to_thread(received))
+            word = Word(self._port, await asyncio.to_thread(received), self.receiving)
             transport.sendto(msgspec.json.encode(word), (ALL, self._station.peer_port))
             await asyncio.sleep(_TELL_S)
 

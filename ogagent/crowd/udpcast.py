@@ -89,6 +89,7 @@ class Udpcast:
     async def _stream(self, flow: Flow, neighbours: Neighbours) -> AsyncGenerator[tuple[int, int], None]:
         position = 0
         while chunk := await self._next(flow, position, neighbours):
+            neighbours.receiving = True
             for stretch in self._window.add(position, chunk):
                 yield stretch
             position += len(chunk)

@@ -124,6 +124,7 @@ class Uftp(InStorage):
             if when != changed:
                 changed, self._news = when, self._now()
             if come > front:
+                neighbours.receiving = True
                 yield front, come
                 front = come
             elif changed != tried and self._now() >= again:

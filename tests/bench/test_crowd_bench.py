@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,11 +14,9 @@ import msgspec
 import pytest
 
 from ogagent.model.job import ByteCounts, Job, State
-from simulator.bench.crowd.cases import Case
 from simulator.bench.crowd.command import Result, Wishes, bench_crowd
 from simulator.bench.crowd.images import OLD, make_images
 from simulator.bench.crowd.pc import Pc
-from simulator.bench.crowd.room import Place, measure
 from simulator.certificates import Authority
 from simulator.errors import LabError
 from simulator.switch import Host
@@ -76,24 +73,6 @@ def test_a_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row.agent_rss > 10 * MIB for row in result.rows)
     printed = capsys.readouterr().out
     assert all(f"\n| {row.case.name} |" in printed for row in result.rows)
-
-
-def test_one_without_power(tmp_path: Path) -> None:
-    """It is not waited for in vain, and the other one has its image."""
-    row = measure(Case("uftp", 2, "dead"), Place(make_images(tmp_path, SIZE), MBIT, tmp_path), lambda _: None)
-    assert (len(row.seconds), len(row.ranges), row.failed, row.odd_s) == (1, 1, 0, None)
-
-
-def test_one_that_gets_less(tmp_path: Path) -> None:
-    """It goes, and the other one has its image before it."""
-    row = measure(Case("udpcast", 2, "slow"), Place(make_images(tmp_path, 2 * SIZE), MBIT, tmp_path), lambda _: None)
-    assert row.failed == 0
-    assert [(re.sub(r"\d+", "N", left), count) for left, count in row.left.items()] == [
-        ("after N s: this PC gets N% of the packets that others get", 1)
-    ]
-    assert row.odd_s is not None
-    assert row.seconds[0] < row.odd_s
-    assert min(row.ranges) < SIZE // 20
 
 
 def test_interrupted(tmp_path: Path) -> None:

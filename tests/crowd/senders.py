@@ -43,16 +43,18 @@ for turn in range(1, 1000):
         count += 1
         time.sleep(0.0005)
     much = turn * 10 ** 9
-    lie = json.dumps({{"port": {PORT}, "packets": much}}).encode()
+    lie = json.dumps({{"port": {PORT}, "packets": much, "receiving": True}}).encode()
     stranger.sendto(lie, room)
     voice.sendto(lie.replace(b"{PORT}", b"9102"), room)
     voice.sendto(lie + b" " * 1000, room)
     voice.sendto(lie.replace(b"packets", b"packet"), room)
     voice.sendto(b'{{"port": {PORT}, "packets": 1e999}}', room)
+    voice.sendto(b'{{"port": {PORT}, "packets": 1, "receiving": 1}}', room)
     voice.sendto(b'\\xff\\x00', room)
-    count += 7
-    said = count if sys.argv[1] == "honest" else much
-    voice.sendto(json.dumps({{"port": {PORT}, "packets": said}}).encode(), room)
+    count += 8
+    said = much if sys.argv[1] == "boasts" else count
+    word = {{"port": {PORT}, "packets": said, "receiving": sys.argv[1] == "receives"}}
+    voice.sendto(json.dumps(word).encode(), room)
 """
 """Packets for all, and words about them that are believed; in between words that are not, about many more."""
 
@@ -94,7 +96,7 @@ async def other_receiver(file: Path) -> AsyncIterator[asyncio.subprocess.Process
 
 @asynccontextmanager
 async def another_pc(manner: str) -> AsyncIterator[None]:
-    """It says what it gets of the session of ``PORT``: it ``boasts``, or is ``honest``."""
+    """It says what it gets of the session of ``PORT``: it ``boasts``, or ``receives`` the image."""
     run("ip", "-n", OTHER, "address", "add", f"{_STRANGER}/24", "dev", CARD)
     async with running("ip", "netns", "exec", OTHER, sys.executable, "-c", _SPEAKING, manner):
         yield

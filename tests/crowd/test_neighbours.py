@@ -47,10 +47,11 @@ async def test_who_gets_less_is_told() -> None:
             assert await neighbours.behind < 0.01
         with pytest.raises(MulticastFailed, match=r"gets 0% of the packets that others get"):
             neighbours.check(joined=True)
+        neighbours.check(joined=False)  # whoever counts does not say that it has begun
 
 
 async def test_who_has_not_joined_hears_that_it_has_begun() -> None:
-    async with listening() as neighbours, another_pc("honest"):
+    async with listening() as neighbours, another_pc("receives"):
         neighbours.check(joined=False)
         async with asyncio.timeout(PATIENCE_S):
             await neighbours.begun
@@ -60,7 +61,7 @@ async def test_who_has_not_joined_hears_that_it_has_begun() -> None:
 
 async def test_who_is_not_believed(caplog: pytest.LogCaptureFixture) -> None:
     """From elsewhere, of another session, too long, and what means nothing: all said before what is believed."""
-    async with listening() as neighbours, another_pc("honest"):
+    async with listening() as neighbours, another_pc("receives"):
         async with asyncio.timeout(PATIENCE_S):
             await neighbours.begun
         neighbours.check(joined=True)
@@ -77,13 +78,16 @@ async def test_nobody_is_believed_where_nobody_is_allowed() -> None:
         assert not deaf.begun.done()
 
 
-async def test_others_are_told() -> None:
+@pytest.mark.parametrize("receiving", [True, False])
+async def test_others_are_told(*, receiving: bool) -> None:
     async with running("ip", "netns", "exec", OTHER, sys.executable, "-c", LISTENING) as other:
         assert other.stdout is not None
         assert await other.stdout.readline() == b"ready\n"
-        async with listening(), asyncio.timeout(PATIENCE_S):
+        async with listening() as neighbours, asyncio.timeout(PATIENCE_S):
+            neighbours.receiving = receiving
             words = [msgspec.json.decode(await other.stdout.readline(), type=Word) for _ in range(3)]
     assert {word.port for word in words} == {SESSION}
+    assert {word.receiving for word in words[1:]} == {receiving}
     assert [word.packets for word in words] == sorted(word.packets for word in words)
 
 

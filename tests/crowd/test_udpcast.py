@@ -131,7 +131,7 @@ async def test_the_sender_dies(image: Path) -> None:
 
 async def test_it_has_begun_without_this_pc() -> None:
     """As others say, who get it."""
-    async with another_pc("honest"):
+    async with another_pc("receives"):
         with pytest.raises(SessionNotJoined, match="has begun without this PC"):
             await taken(receiver(station=replace(STATION, networks=NETWORKS)))
 

@@ -161,7 +161,7 @@ async def test_odd_names(kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 async def test_it_has_begun_without_this_pc(kept: Kept) -> None:
     arrivals = Uftp(replace(SESSION, port=OTHERS), STATION, NAME, len(kept.data), kept, time.monotonic)
-    async with another_pc("honest"):
+    async with another_pc("receives"):
         with pytest.raises(SessionNotJoined, match="has begun without this PC"):
             await taken(arrivals)
 

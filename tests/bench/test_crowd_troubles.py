@@ -1,0 +1,120 @@
+"""Rooms in which something goes wrong: whoever has nothing to do with it gets the image from the session all the same,
+and whoever has gets it, too. That a disk holds the image when its job says so is proven by the measurement itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from simulator.bench.crowd.cases import METHODS, TROUBLES, Case, Method, Trouble, cases
+from simulator.bench.crowd.images import Images, make_images
+from simulator.bench.crowd.room import Place, Row, measure
+
+MIB: Final = 1 << 20
+SIZE: Final = 16 * MIB
+LONG: Final = 64 * MIB
+"""There are seconds left for one that comes at half of it."""
+MBIT: Final = 40
+SLOWLY: Final = 10
+"""So that all have joined before the switch forgets them."""
+CLIENTS: Final = 2
+TROUBLED: Final = [case for case in cases(METHODS, (CLIENTS,), TROUBLES) if case.trouble != "none"]
+
+Deployed = Callable[..., Row]
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces with links need root"),
+    pytest.mark.xdist_group("bench"),
+]
+
+
+def by(trouble: Trouble) -> pytest.MarkDecorator:
+    """With each method by which PCs get something together, and that has this trouble."""
+    methods = [case.method for case in TROUBLED if case.trouble == trouble and case.method != "unicast"]
+    return pytest.mark.parametrize("method", methods)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Images]:
+    return {size: make_images(tmp_path_factory.mktemp("images"), size) for size in (SIZE, LONG)}
+
+
+@pytest.fixture
+def deployed(images: dict[int, Images], tmp_path: Path) -> Deployed:
+    def measured(method: Method, trouble: Trouble, size: int = SIZE, mbit: int = MBIT) -> Row:
+        row = measure(Case(method, CLIENTS, trouble), Place(images[size], mbit, tmp_path), lambda _: None)
+        assert row.failed == 0, row
+        return row
+
+    return measured
+
+
+def reasons(row: Row) -> list[str]:
+    """Why PCs have left, without figures."""
+    return sorted(re.sub(r"\d+", "N", why) for why, count in row.left.items() for _ in range(count))
+
+
+@by("slow")
+def test_one_has_a_slow_link(deployed: Deployed, method: Method) -> None:
+    """The other one has its image before it, and did not need the repository."""
+    row = deployed(method, "slow")
+    assert row.odd_s is not None
+    assert row.seconds[0] < row.odd_s
+    assert row.ranges[0] < SIZE // 20
+    assert reasons(row) == ([] if method == "p2p" else ["after N s: this PC gets N% of the packets that others get"])
+
+
+@by("dead")
+def test_one_loses_its_power(deployed: Deployed, method: Method) -> None:
+    row = deployed(method, "dead")
+    assert (len(row.seconds), row.odd_s, reasons(row)) == (1, None, [])
+    assert row.ranges[0] < SIZE // 20
+
+
+@by("late")
+def test_one_comes_late(deployed: Deployed, method: Method) -> None:
+    """Peers take it in; a session does not, and it knows that at once."""
+    row = deployed(method, "late", LONG)
+    assert row.odd_s is not None
+    assert row.ranges[0] < LONG // 20
+    if method == "p2p":
+        assert (max(row.ranges) < LONG // 20, reasons(row)) == (True, [])
+    else:
+        assert reasons(row) == ["after N s: the session has begun without this PC"]
+
+
+@by("loss")
+def test_packets_are_lost(deployed: Deployed, method: Method) -> None:
+    row = deployed(method, "loss")
+    assert (len(row.seconds), reasons(row)) == (CLIENTS, [])
+    assert max(row.ranges) < SIZE // 20
+
+
+@by("sender")
+def test_the_sender_is_killed(deployed: Deployed, method: Method) -> None:
+    """What it has given is not fetched again, and peers share what is."""
+    row = deployed(method, "sender")
+    assert (len(row.seconds), len(reasons(row))) == (CLIENTS, CLIENTS)
+    assert max(row.ranges) < SIZE * 3 // 4
+    assert sum(row.ranges) < (SIZE if method == "p2p" else CLIENTS * SIZE)
+
+
+@by("switch")
+def test_a_switch_forgets_the_group(deployed: Deployed, method: Method) -> None:
+    row = deployed(method, "switch", mbit=SLOWLY)
+    assert (len(row.seconds), len(reasons(row))) == (CLIENTS, CLIENTS)
+    assert max(row.ranges) < SIZE * 19 // 20
+
+
+@by("changed")
+def test_only_what_has_changed_is_moved(deployed: Deployed, method: Method) -> None:
+    row = deployed(method, "changed", LONG)
+    assert (len(row.seconds), reasons(row)) == (CLIENTS, [])
+    assert max(row.ranges) < LONG // 20
+    assert row.sent < LONG // 5
