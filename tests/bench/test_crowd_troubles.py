@@ -28,10 +28,7 @@ TROUBLED: Final = [case for case in cases(METHODS, (CLIENTS,), TROUBLES) if case
 
 Deployed = Callable[..., Row]
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces with links need root"),
-    pytest.mark.xdist_group("bench"),
-]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces with links need root")
 
 
 def by(trouble: Trouble) -> pytest.MarkDecorator:
