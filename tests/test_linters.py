@@ -81,7 +81,7 @@ def starts_loose_threads(source: str) -> bool:
         ("loop.run_in_executor(None, work)", True),
         ("loop.run_in_executor(executor=None, func=work)", True),
         ("loop.run_in_executor(executor, work)", False),
-        ("await in_thread(None, hurry, work)", False),
+        ("await interruptible(None, stop, work)", False),
     ],
 )
 def test_what_a_loose_thread_is(source: str, loose: bool) -> None:

@@ -153,7 +153,7 @@ class Folder:
 
     async def _ask(self, work: Callable[[], T]) -> T:
         try:
-            return await in_thread(None, lambda: None, work)
+            return await in_thread(work)
         except FileNotFoundError as error:
             raise RepositoryUnreachable(
                 f"{error.filename or self._directory} is not there",

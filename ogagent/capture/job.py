@@ -136,7 +136,7 @@ class _Capture:
             self._reduction = await self._reducible()
             await self._noting(self._begin)
             made = await self._made_reduced()
-        await in_thread(None, lambda: None, self._progress.commit)
+        await in_thread(self._progress.commit)
         return made
 
     async def _made_reduced(self) -> Made:
@@ -269,7 +269,7 @@ class _Capture:
             delivery=self._delivery,
             reduction=self._reduction,
         )
-        await in_thread(None, lambda: None, book, msgspec.json.encode(note))
+        await in_thread(book, msgspec.json.encode(note))
 
     async def _abandon(self, patience_s: float) -> None:
         """A repository that is away keeps nobody waiting: who comes next is told of the lock. It stays as well where

@@ -49,10 +49,10 @@ def held(plan: CapturePlan, machine: Machine) -> AbstractAsyncContextManager[Dev
 async def look(plan: CapturePlan, models: ModelMachine, device: Device) -> Looked:
     """Raises ModelNotClean, ModelNotRead, ToolMissing."""
     filesystem = "" if plan.whole else plan.filesystem
-    unclean = await in_thread(None, lambda: None, _unclean, plan.target, models, filesystem)
+    unclean = await in_thread(_unclean, plan.target, models, filesystem)
     if unclean is not None:
         raise ModelNotClean(f"{plan.target.name} cannot be captured: {unclean.reason}", hint=unclean.hint)
-    head = await in_thread(None, lambda: None, read_head, device)
+    head = await in_thread(read_head, device)
     return Looked(await models.beginning(plan.target, filesystem), head)
 
 

@@ -17,7 +17,7 @@ from ogagent.image.index import ImageIndex
 from ogagent.model.job import Bottleneck
 from ogagent.model.units import MIB
 from ogagent.system.channel import Outlet, Stopped
-from ogagent.system.patience import in_thread, wait_out
+from ogagent.system.patience import interruptible, wait_out
 
 _log: Final = logging.getLogger(__name__)
 _UNDER_WAY: Final = 16 * MIB
@@ -110,7 +110,7 @@ async def _packed(
         outlet.stop()
         origin.stop()
 
-    packing = asyncio.ensure_future(in_thread(None, stop, pack))
+    packing = asyncio.ensure_future(interruptible(None, stop, pack))
     try:
         await store.stream(delivery.part, _counted(outlet.chunks(), progress))
     except Exception:

@@ -16,7 +16,7 @@ from ogagent.image.index import ImageIndex
 from ogagent.image.indexed import prove
 from ogagent.source.source import SourcePolicy, open_source
 from ogagent.system.channel import Stopped
-from ogagent.system.patience import in_thread
+from ogagent.system.patience import in_thread, interruptible
 
 LOOK: Final = "look at the repository's disk, and at its web server's log"
 
@@ -32,7 +32,7 @@ async def prove_image(
         async with open_source(url, policy, lambda: None) as source, aclosing(source.chunks()) as chunks:
             file = _File(chunks)
             heard: Callable[[bytes], None] = lambda data: seen(len(data))  # noqa: E731
-            await in_thread(None, file.stop, prove, cast("BinaryIO", file), index, threads, heard)
+            await interruptible(None, file.stop, prove, cast("BinaryIO", file), index, threads, heard)
     except (ImageCorrupt, ImageNotFound) as error:
         raise ImageNotKept(f"{url} is not what was sent: {error.message}", hint=LOOK) from error
 
@@ -42,7 +42,7 @@ async def has_digest(url: str, size: int, digest: str, policy: SourcePolicy) -> 
     running, seen = blake3(), 0
     async with open_source(url, policy, lambda: None) as source, aclosing(source.chunks()) as chunks:
         async for chunk in chunks:
-            await in_thread(None, lambda: None, running.update, chunk)
+            await in_thread(running.update, chunk)
             seen += len(chunk)
     return seen == size and running.hexdigest() == digest
 

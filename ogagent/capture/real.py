@@ -68,7 +68,7 @@ class RealModels:
 
     @asynccontextmanager
     async def node(self, target: Target) -> AsyncIterator[str]:
-        await in_thread(None, lambda: None, self._compare, target)
+        await in_thread(self._compare, target)
         async with self._device(target) as device:
             yield device
 

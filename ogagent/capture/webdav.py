@@ -67,7 +67,7 @@ async def open_webdav(directory: URL, policy: StorePolicy) -> AsyncIterator[WebD
     """Nothing has been asked yet when this yields."""
     source = policy.source
     check_host(directory, source.networks)
-    token = await in_thread(None, lambda: None, _token, policy.token_file) if policy.token_file else ""
+    token = await in_thread(_token, policy.token_file) if policy.token_file else ""
     async with open_session(source.tls, source.networks, source.stall_timeout_s) as session:
         yield WebDav(session, directory, source, token)
 

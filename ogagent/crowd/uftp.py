@@ -119,7 +119,7 @@ class Uftp(InStorage):
         self._news = again = self._now()
         while not self._over:
             await asyncio.sleep(_LOOK_S)
-            length, when = await in_thread(None, lambda: None, self._look, folder)
+            length, when = await in_thread(self._look, folder)
             come = max(length - _HELD_BACK, 0)
             if when != changed:
                 changed, self._news = when, self._now()
@@ -133,7 +133,7 @@ class Uftp(InStorage):
                     yield stretch
             neighbours.check(joined=self._joined)
             self._be_patient(self._now() - self._news)
-        length, _ = await in_thread(None, lambda: None, self._look, folder)
+        length, _ = await in_thread(self._look, folder)
         if length > front:  # of one that was broken off no more is there
             yield front, length
         for stretch in self._again():

@@ -6,15 +6,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ogagent.disk.codes import mark_cache
-from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.errors import InternalError
 from ogagent.model.disk import UNREADABLE, Disk, Inventory
+from ogagent.system.aside import warn_of_nothing
+from ogagent.system.daemon_thread import DaemonThread
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class Readings:
         self._thorough |= thorough
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._now))
-            self._next.add_done_callback(_looked_at)
+            self._next.add_done_callback(warn_of_nothing)
         return await asyncio.shield(self._next)
 
     async def _after(self, earlier: asyncio.Task[Inventory] | None) -> Inventory:
@@ -131,9 +132,3 @@ def _or_raised(row: Disk | BaseException) -> Disk:
     if isinstance(row, BaseException):
         raise row
     return row
-
-
-def _looked_at(task: asyncio.Task[Any]) -> None:
-    """So that nobody warns of a failure that all who asked have not waited for."""
-    if not task.cancelled():
-        task.exception()

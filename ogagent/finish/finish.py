@@ -193,7 +193,7 @@ class _Steps:
         _log.info("%s: %s (%.1f s)", step.name, step.would, time.monotonic() - began)
         self._done.append(step.name)
         note = msgspec.json.encode(Note(tuple(self._done)))
-        await in_thread(None, lambda: None, self._progress.books.noting, note)
+        await in_thread(self._progress.books.noting, note)
 
     def _tell(self, step: Step) -> None:
         for warning in step.warnings:

@@ -18,8 +18,8 @@ from ogagent.finish.place import Volume
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.units import MIB, format_bytes
 from ogagent.resize import reduce_ntfs
-from ogagent.resize.resizer import resizer, to_its_end, until_free
-from ogagent.system.patience import in_thread
+from ogagent.resize.resizer import resizer, until_free
+from ogagent.system.patience import in_thread, to_its_end
 from ogagent.system.reading import read_device
 
 _GROW_S: Final = 4 * 3600.0
@@ -94,7 +94,7 @@ def grow_mounted(volume: Volume, view: View, root: Root) -> Grow | None:
     async def work() -> None:
         await to_its_end(view.run(argv, _GROW_S))
 
-    return Grow(volume, work, lambda: in_thread(None, lambda: None, _mounted_size, root.path, volume))
+    return Grow(volume, work, lambda: in_thread(_mounted_size, root.path, volume))
 
 
 def grows_mounted(volume: Volume) -> bool:
@@ -108,19 +108,19 @@ async def _ext(device: str, _: int) -> None:
     for argv, good in ((("e2fsck", "-f", "-p", device), _REPAIRED), (("resize2fs", device), (0,))):
         await until_free(device)
         await resizer(*argv, timeout_s=_GROW_S, good=good)
-    await in_thread(None, lambda: None, _flush_device, device)
+    await in_thread(_flush_device, device)
 
 
 async def _ntfs(device: str, size: int) -> None:
     await until_free(device)
     await reduce_ntfs.grow(device, size)
-    await in_thread(None, lambda: None, _flush_device, device)
+    await in_thread(_flush_device, device)
 
 
 async def _f2fs(device: str, _: int) -> None:
     await until_free(device)
     await resizer("resize.f2fs", device, timeout_s=_GROW_S)
-    await in_thread(None, lambda: None, _flush_device, device)
+    await in_thread(_flush_device, device)
 
 
 _UNMOUNTED: Final = {"ext2": _ext, "ext3": _ext, "ext4": _ext, "ntfs": _ntfs, "f2fs": _f2fs}

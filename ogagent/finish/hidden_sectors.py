@@ -17,8 +17,7 @@ from typing import Final
 from ogagent.disk.machine import Device
 from ogagent.errors import NotReady
 from ogagent.model.plan import Target
-from ogagent.resize.resizer import to_its_end
-from ogagent.system.patience import in_thread
+from ogagent.system.patience import in_thread, to_its_end
 from ogagent.system.reading import read_device
 
 _AT: Final = 28
@@ -55,7 +54,7 @@ class FollowStart:
         return bool(await self._found_wrong())
 
     async def do(self) -> None:
-        await to_its_end(in_thread(None, lambda: None, self._write))
+        await to_its_end(in_thread(self._write))
 
     async def proof(self) -> None:
         if wrong := await self._found_wrong():

@@ -23,9 +23,8 @@ from ogagent.errors import NotReady, ToolFailed
 from ogagent.finish.files import Files
 from ogagent.finish.reg_text import Change, Values, parse, render
 from ogagent.model.units import MIB
-from ogagent.resize.resizer import to_its_end
 from ogagent.system import process
-from ogagent.system.patience import in_thread
+from ogagent.system.patience import in_thread, to_its_end
 from ogagent.system.tree import TooLarge
 
 _TOOL: Final = "hivexregedit"
@@ -81,7 +80,7 @@ class Hive:
 
     async def put_back(self) -> None:
         """The copy is the hive of that Windows now."""
-        await to_its_end(in_thread(None, lambda: None, self._replace))
+        await to_its_end(in_thread(self._replace))
 
     def _replace(self) -> None:
         content = self._copy.read_bytes()
@@ -117,10 +116,10 @@ async def copied(files: Files, path: str, folder: Path) -> AsyncIterator[Hive]:
 
     Raises NotReady, also for a hive that is dirty, damaged, or has more than 256 MiB.
     """
-    content = await in_thread(None, lambda: None, _content, files, path)
+    content = await in_thread(_content, files, path)
     with tempfile.TemporaryDirectory(prefix="hive-", dir=folder) as place:
         copy = Path(place, "hive")
-        await to_its_end(in_thread(None, lambda: None, copy.write_bytes, content))
+        await to_its_end(in_thread(copy.write_bytes, content))
         yield Hive(files, path, copy)
 
 

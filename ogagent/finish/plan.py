@@ -143,7 +143,7 @@ async def _windows(site: Site, settings: FinishSettings) -> AsyncIterator[Step]:
     if not settings.boot or place.table is None:
         return
     former = await windows.drive_id(site.files, system, folder)
-    here = await in_thread(None, lambda: None, place_of, place.target, place.table)
+    here = await in_thread(place_of, place.target, place.table)
     own = not place.uefi
     kept = site.files if own else _esp_files(site, esp_of(place, System(name=system.name, windows=True)))
     found = stores(kept)

@@ -26,7 +26,7 @@ from ogagent.finish.place import Volume
 from ogagent.finish.step import Step
 from ogagent.finish.tree import MountedFiles
 from ogagent.model.disk import Disk, Inventory, Partition
-from ogagent.model.filesystem import BTRFS
+from ogagent.model.filesystem import BTRFS, CHANGEABLE, driver_of
 from ogagent.model.plan import bound
 from ogagent.resize.resizer import resizer, wait_until_free
 from ogagent.system import os_release, process
@@ -44,19 +44,6 @@ _END_S: Final = 600.0
 """For what is still to be written, once nothing is mounted any more."""
 _POLL_S: Final = 0.05
 _LEFT: Final = "finish-"
-_DRIVERS: Final = {
-    "ext2": ("ext4", ()),  # ext4 serves its elders, which a kernel need not have
-    "ext3": ("ext4", ()),
-    "ext4": ("ext4", ()),
-    "xfs": ("xfs", ("nouuid",)),  # clones share their UUID, and the model may be in another disk of this machine
-    "btrfs": ("btrfs", ()),
-    "f2fs": ("f2fs", ()),
-    "vfat": ("vfat", ("umask=0077", "utf8=1")),
-}
-_SERVED: Final = {"ntfs": "ntfs-3g"}
-"""Not ntfs3, the kernel's: what changes a Windows is the same that ntfsresize and ntfsfix come with, and does the same
-on every kernel.
-"""
 T = TypeVar("T")
 
 
@@ -69,7 +56,7 @@ class RealFinisher:
         self.uefi = uefi
 
     async def given_name(self) -> str:
-        return await in_thread(None, lambda: None, given_name)
+        return await in_thread(given_name)
 
     async def volumes(self, inventory: Inventory) -> tuple[Volume, ...]:
         return tuple([await _volume(disk, part) for disk in inventory.disks for part in disk.partitions])
@@ -85,7 +72,7 @@ class RealFinisher:
                 os.close(root)
 
     async def in_view(self, work: Callable[[View], Coroutine[Any, Any, T]]) -> T:
-        await in_thread(None, lambda: None, _clear, self.folder)
+        await in_thread(_clear, self.folder)
         return await in_private_view(lambda: work(_View(self.folder)))
 
     def grow(self, volume: Volume) -> Step | None:
@@ -143,13 +130,14 @@ class _View:
             os.rmdir(place)  # noqa: PTH106 - as the rest of what is done to it
 
     def _mounted(self, volume: Volume, place: Path) -> AbstractAsyncContextManager[int]:
-        if volume.filesystem in _SERVED:
-            return _by_program(volume, place)
-        if volume.filesystem in _DRIVERS:
-            return _by_kernel(volume, place)
+        driver = driver_of(volume.filesystem)
+        if driver is not None and driver.changing is not None:
+            return _by_kernel(volume, driver.name, driver.changing, place)
+        if driver is not None and driver.program:
+            return _by_program(volume, driver.program, place)
         raise FilesystemNotSupported(
             f"{volume.target.name} holds {volume.filesystem or 'no file system'}, in which nothing can be changed",
-            hint=f"what can be made ready: {', '.join((*_DRIVERS, *_SERVED))}",
+            hint=f"what can be made ready: {', '.join(CHANGEABLE)}",
         )
 
     async def run(self, argv: Sequence[str], timeout_s: float) -> str:
@@ -160,8 +148,7 @@ class _View:
 
 
 @asynccontextmanager
-async def _by_kernel(volume: Volume, place: Path) -> AsyncIterator[int]:
-    driver, options = _DRIVERS[volume.filesystem]
+async def _by_kernel(volume: Volume, driver: str, options: tuple[str, ...], place: Path) -> AsyncIterator[int]:
     device = os.open(volume.target.device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         top = _mount(driver, volume.target.device, options, place)
@@ -192,9 +179,9 @@ def _expect_of(device: int, top: int, volume: Volume) -> None:
 
 
 @asynccontextmanager
-async def _by_program(volume: Volume, place: Path) -> AsyncIterator[int]:
+async def _by_program(volume: Volume, program: str, place: Path) -> AsyncIterator[int]:
     """It serves the file system for as long as it is mounted, and ends by itself when all of it is on the medium."""
-    argv = [_SERVED[volume.filesystem], "-o", "nosuid,nodev,noexec,no_detach", volume.target.device, str(place)]
+    argv = [program, "-o", "nosuid,nodev,noexec,no_detach", volume.target.device, str(place)]
     serving = asyncio.create_task(process.run(argv, timeout_s=_SERVE_S))
     try:
         while not _is_mounted(place):

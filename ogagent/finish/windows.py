@@ -49,9 +49,9 @@ async def look(files: Files, folder: Path) -> WindowsSystem | None:
     Its name is only for people: where SOFTWARE does not tell, it is ``Windows``.
     """
     try:
-        kernel = await in_thread(None, lambda: None, files.find, *_SYSTEM32, "ntoskrnl.exe")
-        system = await in_thread(None, lambda: None, files.find, *_SYSTEM32, "config", "SYSTEM")
-        software = await in_thread(None, lambda: None, files.find, *_SYSTEM32, "config", "SOFTWARE")
+        kernel = await in_thread(files.find, *_SYSTEM32, "ntoskrnl.exe")
+        system = await in_thread(files.find, *_SYSTEM32, "config", "SYSTEM")
+        software = await in_thread(files.find, *_SYSTEM32, "config", "SOFTWARE")
     except OSError as error:
         raise NotReady(f"the files of the restored system cannot be read: {error.strerror}") from error
     if kernel is None or system is None:

@@ -158,7 +158,7 @@ class _Work:
         self.progress.enter(Phase.CHECKING)
         try:
             await configure(self._tables, self._plan, self, self._record())
-            await in_thread(None, lambda: None, self.progress.commit)
+            await in_thread(self.progress.commit)
         finally:
             self.progress.enter(None)
 
@@ -175,7 +175,7 @@ class _Work:
     async def writing(self, change: TableChange) -> None:
         self._note = _Note(self._plan, change)
         self.progress.enter(Phase.PARTITIONING)
-        await in_thread(None, lambda: None, self._begin, self._note)
+        await in_thread(self._begin, self._note)
 
     def _begin(self, note: _Note) -> None:
         self.progress.touch()
@@ -189,4 +189,4 @@ class _Work:
         elif number:
             self.progress.enter(Phase.FORMATTING)
         note = msgspec.json.encode(replace(self._note, formatting=number))
-        await in_thread(None, lambda: None, self.progress.books.noting, note)
+        await in_thread(self.progress.books.noting, note)

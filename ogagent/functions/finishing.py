@@ -51,7 +51,7 @@ class Finishing:
         inventory = await self._machine.inventory(thorough=False)
         volumes = await self._finisher.volumes(inventory)
         name = self._settings.hostname or await self._finisher.given_name()
-        centre = await in_thread(None, lambda: None, centre_of, self._ogcore)
+        centre = await in_thread(centre_of, self._ogcore)
         return Place.of(target, inventory, volumes, uefi=self._finisher.uefi, name=name, centre=centre)
 
 

@@ -35,7 +35,7 @@ class RealInnerInsight:
     """Implements ``InnerInsight``."""
 
     async def hardware(self) -> Hardware:
-        return await in_thread(None, _no_hurry, read_hardware)
+        return await in_thread(read_hardware)
 
     async def software_here(self) -> Software:
         return await software_here()
@@ -47,11 +47,7 @@ class RealInsight:
         self._folder = folder
 
     async def hardware(self) -> Hardware:
-        return await in_thread(None, _no_hurry, read_hardware)
+        return await in_thread(read_hardware)
 
     async def software(self, target: Target, filesystem: str) -> Software:
         return await software_on(target.device, filesystem, self._folder, lambda fd: compare(fd, 0, target))
-
-
-def _no_hurry() -> None:
-    """It is done in a moment."""

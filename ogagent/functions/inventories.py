@@ -14,13 +14,13 @@ from ogagent.functions.insight import HardwareInsight, Insight
 from ogagent.functions.plain import Intention, PlainOrder, PlainWork
 from ogagent.jobs.work import Claims
 from ogagent.model.disk import Inventory, Partition
+from ogagent.model.filesystem import READABLE
 from ogagent.model.hardware import Hardware, hardware_text
 from ogagent.model.job import Job
 from ogagent.model.kind import Kind
 from ogagent.model.members import DISK, PARTITION, TRACE, Form, checked, function_name, schema
 from ogagent.model.plan import Target, bound
 from ogagent.model.software import Software, software_text
-from ogagent.system.mounts import READABLE
 
 _HARDWARE: Final = Kind(
     name="InventarioHardware", response="RESPUESTA_InventarioHardware", title=lambda _: "the inventory of hardware"

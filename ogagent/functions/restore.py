@@ -135,7 +135,7 @@ class RestaurarImagen(Function):
             if not await aside(self._settle_s, partial(self._settled, left)):
                 return False
             if self._finishing is not None:
-                await in_thread(None, lambda: None, books.finishing, b"")
+                await in_thread(books.finishing, b"")
         if self._finishing is None or left.target is None:
             return left.target is not None
         progress = Progress(job_id=left.job.job_id, books=books)
@@ -237,7 +237,7 @@ class _Work:
             _log.exception("after the disk held the image")
         if self._finishing is not None:
             await self._finishing.make_ready(self._plan.target, self._plan.request.echo(), self.progress)
-            await in_thread(None, lambda: None, self.progress.commit)
+            await in_thread(self.progress.commit)
         if self._plan.session is not None:
             self._promise(self._plan.request.nci, self._plan.request.ipr, self._plan.session.seconds)
 

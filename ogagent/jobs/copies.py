@@ -16,7 +16,6 @@ from typing import Any, Final, ParamSpec, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from ogagent.disk.daemon_thread import DaemonThread
 from ogagent.disk.gap import erase_record, record_in_gap
 from ogagent.disk.machine import Device, ReportShelf, WholeMachine
 from ogagent.disk.memory import page_aligned
@@ -29,6 +28,7 @@ from ogagent.model.job import Job, State
 from ogagent.model.kind import Kinds
 from ogagent.model.plan import Target
 from ogagent.model.report import final_report
+from ogagent.system.daemon_thread import DaemonThread
 
 _log: Final = logging.getLogger(__name__)
 

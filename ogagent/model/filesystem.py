@@ -13,36 +13,60 @@ from msgspec import Struct
 Family = Literal["Linux", "Windows", "Apple", "BSD"]
 
 
+class Driver(Struct, frozen=True):
+    """Linux' own, and its options: for ``reading``, which keep it from writing, and for ``changing``; None: it is not
+    used for that. ``program`` is, and where the kernel has no driver.
+    """
+
+    name: str
+    reading: tuple[str, ...]
+    changing: tuple[str, ...] | None = ()
+    program: str = ""
+
+
 class Filesystem(Struct, frozen=True):
-    """``name`` is OpenGnsys', ``partclone`` None for what it makes no images of; ``family``: whose systems use it."""
+    """``name`` is OpenGnsys', ``partclone`` None for what it makes no images of; ``family``: whose systems use it.
+    ``driver`` None: files in it are neither read nor changed.
+    """
 
     name: str
     blkid: str
     partclone: str | None = None
     family: Family | None = None
+    driver: Driver | None = None
 
+
+_EXT: Final = Driver("ext4", ("ro", "noload"))
+"""It serves its elders, which a kernel need not have."""
+_XFS: Final = Driver("xfs", ("ro", "norecovery", "nouuid"), ("nouuid",))
+"""Clones share their UUID, and one may be mounted, or in another disk of this machine."""
+_NTFS: Final = Driver("ntfs3", ("ro",), None, program="ntfs-3g")
+"""The kernel has it from Linux 5.15 on. What changes a Windows is the same that ntfsresize and ntfsfix come with, and
+does the same on every kernel.
+"""
+_FAT: Final = Driver("vfat", ("ro",), ("umask=0077", "utf8=1"))
 
 EXTFS: Final = "EXTFS"
 """ext2 to ext4 are one and the same for partclone."""
-BTRFS: Final = Filesystem("BTRFS", "btrfs", "BTRFS", "Linux")
-NTFS: Final = Filesystem("NTFS", "ntfs", "NTFS", "Windows")
+BTRFS: Final = Filesystem("BTRFS", "btrfs", "BTRFS", "Linux", Driver("btrfs", ("ro", "rescue=nologreplay")))
+NTFS: Final = Filesystem("NTFS", "ntfs", "NTFS", "Windows", _NTFS)
 SUSPENDED: Final = Filesystem("LINUX-SWAP", "swsuspend")
 """Swap space in which a Linux sleeps."""
 FILESYSTEMS: Final = (
-    Filesystem("EXT4", "ext4", EXTFS, "Linux"),
-    Filesystem("EXT3", "ext3", EXTFS, "Linux"),
-    Filesystem("EXT2", "ext2", EXTFS, "Linux"),
-    Filesystem("XFS", "xfs", "XFS", "Linux"),
+    Filesystem("EXT4", "ext4", EXTFS, "Linux", _EXT),
+    Filesystem("EXT3", "ext3", EXTFS, "Linux", _EXT),
+    Filesystem("EXT2", "ext2", EXTFS, "Linux", _EXT),
+    Filesystem("XFS", "xfs", "XFS", "Linux", _XFS),
     BTRFS,
-    Filesystem("F2FS", "f2fs", "F2FS", "Linux"),
+    Filesystem("F2FS", "f2fs", "F2FS", "Linux", Driver("f2fs", ("ro", "norecovery"))),
     Filesystem("JFS", "jfs", "JFS", "Linux"),
     Filesystem("NILFS2", "nilfs2", "NILFS", "Linux"),
     Filesystem("REISERFS", "reiserfs", "REISERFS", "Linux"),
     NTFS,
-    Filesystem("FAT32", "vfat", "FAT", "Windows"),
-    Filesystem("FAT16", "vfat", "FAT", "Windows"),
-    Filesystem("FAT12", "vfat", "FAT", "Windows"),
-    Filesystem("EXFAT", "exfat", "EXFAT", "Windows"),
+    Filesystem("FAT32", "vfat", "FAT", "Windows", _FAT),
+    Filesystem("FAT16", "vfat", "FAT", "Windows", _FAT),
+    Filesystem("FAT12", "vfat", "FAT", "Windows", _FAT),
+    Filesystem("EXFAT", "exfat", "EXFAT", "Windows", Driver("exfat", ("ro",), None)),
     Filesystem("HFSPLUS", "hfsplus", "HFS PLUS", "Apple"),
     Filesystem("APFS", "apfs", "APFS", "Apple"),
     Filesystem("UFS", "ufs", "UFS", "BSD"),
@@ -74,6 +98,18 @@ def by_blkid(name: str) -> Filesystem | None:
 def of_image(name: str) -> Filesystem | None:
     """By what the header of an image calls it: partclone's name or OpenGnsys', in any case."""
     return next((each for each in FILESYSTEMS if name.upper() in (each.partclone, each.name)), None)
+
+
+def driver_of(blkid: str) -> Driver | None:
+    found = by_blkid(blkid)
+    return None if found is None else found.driver
+
+
+READABLE: Final = tuple(dict.fromkeys(each.blkid for each in FILESYSTEMS if each.driver))
+CHANGEABLE: Final = tuple(
+    name for name in READABLE if (driver := driver_of(name)) and (driver.program or driver.changing is not None)
+)
+"""What can be looked into, and what can be changed, by libblkid's names."""
 
 
 def is_member_by_name(blkid: str) -> bool:

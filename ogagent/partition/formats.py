@@ -186,7 +186,7 @@ async def make_filesystem(name: str, device: str, label: str) -> None:
         return
     try:
         await process.run(made.argv(device, label), timeout_s=_TIMEOUT_S)
-        found = await in_thread(None, lambda: None, _flushed, device)
+        found = await in_thread(_flushed, device)
     except (ToolFailed, ToolMissing) as error:
         raise _failed(name, device, error.message, error.hint) from error
     except OSError as error:

@@ -69,7 +69,7 @@ class RealTables:
             tell(fd, plan, self._busy_s)
 
     async def make_filesystem(self, plan: TablePlan, partition: PlannedPartition) -> None:
-        node = await in_thread(None, lambda: None, _node, plan, partition, self._busy_s)
+        node = await in_thread(_node, plan, partition, self._busy_s)
         if node is not None:
             await make_filesystem(partition.filesystem, node, partition.label)
             return

@@ -37,9 +37,9 @@ async def configure(machine: TableMachine, plan: TablePlan, books: Books, record
     """
     require_tools(part.filesystem for part in plan.partitions)
     async with _held(machine, plan):
-        change = await in_thread(None, _at_once, _prepared, machine, plan)
+        change = await in_thread(_prepared, machine, plan)
         await books.writing(change)
-        await in_thread(None, _at_once, _written, machine, plan, change, record)
+        await in_thread(_written, machine, plan, change, record)
         for part in plan.emptied:
             if part.filesystem:
                 await books.formatting(part.number)
@@ -64,11 +64,11 @@ def settle(machine: TableMachine, plan: TablePlan, change: TableChange, formatti
 @asynccontextmanager
 async def _held(machine: TableMachine, plan: TablePlan) -> AsyncIterator[None]:
     held = machine.hold(plan)
-    await in_thread(None, _at_once, held.__enter__)
+    await in_thread(held.__enter__)
     try:
         yield
     finally:
-        await in_thread(None, _at_once, held.__exit__, None, None, None)
+        await in_thread(held.__exit__, None, None, None)
 
 
 def _prepared(machine: TableMachine, plan: TablePlan) -> TableChange:
@@ -98,7 +98,7 @@ async def _formatted(machine: TableMachine, plan: TablePlan, part: PlannedPartit
         await machine.make_filesystem(plan, part)
     except BaseException:
         try:
-            await in_thread(None, _at_once, _emptied, machine, plan, part.number)
+            await in_thread(_emptied, machine, plan, part.number)
         except AgentError as error:
             _log.error("partition %d of %s may be half formatted: %s", part.number, plan.device, error.message)
         raise
@@ -107,7 +107,3 @@ async def _formatted(machine: TableMachine, plan: TablePlan, part: PlannedPartit
 def _emptied(machine: TableMachine, plan: TablePlan, number: int) -> None:
     with machine.open_disk(plan, (plan.table,)) as device:
         empty(device, plan, number)
-
-
-def _at_once() -> None:
-    """Nothing here takes long enough to be hurried."""

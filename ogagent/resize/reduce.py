@@ -19,7 +19,7 @@ from msgspec import Struct
 from ogagent.errors import AgentError, CannotReduce, ToolFailed, ToolMissing
 from ogagent.model.filesystem import NTFS
 from ogagent.resize import reduce_ext, reduce_ntfs
-from ogagent.resize.resizer import to_its_end
+from ogagent.system.patience import to_its_end
 
 _EXT: Final = ("ext2", "ext3", "ext4")
 

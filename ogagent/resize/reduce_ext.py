@@ -21,7 +21,7 @@ from msgspec import Struct
 from ogagent.errors import CannotReduce, ToolFailed
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.units import KIB, MIB
-from ogagent.resize.resizer import resizer, to_its_end, until_free
+from ogagent.resize.resizer import resizer, until_free
 from ogagent.resize.undo_file import (
     UndoFile,
     check_room,
@@ -32,7 +32,7 @@ from ogagent.resize.undo_file import (
     remove_undo_file,
     room_for,
 )
-from ogagent.system.patience import in_thread
+from ogagent.system.patience import in_thread, to_its_end
 from ogagent.system.reading import read_device
 
 _CHECK_S: Final = 3600.0
@@ -100,38 +100,38 @@ async def prepare(device: str, undo: Path) -> tuple[int, int]:
 async def shrink(device: str, undo: Path, room: int) -> int:
     """Raises AgentError and OSError, and has to be taken back then."""
     await _check(device, "-fp")
-    await to_its_end(in_thread(None, lambda: None, create_undo_file, undo, room))
+    await to_its_end(in_thread(create_undo_file, undo, room))
     await _resize_with(undo, room, device, "-M")
-    await in_thread(None, lambda: None, give_room_back, undo)
+    await in_thread(give_room_back, undo)
     await _check(device, "-fn")
-    return (await in_thread(None, lambda: None, _read, device)).size
+    return (await in_thread(_read, device)).size
 
 
 async def grow_back(device: str, undo: Path, size: int) -> None:
     """To ``size`` bytes. Raises ToolFailed, ToolMissing, and OSError."""
     await _play_back(device, undo, size)
-    found = await in_thread(None, lambda: None, _read, device)
+    found = await in_thread(_read, device)
     if found.has_errors:
         raise _by_hand(device, undo, "there is no undo file")
     grown = found.size != size
     if grown:
         await _check(device, "-fp")
         # New tables of inodes are the most of what growing writes: 1/64 of what comes, as mke2fs has them.
-        room = min(await in_thread(None, lambda: None, room_for, undo) // 2, size // 32 + 4 * _MARGIN)
-        await in_thread(None, lambda: None, create_undo_file, undo, room)
+        room = min(await in_thread(room_for, undo) // 2, size // 32 + 4 * _MARGIN)
+        await in_thread(create_undo_file, undo, room)
         await _resize_with(undo, room, device, f"{size // 512}s")
     if grown or not found.clean:
         await _check(device, "-fp")
-        found = await in_thread(None, lambda: None, _flushed, device)
+        found = await in_thread(_flushed, device)
     if found.size != size:
         raise _by_hand(device, undo, f"it has {found.size} bytes, before it had {size}")
-    await in_thread(None, lambda: None, remove_undo_file, undo)
+    await in_thread(remove_undo_file, undo)
 
 
 async def _play_back(device: str, undo: Path, size: int) -> None:
     """Whatever undo file is there, or none. Afterwards there is none."""
     playing = undo.with_suffix(".undoing")
-    if not await in_thread(None, lambda: None, _begin, device, undo, playing, size):
+    if not await in_thread(_begin, device, undo, playing, size):
         return
     for options in (("-f", "-n"), ("-f",)):  # the superblock may be newer than the last entry
         try:
@@ -142,8 +142,8 @@ async def _play_back(device: str, undo: Path, size: int) -> None:
         # Forced, it would also play back what is damaged, and its status does not tell.
         if told.strip() not in ("", _INCOMPLETE):
             raise _by_hand(device, playing, told.strip())
-    await in_thread(None, lambda: None, _flushed, device)
-    await in_thread(None, lambda: None, remove_undo_file, playing)
+    await in_thread(_flushed, device)
+    await in_thread(remove_undo_file, playing)
 
 
 def _begin(device: str, undo: Path, playing: Path, size: int) -> bool:
@@ -180,7 +180,7 @@ async def _resize_with(undo: Path, room: int, device: str, size: str) -> None:
 
     Options of libext2fs' input and output follow the name.
     """
-    grains = room // _GRAIN * _GRAIN if await in_thread(None, lambda: None, Path(device).is_block_device) else 0
+    grains = room // _GRAIN * _GRAIN if await in_thread(Path(device).is_block_device) else 0
     option = f"{device}?tdb_data_size={_GRAIN}"
     arguments = (size, option) if size.startswith("-") else (option, size)
     await until_free(device)

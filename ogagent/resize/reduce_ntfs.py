@@ -28,9 +28,9 @@ from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.filesystem import NTFS
 from ogagent.model.units import MIB
 from ogagent.resize import ntfs_undo
-from ogagent.resize.resizer import resizer, to_its_end
+from ogagent.resize.resizer import resizer
 from ogagent.resize.undo_file import check_room, remove_undo_file
-from ogagent.system.patience import in_thread
+from ogagent.system.patience import in_thread, to_its_end
 from ogagent.system.reading import read_device
 
 _CHECK_S: Final = 3600.0
@@ -74,23 +74,23 @@ async def shrink(device: str, undo: Path, size: int, target: int) -> int:
     if not target:
         return size
     await _look(device)  # whatever has happened to it since
-    await in_thread(None, lambda: None, _refuse_unclean, device)
+    await in_thread(_refuse_unclean, device)
     ranges = await _overwritten(device, target)
-    await to_its_end(in_thread(None, lambda: None, ntfs_undo.save, device, undo, ranges))
+    await to_its_end(in_thread(ntfs_undo.save, device, undo, ranges))
     await _resize(device, target, "--force")
     await _unmark(device)
-    return (await in_thread(None, lambda: None, _measure, device))[0]
+    return (await in_thread(_measure, device))[0]
 
 
 async def grow_back(device: str, undo: Path, size: int) -> None:
     """To ``size`` bytes. Raises ToolFailed, ToolMissing and OSError."""
-    await in_thread(None, lambda: None, remove_undo_file, ntfs_undo.unfinished(undo))
-    if await in_thread(None, lambda: None, undo.exists):
+    await in_thread(remove_undo_file, ntfs_undo.unfinished(undo))
+    if await in_thread(undo.exists):
         try:
-            back = await in_thread(None, lambda: None, ntfs_undo.write_back, device, undo)
+            back = await in_thread(ntfs_undo.write_back, device, undo)
         except (ValueError, struct.error) as error:
             raise _by_hand(device, str(error)) from error
-        await in_thread(None, lambda: None, remove_undo_file, undo)
+        await in_thread(remove_undo_file, undo)
         if back:
             return
     await grow(device, size)
@@ -99,10 +99,10 @@ async def grow_back(device: str, undo: Path, size: int) -> None:
 async def grow(device: str, size: int) -> bool:
     """To ``size`` bytes. Whether it stays marked for chkdsk, as it was before. Raises as ``grow_back`` does."""
     marked = await _is_marked(device)
-    if (await in_thread(None, lambda: None, _measure, device))[0] != size:
+    if (await in_thread(_measure, device))[0] != size:
         await _resize(device, size, "--force", "--no-action")
         await _resize(device, size, "--force", "--force")
-        await in_thread(None, lambda: None, _count_sectors, device, size)
+        await in_thread(_count_sectors, device, size)
         if not marked:
             await _unmark(device)
     if marked:
@@ -128,7 +128,7 @@ async def _overwritten(device: str, target: int) -> list[ntfs_undo.Range]:
     stop = threading.Event()
     with _understood(device):
         return await read_device(
-            device, lambda: ntfs_undo.overwritten(device, target, stop), patience_s=_CHECK_S, hurry=stop.set
+            device, lambda: ntfs_undo.overwritten(device, target, stop), patience_s=_CHECK_S, interrupt=stop.set
         )
 
 

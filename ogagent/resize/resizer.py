@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from pathlib import PurePath
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from ogagent.errors import ToolFailed
-from ogagent.system.patience import in_thread
+from ogagent.system.patience import interruptible
 from ogagent.system.process import follow, limited
 
 _MOST: Final = 64 << 10
 _BUSY_S: Final = 10.0
 _PAUSE_S: Final = 0.1
 
-_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -57,7 +55,7 @@ def _reason(name: str, told: str) -> str:
 async def until_free(device: str) -> None:
     """As ``wait_until_free``. A cancel ends the wait at once."""
     stop = threading.Event()
-    await in_thread(None, stop.set, wait_until_free, device, stop.wait)
+    await interruptible(None, stop.set, wait_until_free, device, stop.wait)
 
 
 def wait_until_free(device: str, pause: Callable[[float], object] = time.sleep) -> None:
@@ -74,18 +72,3 @@ def wait_until_free(device: str, pause: Callable[[float], object] = time.sleep) 
                     return
                 continue
         return
-
-
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """A cancel is passed on when the work has ended."""
-    task, cancelled = asyncio.ensure_future(work), None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is None:
-        return task.result()
-    if not task.cancelled() and (failure := task.exception()):
-        _log.error("%s", failure)
-    raise cancelled

@@ -74,14 +74,14 @@ async def opened_cache(plan: RestorePlan, caching: Caching | None, progress: Pro
         return
     async with AsyncExitStack() as mounts:
         cache = ImageCache(plan.cache, plan.request.nci, caching, progress, mounts)
-        hurry = False
+        cancelled = False
         try:
             yield cache
         except asyncio.CancelledError:
-            hurry = True
+            cancelled = True
             raise
         finally:
-            await cache.close(hurry=hurry)
+            await cache.close(cancelled=cancelled)
 
 
 class ImageCache(Cache):
@@ -144,12 +144,12 @@ class ImageCache(Cache):
         except AgentError as error:
             self._complain(CacheError(f"the image in the CACHE could not be completed: {error.message}"))
 
-    async def close(self, *, hurry: bool) -> None:
+    async def close(self, *, cancelled: bool) -> None:
         if self._desk is None:
             return
         thread = self._desk.thread
         try:
-            await thread.wait(thread.start(self._desk.shelf.close), hurry=hurry)
+            await thread.wait(thread.start(self._desk.shelf.close), cancelled=cancelled)
         except CacheError as error:
             _log.warning("%s", error.message)
 

@@ -27,7 +27,7 @@ from ogagent.restore.delivery import Delivery
 from ogagent.restore.hibernation import discard_images, warn_of_windows
 from ogagent.restore.indexed import RegionDelivery
 from ogagent.restore.kept_regions import KeptRegions
-from ogagent.restore.patience import in_thread, share_out, wait_out
+from ogagent.restore.patience import share_out
 from ogagent.restore.plan import check_identity, check_image, check_sectors, check_size
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
@@ -38,7 +38,7 @@ from ogagent.restore.threads import thread_count
 from ogagent.restore.whole import WholeDelivery
 from ogagent.restore.writer import PartitionWriter
 from ogagent.source.source import Source, SourcePolicy, open_source
-from ogagent.system.patience import entered
+from ogagent.system.patience import entered, interruptible, wait_out
 from ogagent.system.text import printable
 
 _COMPARED_AT_ONCE: Final = 256
@@ -89,7 +89,7 @@ async def _attempt(
 ) -> None:
     progress.enter(Phase.CHECKING)
     async with _opened_image(plan, policy, cache, progress, crowding) as (image, executor):
-        progress.total = await in_thread(executor, image.stop, image.prepare)
+        progress.total = await interruptible(executor, image.stop, image.prepare)
         check_size(progress.total or 0, plan.target)
         target = machine.open_target(plan.target)
         async with entered(target, executor) as device:
@@ -128,17 +128,17 @@ async def _lay_down(
     """The order of these lines is what the promises about interrupted partitions stand on."""
     await cache.begin()
     writer = PartitionWriter(device, progress, _record(plan, progress))
-    await in_thread(executor, image.stop, image.look, device, writer)
+    await interruptible(executor, image.stop, image.look, device, writer)
     progress.enter(Phase.FETCHING)
-    await in_thread(executor, writer.stop, _begin, discard, writer)
+    await interruptible(executor, writer.stop, _begin, discard, writer)
     await image.run(writer, executor)
     _expect_all(progress)
     _expect_mountable(image.header, writer, plan.target)
-    await in_thread(executor, writer.stop, add_boot_copy, image, writer)
+    await interruptible(executor, writer.stop, add_boot_copy, image, writer)
     if progress.bottleneck == "network" and progress.from_cache > progress.received:
         progress.bottleneck = "disk"
     progress.enter(Phase.FLUSHING)
-    await in_thread(executor, writer.stop, writer.flush)
+    await interruptible(executor, writer.stop, writer.flush)
     if progress.read_back_wanted:
         progress.enter(Phase.READING_BACK)
         await _read_back(image, writer, executor)
@@ -169,7 +169,7 @@ async def _read_back(image: Delivery, writer: PartitionWriter, executor: Executo
     written = image.written()
     while some := list(islice(written, _COMPARED_AT_ONCE)):
         await share_out(executor, thread_count(), writer.stop, writer.compare, some)
-    await in_thread(executor, writer.stop, writer.compare_added)
+    await interruptible(executor, writer.stop, writer.compare_added)
 
 
 @asynccontextmanager
@@ -205,7 +205,7 @@ async def _delivery(
     executor: Executor,
 ) -> AsyncIterator[Delivery]:
     """By its index where there is one."""
-    indexed = await indexed_image(source, name, plan.target, policy.public_keys, cache, progress, executor)
+    indexed = await indexed_image(source, name, plan.target, policy.public_keys, cache, progress)
     if indexed is not None:
         framed, parts = indexed
         crowd = source if isinstance(source, CrowdSource) else None
@@ -241,7 +241,7 @@ async def _checked(
         return None
     async with opened(source) as image:
         check_image(plan, image.header)
-        total = await in_thread(executor, image.stop, image.prepare)
+        total = await interruptible(executor, image.stop, image.prepare)
         check_size(total or 0, plan.target)
         return image.header, total
 

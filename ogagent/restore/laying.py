@@ -39,17 +39,17 @@ class Laying:
         runs: Runs,
         writer: PartitionWriter,
         executor: Executor,
-        hurry: Callable[[], None],
+        interrupt: Callable[[], None],
         not_yet: Callable[[int], bool],
     ) -> None:
-        """``hurry`` must call ``stop``; ``not_yet`` hears of a place whose frame is damaged, and says whether it comes
-        again by itself.
+        """``interrupt`` must call ``stop``; ``not_yet`` hears of a place whose frame is damaged, and says whether it
+        comes again by itself.
         """
         self._image = image
         self._runs = runs
         self._writer = writer
         self._executor = executor
-        self._hurry = hurry
+        self._interrupt = interrupt
         self._not_yet = not_yet
         self._room = longest_region(image.index.region_size)
         self._written = bytearray(image.index.count)
@@ -93,7 +93,7 @@ class Laying:
         self._stopped = True
 
     async def _shared_out(self, frames: list[tuple[int, memoryview]]) -> list[_Laid]:
-        done = await share_out(self._executor, min(thread_count(), len(frames)), self._hurry, self._lay, frames)
+        done = await share_out(self._executor, min(thread_count(), len(frames)), self._interrupt, self._lay, frames)
         self.unpack_s += sum(each.unpack_s for each in done)
         self.write_s += sum(each.write_s for each in done)
         return done

@@ -1,4 +1,4 @@
-"""Waiting for tasks and threads that must not be left behind."""
+"""Work that several threads share, and tasks that end together."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor
 from typing import Any, Generic, TypeVar
 
-from ogagent.system.patience import in_thread, wait_out
-
-__all__ = ["Together", "in_thread", "share_out", "wait_out"]
+from ogagent.system.patience import wait_out
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
 async def share_out(
-    executor: Executor, threads: int, hurry: Callable[[], None], work: Callable[[T], R], items: Iterable[T]
+    executor: Executor, threads: int, interrupt: Callable[[], None], work: Callable[[T], R], items: Iterable[T]
 ) -> list[R]:
     """Runs ``work`` on each of ``items`` and answers what came of each. Of that many threads each takes the next item,
     so items are begun in order, and what is worked on at the same time lies close together.
@@ -31,7 +29,7 @@ async def share_out(
 
     def end() -> None:
         sharing.ended = True
-        hurry()
+        interrupt()
 
     await wait_out([over], end)
     if sharing.failure is not None:

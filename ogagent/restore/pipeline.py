@@ -20,10 +20,11 @@ from blake3 import blake3
 from ogagent.image.piece import Image, Piece
 from ogagent.model.job import Bottleneck
 from ogagent.model.units import MIB
-from ogagent.restore.patience import Together, in_thread
+from ogagent.restore.patience import Together
 from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter
 from ogagent.system.channel import Channel, Inlet, Stopped
+from ogagent.system.patience import interruptible
 
 _MEMORY: Final = 16 * MIB
 _FEWEST_BUFFERS: Final = 3
@@ -52,7 +53,7 @@ class Pipeline:
         began = time.monotonic()
         stages = Together()
         for stage in (self._decode, self._prove, self._write):
-            stages.start(in_thread(executor, self.stop, stage))
+            stages.start(interruptible(executor, self.stop, stage))
         await stages.ended()
         self._progress.bottleneck = self._bottleneck(time.monotonic() - began)
 

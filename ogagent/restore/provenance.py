@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -19,10 +18,10 @@ from ogagent.image.zstd_frame import ZSTD_MAGIC, is_zstd
 from ogagent.model.plan import Target
 from ogagent.model.units import format_bytes
 from ogagent.restore.caching import Cache
-from ogagent.restore.patience import in_thread
 from ogagent.restore.plan import check_size
 from ogagent.restore.progress import Progress
 from ogagent.source.source import Source
+from ogagent.system.patience import in_thread
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -37,7 +36,6 @@ async def indexed_image(
     keys: Sequence[Ed25519PublicKey],
     cache: Cache,
     progress: Progress,
-    executor: Executor,
 ) -> tuple[IndexedImage, Source] | None:
     """The image by its index, when there is one that belongs to the file ``name``, and where its parts come from.
 
@@ -54,9 +52,9 @@ async def indexed_image(
         return None
     index = None
     try:
-        index = await in_thread(executor, _cannot_hurry, _index_of, name, data, largest)
+        index = await in_thread(_index_of, name, data, largest)
         parts = await cache.by_index(index, data, source)
-        return await _opened(index, parts, target, progress, executor), parts
+        return await _opened(index, parts, target, progress), parts
     except ImageCorrupt as error:
         if keys:
             raise SignatureRefused(
@@ -96,9 +94,7 @@ def _index_of(name: str, data: bytes, largest: int) -> ImageIndex:
     return index
 
 
-async def _opened(
-    index: ImageIndex, source: Source, target: Target, progress: Progress, executor: Executor
-) -> IndexedImage:
+async def _opened(index: ImageIndex, source: Source, target: Target, progress: Progress) -> IndexedImage:
     """The prefix is what tells how long the file is: then it shows whether the index speaks of this file, and whether
     what it speaks of suits the partition; only then more is made of either.
     """
@@ -108,11 +104,11 @@ async def _opened(
     check_size(index.device_size, target)
     progress.image = index.size
     try:
-        return await in_thread(executor, _cannot_hurry, open_indexed, index, prefix)
+        return await in_thread(open_indexed, index, prefix)
     except ImageCorrupt:
         if not source.doubt(index.prefix.offset, index.prefix.offset + len(prefix)):
             raise
-    return await in_thread(executor, _cannot_hurry, open_indexed, index, await _prefix(source, index, target))
+    return await in_thread(open_indexed, index, await _prefix(source, index, target))
 
 
 async def _prefix(source: Source, index: ImageIndex, target: Target) -> bytes:
@@ -129,7 +125,3 @@ async def _part(source: Source, start: int, stop: int) -> bytes:
         async for chunk in chunks:
             part += chunk
     return bytes(part)
-
-
-def _cannot_hurry() -> None:
-    """What it would be for takes no longer than the partition is large."""

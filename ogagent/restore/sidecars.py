@@ -10,8 +10,8 @@ from typing import Final
 
 from ogagent.errors import ImageCorrupt, ImageLocked, RepositoryUnreachable
 from ogagent.image.sums import md5_in
-from ogagent.restore.patience import in_thread, wait_out
 from ogagent.source.source import Source
+from ogagent.system.patience import in_thread, wait_out
 
 _log: Final = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class WholeFileSum:
         """One chunk is hashed in a thread while the next one arrives."""
         if self._expected is not None:
             await self._settle()
-            self._under_way = asyncio.create_task(in_thread(None, lambda: None, self._hash.update, chunk))
+            self._under_way = asyncio.create_task(in_thread(self._hash.update, chunk))
 
     async def check(self) -> None:
         """Raises ImageCorrupt."""

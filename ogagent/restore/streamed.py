@@ -13,13 +13,13 @@ from ogagent.disk.machine import Device
 from ogagent.image.detect import open_image
 from ogagent.image.piece import Image
 from ogagent.model.units import MIB
-from ogagent.restore.patience import in_thread, wait_out
 from ogagent.restore.pipeline import Pipeline
 from ogagent.restore.progress import Progress
 from ogagent.restore.sidecars import WholeFileSum
 from ogagent.restore.writer import PartitionWriter, Written
 from ogagent.source.source import Source
 from ogagent.system.channel import Inlet
+from ogagent.system.patience import interruptible, wait_out
 
 _IN_FLIGHT: Final = 8 * MIB
 
@@ -71,7 +71,7 @@ async def streamed(
     inlet = Inlet(_IN_FLIGHT)
     pump = asyncio.create_task(_pump(source, inlet, progress, proof))
     try:
-        image = await in_thread(executor, inlet.stop, open_image, iter(inlet), max_window)
+        image = await interruptible(executor, inlet.stop, open_image, iter(inlet), max_window)
         yield StreamedImage(image, inlet, progress)
     finally:
         inlet.stop()

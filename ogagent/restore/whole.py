@@ -11,8 +11,8 @@ from ogagent.errors import ImageCorrupt, InternalError
 from ogagent.model.plan import ImageHeader
 from ogagent.restore.delivery import Delivery
 from ogagent.restore.kept_whole import KeptWhole
-from ogagent.restore.patience import in_thread
 from ogagent.restore.writer import PartitionWriter, Written
+from ogagent.system.patience import interruptible
 
 Open = Callable[[], AbstractAsyncContextManager[Delivery]]
 
@@ -42,7 +42,7 @@ class WholeDelivery:
     async def run(self, writer: PartitionWriter, executor: Executor) -> None:
         await self._kept.fill()
         image = self._image = await self._stack.enter_async_context(self._opened())
-        total = await in_thread(executor, image.stop, image.prepare)
+        total = await interruptible(executor, image.stop, image.prepare)
         if (image.header, total) != (self.header, self._total):
             raise ImageCorrupt("what has come is another image")
         await image.run(writer, executor)

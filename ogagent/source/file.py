@@ -31,7 +31,7 @@ class FileSource:
         """``within`` is the directory that the file must lie in when all links are followed; empty: anywhere."""
         opened: list[int] = []
         try:
-            await in_thread(None, _no_hurry, lambda: opened.append(_open(path, within)))
+            await in_thread(lambda: opened.append(_open(path, within)))
             yield cls(path, within, opened[0], os.fstat(opened[0]).st_size)
         finally:
             for fd in opened:
@@ -45,7 +45,7 @@ class FileSource:
         while position < min(stop, self.size):
             try:
                 length = min(_CHUNK, stop - position)
-                chunk = await in_thread(None, _no_hurry, os.pread, self._fd, length, position)
+                chunk = await in_thread(os.pread, self._fd, length, position)
             except OSError as error:
                 raise RepositoryUnreachable(f"reading {self._path} at {position} failed: {error.strerror}") from error
             if not chunk:
@@ -60,11 +60,7 @@ class FileSource:
         return False
 
     async def sidecar(self, suffix: str, limit: int) -> bytes | None:
-        return await in_thread(None, _no_hurry, _read_small, f"{self._path}{suffix}", self._within, limit)
-
-
-def _no_hurry() -> None:
-    """What is read here is a few MiB at most; a descriptor must not be closed, and mean another file, meanwhile."""
+        return await in_thread(_read_small, f"{self._path}{suffix}", self._within, limit)
 
 
 def _read_small(path: str, within: str, limit: int) -> bytes | None:

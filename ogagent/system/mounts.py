@@ -25,31 +25,12 @@ from ogagent.errors import (
     ToolFailed,
     ToolMissing,
 )
+from ogagent.model.filesystem import READABLE, Driver, driver_of
 from ogagent.system import process
 from ogagent.system.aside import aside
 from ogagent.system.exclusive import open_exclusively
 from ogagent.system.kernel_calls import READ_ONLY, detach, mount_detached
 from ogagent.system.read_only_loop import open_read_only
-
-_EXT: Final = ("ext4", ("ro", "noload"))  # ext4 serves its elders, which a kernel need not have
-_OPTIONS: Final = {
-    "ext2": _EXT,
-    "ext3": _EXT,
-    "ext4": _EXT,
-    "xfs": ("xfs", ("ro", "norecovery", "nouuid")),  # clones share their UUID, and one may be mounted
-    "btrfs": ("btrfs", ("ro", "rescue=nologreplay")),
-    "f2fs": ("f2fs", ("ro", "norecovery")),
-    "ntfs": ("ntfs3", ("ro",)),
-    "vfat": ("vfat", ("ro",)),
-    "exfat": ("exfat", ("ro",)),
-}
-"""By libblkid's name of the file system: the driver, and what keeps it from writing."""
-
-READABLE: Final = tuple(_OPTIONS)
-"""What can be looked into, where its driver is, by libblkid's names."""
-
-_PROGRAMS: Final = {"ntfs": "ntfs-3g"}
-"""Where the kernel has no driver, as before Linux 5.15."""
 
 _HINT: Final = "look at the kernel log (dmesg); a damaged file system has to be repaired first"
 _PATIENCE_S: Final = 60.0
@@ -70,33 +51,33 @@ async def read_only(
     moment. ``compare`` is called with the open partition, in a thread, and raises when another one was meant.
     Raises FilesystemNotSupported, DeviceBusy, PartitionNotReadable, ToolMissing.
     """
-    if filesystem not in _OPTIONS:
+    driver = driver_of(filesystem)
+    if driver is None:
         raise FilesystemNotSupported(
             f"{device} holds {filesystem or 'no file system'}, which cannot be looked into",
             hint=f"what can be looked into: {', '.join(READABLE)}",
         )
     loop, node = await _asked(device, lambda: _guarded(device, compare), lambda opened: os.close(opened[0]))
     try:
-        async with _mounted(device, filesystem, node, place) as root:
+        async with _mounted(device, driver, node, place) as root:
             yield root
     finally:
         await _closed(device, loop)
 
 
 @asynccontextmanager
-async def _mounted(device: str, filesystem: str, node: str, place: Path) -> AsyncIterator[int]:
-    driver, options = _OPTIONS[filesystem]
-    root = await _asked(device, lambda: _mount(driver, node, options), _close_if_any)
+async def _mounted(device: str, driver: Driver, node: str, place: Path) -> AsyncIterator[int]:
+    root = await _asked(device, lambda: _mount(driver.name, node, driver.reading), _close_if_any)
     if root is not None:
         try:
             yield root
         finally:
             await _closed(device, root)
-    elif filesystem in _PROGRAMS:
-        async with _mounted_by(_PROGRAMS[filesystem], device, node, place) as root:
+    elif driver.program:
+        async with _mounted_by(driver.program, device, node, place) as root:
             yield root
     else:
-        raise FilesystemNotSupported(f"{device} holds {filesystem}, for which this kernel has no driver ({driver})")
+        raise FilesystemNotSupported(f"{device} cannot be looked into: this kernel has no driver {driver.name}")
 
 
 @asynccontextmanager

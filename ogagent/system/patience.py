@@ -1,21 +1,60 @@
-"""Waiting for threads that must not be left behind."""
+"""Waiting for threads and operations that must not be left behind: a device is not closed, nor called free, under a
+write. Those that may never come back are left behind: see ``ogagent.system.aside``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_log: Final = logging.getLogger(__name__)
 
-async def wait_out(futures: Iterable[asyncio.Future[Any]], hurry: Callable[[], None] = lambda: None) -> None:
-    """Returns when all are done, however they ended. A cancel, and a second one, calls ``hurry`` and waits on;
-    only then is it passed on. A device must not be closed, nor called free, under a write.
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs ``work`` in a thread. A cancel is passed on when it has ended."""
+    return await interruptible(None, _nothing, work, *args, **kwargs)
+
+
+async def interruptible(
+    executor: Executor | None, interrupt: Callable[[], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Runs ``work`` in a thread, None being one of the loop's own. A cancel calls ``interrupt``, which makes the work
+    end soon, and is passed on when it has.
+    """
+    known = contextvars.copy_context()  # whose job it is, for the log
+    future = asyncio.get_running_loop().run_in_executor(executor, lambda: known.run(work, *args, **kwargs))
+    try:
+        await wait_out([future], interrupt)
+    finally:
+        failure = future.exception()  # looked at, so that nobody warns when being cancelled is what counts
+    if failure is not None:
+        raise failure
+    return future.result()
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """A cancel is passed on when the work has ended; what that failed with is in the log then."""
+    task = asyncio.ensure_future(work)
+    try:
+        await wait_out([task])
+    except asyncio.CancelledError:
+        if not task.cancelled() and (failure := task.exception()):
+            _log.error("%s", failure)
+        raise
+    return task.result()
+
+
+async def wait_out(futures: Iterable[asyncio.Future[Any]], interrupt: Callable[[], None] = lambda: None) -> None:
+    """Returns when all are done, however they ended. A cancel, and a second one, calls ``interrupt`` and waits on;
+    only then is it passed on.
     """
     cancelled: asyncio.CancelledError | None = None
     while pending := [future for future in futures if not future.done()]:
@@ -23,24 +62,9 @@ async def wait_out(futures: Iterable[asyncio.Future[Any]], hurry: Callable[[], N
             await asyncio.wait(pending)
         except asyncio.CancelledError as error:
             cancelled = error
-            hurry()
+            interrupt()
     if cancelled is not None:
         raise cancelled
-
-
-async def in_thread(
-    executor: Executor | None, hurry: Callable[[], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
-    """Runs ``work`` in a thread, None being one of the loop's own; ``hurry`` makes it end soon."""
-    known = contextvars.copy_context()  # whose job it is, for the log
-    future = asyncio.get_running_loop().run_in_executor(executor, lambda: known.run(work, *args, **kwargs))
-    try:
-        await wait_out([future], hurry)
-    finally:
-        failure = future.exception()  # looked at, so that nobody warns when being cancelled is what counts
-    if failure is not None:
-        raise failure
-    return future.result()
 
 
 async def cancellable_until(done: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
@@ -66,3 +90,6 @@ async def entered(context: AbstractContextManager[T], executor: Executor | None 
     finally:
         if entering.exception() is None:
             await wait_out([loop.run_in_executor(executor, context.__exit__, None, None, None)])
+
+
+def _nothing() -> None: ...

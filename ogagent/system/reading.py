@@ -39,7 +39,7 @@ async def read_tree(
             tree.close()
 
     try:
-        return await aside(_PATIENCE_S, work, hurry=stop.set, late=late)
+        return await aside(_PATIENCE_S, work, interrupt=stop.set, late=late)
     except TimeoutError:
         raise PartitionNotReadable(f"{name} took longer than {_PATIENCE_S:g} s to be read") from None
     except TooLarge as error:
@@ -53,16 +53,16 @@ async def read_device(
     reader: Callable[[], T],
     *,
     patience_s: float = 30.0,
-    hurry: Callable[[], None] = lambda: None,
+    interrupt: Callable[[], None] = lambda: None,
     late: Callable[[T], object] = lambda _: None,
 ) -> T:
-    """What ``reader`` finds there; all that it needs is its own. ``patience_s``, ``hurry`` and ``late`` as for
+    """What ``reader`` finds there; all that it needs is its own. ``patience_s``, ``interrupt`` and ``late`` as for
     ``aside``.
 
     Raises PartitionNotReadable when the disk does not answer, and what ``reader`` raises.
     """
     try:
-        return await aside(patience_s, reader, hurry=hurry, late=late)
+        return await aside(patience_s, reader, interrupt=interrupt, late=late)
     except TimeoutError:
         raise PartitionNotReadable(f"{device} does not answer", hint=_HINT) from None
 

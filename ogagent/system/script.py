@@ -33,12 +33,12 @@ async def run_script(script: str, file: Path, *, most: int) -> Ended:
     Raises ScriptNotRun when its interpreter is not there or cannot be started.
     """
     try:
-        await in_thread(None, _no_hurry, _write, file, script)
+        await in_thread(_write, file, script)
         return _ended(await process.follow([*interpreter(script), str(file)], most=most))
     except (ToolMissing, ToolFailed) as error:
         raise _not_run(error) from error
     finally:
-        await in_thread(None, _no_hurry, partial(file.unlink, missing_ok=True))
+        await in_thread(partial(file.unlink, missing_ok=True))
 
 
 async def run_script_as(account: Account, script: str, *, most: int) -> Ended:
@@ -70,9 +70,6 @@ def interpreter(script: str) -> tuple[str, ...]:
     if not first.startswith(_MARK) or not path.startswith("/"):
         return _USUAL
     return (path, argument.strip()) if argument.strip() else (path,)
-
-
-def _no_hurry() -> None: ...
 
 
 def _write(file: Path, script: str) -> None:

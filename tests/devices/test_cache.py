@@ -250,7 +250,7 @@ async def test_a_file_system_that_hangs(
     place: Target, tool: Callable[..., str], tmp_path: Path, cell: Cell, cancel: bool
 ) -> None:
     """A job does not wait for it for ever. It is unmounted as soon as it answers, and then used again."""
-    store = MountedCache(tmp_path / "cache", CacheThread(patience_s=1.0, hurry_s=0.5))
+    store = MountedCache(tmp_path / "cache", CacheThread(patience_s=1.0, grace_s=0.5))
     caching = Caching(store, "evict", run=RUN)
     (tmp_path / "pc").mkdir()
     bench = Bench(tmp_path / "pc", replace(cell, ends=(0, -1), local=True))

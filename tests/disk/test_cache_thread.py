@@ -83,7 +83,7 @@ async def test_who_does_not_answer_is_left_behind(gate: Gate) -> None:
 
 
 async def test_a_cancel_waits_for_what_ends_soon(gate: Gate) -> None:
-    thread = CacheThread(hurry_s=30)
+    thread = CacheThread(grace_s=30)
     job = asyncio.create_task(thread.run(gate.pass_through))
     await asyncio.to_thread(gate.reached.wait)
     job.cancel()
@@ -96,7 +96,7 @@ async def test_a_cancel_waits_for_what_ends_soon(gate: Gate) -> None:
 
 
 async def test_a_cancel_does_not_wait_for_what_hangs(gate: Gate) -> None:
-    thread = CacheThread(hurry_s=0.05)
+    thread = CacheThread(grace_s=0.05)
     job = asyncio.create_task(thread.run(gate.pass_through))
     await asyncio.to_thread(gate.reached.wait)
     job.cancel()
@@ -105,12 +105,12 @@ async def test_a_cancel_does_not_wait_for_what_hangs(gate: Gate) -> None:
     assert thread.stuck
 
 
-async def test_in_a_hurry_nothing_is_given_up_but_the_wait(gate: Gate) -> None:
-    thread = CacheThread(hurry_s=0.05)
+async def test_after_a_cancel_nothing_is_given_up_but_the_wait(gate: Gate) -> None:
+    thread = CacheThread(grace_s=0.05)
     thread.start(gate.pass_through)
     closing = thread.start(lambda: "closed")
     with pytest.raises(CacheError):
-        await thread.wait(closing, hurry=True)
+        await thread.wait(closing, cancelled=True)
     gate.open.set()
     assert await asyncio.to_thread(closing.result, 30) == "closed"
 

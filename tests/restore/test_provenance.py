@@ -71,10 +71,9 @@ def target(size: int = SIZE) -> Target:
 
 
 async def found_in(
-    repository: Source, size: int = SIZE, keys: tuple[Ed25519PublicKey, ...] = (), executor: Any = None
+    repository: Source, size: int = SIZE, keys: tuple[Ed25519PublicKey, ...] = ()
 ) -> IndexedImage | None:
-    with executor or ThreadPoolExecutor(1) as pool:
-        found = await indexed_image(repository, "x.img", target(size), keys, Cache(), Progress(), pool)
+    found = await indexed_image(repository, "x.img", target(size), keys, Cache(), Progress())
     return None if found is None else found[0]
 
 
@@ -150,7 +149,8 @@ class SlowPool(ThreadPoolExecutor):
 
 async def test_a_cancel_waits_for_the_thread() -> None:
     pool = SlowPool()
-    found = asyncio.ensure_future(found_in(Repository(FRAMED.index), executor=pool))
+    asyncio.get_running_loop().set_default_executor(pool)
+    found = asyncio.ensure_future(found_in(Repository(FRAMED.index)))
     await pool.asked.wait()
     found.cancel()
     await asyncio.sleep(0)

@@ -36,11 +36,11 @@ async def test_what_does_not_answer_is_left_behind() -> None:
     assert got == [2]
 
 
-async def test_what_can_hurry_is_not_left_behind() -> None:
+async def test_what_can_be_interrupted_is_not_left_behind() -> None:
     stop = threading.Event()
     ended: list[bool] = []
     with pytest.raises(TimeoutError):
-        await aside(0.01, lambda: ended.append(stop.wait(FAR_S)), hurry=stop.set)
+        await aside(0.01, lambda: ended.append(stop.wait(FAR_S)), interrupt=stop.set)
     assert ended == [True]
 
 
@@ -56,7 +56,7 @@ async def test_a_cancel() -> None:
         time.sleep(0.05)  # whoever has cancelled must not be faster than this
         got.append(result)
 
-    task = asyncio.create_task(aside(FAR_S, work, hurry=stop.set, late=take))
+    task = asyncio.create_task(aside(FAR_S, work, interrupt=stop.set, late=take))
     await asyncio.to_thread(inside.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

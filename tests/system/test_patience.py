@@ -12,7 +12,7 @@ from ogagent.system.log import JOB_ID
 from ogagent.system.patience import in_thread
 
 WAYS: dict[str, Callable[[], Coroutine[Any, Any, str]]] = {
-    "waited for": lambda: in_thread(None, lambda: None, JOB_ID.get),
+    "waited for": lambda: in_thread(JOB_ID.get),
     "aside": lambda: aside(60, JOB_ID.get),
 }
 

@@ -12,14 +12,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _IDLE_S: Final = 1.0
-"""The thread ends when nothing was asked for so long."""
 
 
 class DaemonThread(Executor):
-    """Does one thing after the other. Nobody waits for it when the agent ends, as for the threads of a pool."""
+    """Does one thing after the other. Nobody waits for it when the agent ends, as for the threads of a pool. It ends
+    when nothing was asked for ``idle_s``.
+    """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, idle_s: float = _IDLE_S) -> None:
         self._name = name
+        self._idle_s = idle_s
         self._asked: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._alive = False
@@ -40,7 +42,7 @@ class DaemonThread(Executor):
 
     def _next(self) -> Callable[[], None] | None:
         with self._changed:
-            if self._changed.wait_for(lambda: self._asked, _IDLE_S):
+            if self._changed.wait_for(lambda: self._asked, self._idle_s):
                 return self._asked.popleft()
             self._alive = False
             return None
