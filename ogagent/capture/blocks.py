@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Final, Self
 
 from ogagent.disk.machine import Device
-from ogagent.disk.memory import page_aligned
 from ogagent.errors import (
     BeginningUnknown,
     DeviceError,
@@ -31,6 +30,7 @@ from ogagent.image.piece import Extent
 from ogagent.image.regions import PartcloneLayout, Region
 from ogagent.image.stream import ByteStream, Chunks
 from ogagent.model.units import KIB
+from ogagent.system.memory import page_aligned
 
 _ALIGNED: Final = 4 * KIB
 _GAP: Final = 64 * KIB

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import mmap
 import os
 import stat
 import struct
@@ -22,6 +21,7 @@ from typing import Final, Self
 
 from ogagent.errors import WriteFailed
 from ogagent.model.units import MIB
+from ogagent.system.memory import page_aligned
 
 ALIGNMENT: Final = 4096
 """Serves every logical block size in use (512 and 4096) and every file system that a disk file may lie on."""
@@ -31,7 +31,7 @@ _BLKFLSBUF: Final = 0x1261  # linux/fs.h: write and drop what the cache holds of
 _BLKSSZGET: Final = 0x1268  # linux/fs.h: the size of a logical sector, as an int
 _BLKZEROOUT: Final = 0x127F  # linux/fs.h: zeros on read, by whatever the device offers for it, else written
 _FS_IOC_UNRESVSP64: Final = 0x4030582B  # linux/falloc.h: a hole in a file, which reads as zeros
-_ZEROS: Final = memoryview(mmap.mmap(-1, MIB)).toreadonly()
+_ZEROS: Final = page_aligned(MIB).toreadonly()
 
 
 class BlockDevice:
@@ -121,7 +121,7 @@ class BlockDevice:
         else:
             first = position - position % self._sector_size
             end = -(-(position + len(into)) // self._sector_size) * self._sector_size
-            view = memoryview(mmap.mmap(-1, end - first))
+            view = page_aligned(end - first)
             self._read(self._direct, first, view)
             into[:] = view[position - first : position - first + len(into)]
 

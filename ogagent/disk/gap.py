@@ -7,11 +7,11 @@ from typing import Final
 
 from ogagent.disk.layout import Span, span_of
 from ogagent.disk.machine import Device
-from ogagent.disk.memory import page_aligned
 from ogagent.disk.record import LENGTH, PLACE, JobRecord, decode, disk_mark, read
 from ogagent.disk.volume import Volume
 from ogagent.errors import ReadBackDiffers
 from ogagent.model.disk import UNREADABLE, Disk
+from ogagent.system.memory import page_aligned
 
 GAP: Final = Span(PLACE, PLACE + LENGTH)
 """The page of it that is used."""

@@ -7,7 +7,6 @@ partition, also when it was shut down with fast start-up. Swap files are not loo
 
 from __future__ import annotations
 
-import mmap
 import struct
 from typing import Final
 
@@ -17,6 +16,7 @@ from ogagent.disk.volume import Volume
 from ogagent.errors import ReadBackDiffers
 from ogagent.model.filesystem import NTFS, SUSPENDED
 from ogagent.model.units import KIB
+from ogagent.system.memory import page_aligned
 
 _HIBERFIL: Final = "hiberfil.sys"
 _ASLEEP: Final = (b"hibr", b"HIBR")  # ntfs-3g, libntfs-3g/volume.c: once Windows has woken it says something else
@@ -48,18 +48,18 @@ def discard_image(device: Device) -> bool:
 
 
 def _discard_in(device: Device, offset: int) -> bool:
-    page, found = mmap.mmap(-1, _PAGE), mmap.mmap(-1, _PAGE)
-    device.read_back(offset, memoryview(page))
-    before = page[:]
+    page, found = page_aligned(_PAGE), page_aligned(_PAGE)
+    device.read_back(offset, page)
+    before = bytes(page)
     if offset == 0 and before.startswith(_TUXONICE):
         page[: len(_TUXONICE)] = bytes(len(_TUXONICE))
     if before.startswith(_IMAGES, _PAGE - len(_SWAP)):
         page[-len(_SWAP) :] = _SWAP
-    if page[:] == before:
+    if page == before:
         return False
-    device.write(offset, memoryview(page))
+    device.write(offset, page)
     device.flush()
-    device.read_back(offset, memoryview(found))
-    if found[:] != page[:]:
+    device.read_back(offset, found)
+    if found != page:
         raise ReadBackDiffers(f"the page at byte {offset} does not hold what was written")
     return True

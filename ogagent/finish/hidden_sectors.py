@@ -8,7 +8,6 @@ mkntfs writes 0 where the number is too large: what Windows does there is not kn
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -17,7 +16,8 @@ from typing import Final
 from ogagent.disk.machine import Device
 from ogagent.errors import NotReady
 from ogagent.model.plan import Target
-from ogagent.system.patience import in_thread, to_its_end
+from ogagent.system.memory import page_aligned
+from ogagent.system.patience import in_thread
 from ogagent.system.reading import read_device
 
 _AT: Final = 28
@@ -54,7 +54,7 @@ class FollowStart:
         return bool(await self._found_wrong())
 
     async def do(self) -> None:
-        await to_its_end(in_thread(self._write))
+        await in_thread(self._write)
 
     async def proof(self) -> None:
         if wrong := await self._found_wrong():
@@ -72,14 +72,14 @@ class FollowStart:
         with self._opened() as device:
             for at, sector in reversed(list(self._sectors(device))):
                 _FIELD.pack_into(sector, _AT, self._hidden)
-                device.write(at, memoryview(sector))
+                device.write(at, sector)
             device.flush()
 
     @property
     def _hidden(self) -> int:
         return self._target.start // self._target.sector_size
 
-    def _sectors(self, device: Device) -> Iterator[tuple[int, mmap.mmap]]:
+    def _sectors(self, device: Device) -> Iterator[tuple[int, memoryview]]:
         """The boot sector and its copies, with their places in bytes. Raises NotReady, WriteFailed."""
         size, name = self._target.sector_size, self._target.name
         if self._target.start % size or self._hidden > _MOST:
@@ -95,21 +95,21 @@ class FollowStart:
                     yield at, copy
 
 
-def _read(device: Device, at: int, size: int) -> mmap.mmap:
-    sector = mmap.mmap(-1, size)
-    device.read_back(at, memoryview(sector))
+def _read(device: Device, at: int, size: int) -> memoryview:
+    sector = page_aligned(size)
+    device.read_back(at, sector)
     return sector
 
 
-def _copies(boot: mmap.mmap, size: int, partition: int, name: str) -> tuple[int, ...]:
+def _copies(boot: memoryview, size: int, partition: int, name: str) -> tuple[int, ...]:
     """Where they may be, in bytes. Raises NotReady for another file system."""
-    if boot[_SIGNED] == _SIGNATURE and boot[3:11] == _NTFS:
+    if bytes(boot[_SIGNED]) == _SIGNATURE and bytes(boot[3:11]) == _NTFS:
         return int.from_bytes(boot[40:48], "little") * size, (partition // size - 1) * size
-    if boot[_SIGNED] == _SIGNATURE and boot[_FAT32_NAME] == _FAT32:
+    if bytes(boot[_SIGNED]) == _SIGNATURE and bytes(boot[_FAT32_NAME]) == _FAT32:
         return (int.from_bytes(boot[50:52], "little") * size,)
     raise NotReady(f"{name} holds neither NTFS nor FAT32")
 
 
-def _is_copy(copy: mmap.mmap, boot: mmap.mmap) -> bool:
+def _is_copy(copy: memoryview, boot: memoryview) -> bool:
     """Of this volume: a longer one that lay here before may have left its own."""
-    return all(copy[part] == boot[part] for part in (_SAME_NTFS if boot[3:11] == _NTFS else _SAME_FAT32))
+    return all(copy[part] == boot[part] for part in (_SAME_NTFS if bytes(boot[3:11]) == _NTFS else _SAME_FAT32))

@@ -24,7 +24,7 @@ from ogagent.finish.files import Files
 from ogagent.finish.reg_text import Change, Values, parse, render
 from ogagent.model.units import MIB
 from ogagent.system import process
-from ogagent.system.patience import in_thread, to_its_end
+from ogagent.system.patience import in_thread
 from ogagent.system.tree import TooLarge
 
 _TOOL: Final = "hivexregedit"
@@ -80,7 +80,7 @@ class Hive:
 
     async def put_back(self) -> None:
         """The copy is the hive of that Windows now."""
-        await to_its_end(in_thread(self._replace))
+        await in_thread(self._replace)
 
     def _replace(self) -> None:
         content = self._copy.read_bytes()
@@ -119,7 +119,7 @@ async def copied(files: Files, path: str, folder: Path) -> AsyncIterator[Hive]:
     content = await in_thread(_content, files, path)
     with tempfile.TemporaryDirectory(prefix="hive-", dir=folder) as place:
         copy = Path(place, "hive")
-        await to_its_end(in_thread(copy.write_bytes, content))
+        await in_thread(copy.write_bytes, content)
         yield Hive(files, path, copy)
 
 

@@ -6,7 +6,6 @@ lengths in a skippable frame, which ``zstd -d`` passes over.
 
 from __future__ import annotations
 
-import mmap
 import struct
 import sys
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from ogagent.errors import ImageCorrupt
 from ogagent.image import libzstd
 from ogagent.image.zstd_frame import ZSTD_MAGIC
 from ogagent.model.units import KIB
+from ogagent.system.memory import page_aligned
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -73,7 +73,7 @@ def unpack_into(frame: bytes | memoryview, into: memoryview, *, checked: bool) -
 
 def unpack_frame(frame: bytes, limit: int) -> memoryview:
     """What a frame holds, at most ``limit`` bytes. Only those that are there take memory. Raises ImageCorrupt."""
-    room = memoryview(mmap.mmap(-1, max(limit, 1)))
+    room = page_aligned(max(limit, 1))
     return room[: unpack_into(frame, room, checked=True)]
 
 

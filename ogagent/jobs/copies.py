@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from ogagent.disk.gap import erase_record, record_in_gap
 from ogagent.disk.machine import Device, ReportShelf, WholeMachine
-from ogagent.disk.memory import page_aligned
 from ogagent.disk.record import LEAST_PARTITION, LENGTH, PLACE, JobRecord, decode, encode
 from ogagent.errors import AgentError
 from ogagent.jobs.entry import Ended
@@ -29,6 +28,7 @@ from ogagent.model.kind import Kinds
 from ogagent.model.plan import Target
 from ogagent.model.report import final_report
 from ogagent.system.daemon_thread import DaemonThread
+from ogagent.system.memory import page_aligned
 
 _log: Final = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -11,10 +10,11 @@ from ogagent.disk.layout import Span
 from ogagent.disk.machine import Device
 from ogagent.model.units import MIB
 from ogagent.partition.change import expect, read
+from ogagent.system.memory import page_aligned
 
 _EDGE: Final = MIB
 _PAGE: Final = 4096
-_ZEROS: Final = memoryview(mmap.mmap(-1, _EDGE)).toreadonly()
+_ZEROS: Final = page_aligned(_EDGE).toreadonly()
 
 
 def wipe(device: Device, span: Span, holes: Sequence[Span] = ()) -> None:

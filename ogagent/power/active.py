@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 import stat
 import time
@@ -22,6 +21,7 @@ from ogagent.power.down import Down, Goal
 from ogagent.power.power import BootPlace
 from ogagent.power.systems import System
 from ogagent.system.aside import aside
+from ogagent.system.memory import page_aligned
 
 _ROWS_AT: Final = 446
 _ROW: Final = 16
@@ -88,7 +88,7 @@ def make_active(target: Target) -> None:
     with BlockDevice(fd, base=0, size=size, sector_size=size, name=target.disk_device) as device:
         _lock(fd, target)
         _compare(fd, target)
-        before, after = memoryview(mmap.mmap(-1, size)), memoryview(mmap.mmap(-1, size))
+        before, after = page_aligned(size), page_aligned(size)
         device.read_back(0, before)
         wanted = activated(bytes(before), target)
         if wanted == before:

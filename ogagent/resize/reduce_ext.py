@@ -32,7 +32,7 @@ from ogagent.resize.undo_file import (
     remove_undo_file,
     room_for,
 )
-from ogagent.system.patience import in_thread, to_its_end
+from ogagent.system.patience import in_thread
 from ogagent.system.reading import read_device
 
 _CHECK_S: Final = 3600.0
@@ -100,7 +100,7 @@ async def prepare(device: str, undo: Path) -> tuple[int, int]:
 async def shrink(device: str, undo: Path, room: int) -> int:
     """Raises AgentError and OSError, and has to be taken back then."""
     await _check(device, "-fp")
-    await to_its_end(in_thread(create_undo_file, undo, room))
+    await in_thread(create_undo_file, undo, room)
     await _resize_with(undo, room, device, "-M")
     await in_thread(give_room_back, undo)
     await _check(device, "-fn")

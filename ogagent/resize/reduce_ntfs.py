@@ -30,7 +30,7 @@ from ogagent.model.units import MIB
 from ogagent.resize import ntfs_undo
 from ogagent.resize.resizer import resizer
 from ogagent.resize.undo_file import check_room, remove_undo_file
-from ogagent.system.patience import in_thread, to_its_end
+from ogagent.system.patience import in_thread
 from ogagent.system.reading import read_device
 
 _CHECK_S: Final = 3600.0
@@ -76,7 +76,7 @@ async def shrink(device: str, undo: Path, size: int, target: int) -> int:
     await _look(device)  # whatever has happened to it since
     await in_thread(_refuse_unclean, device)
     ranges = await _overwritten(device, target)
-    await to_its_end(in_thread(ntfs_undo.save, device, undo, ranges))
+    await in_thread(ntfs_undo.save, device, undo, ranges)
     await _resize(device, target, "--force")
     await _unmark(device)
     return (await in_thread(_measure, device))[0]

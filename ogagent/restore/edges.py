@@ -17,10 +17,10 @@ from blake3 import blake3
 
 from ogagent.disk import signatures
 from ogagent.disk.machine import Device
-from ogagent.disk.memory import page_aligned
 from ogagent.disk.record import PLACE as RECORD_PLACE
 from ogagent.errors import DeviceError, ReadBackDiffers
 from ogagent.model.units import MIB
+from ogagent.system.memory import page_aligned
 
 EDGE: Final = MIB
 _PAGE: Final = 4096

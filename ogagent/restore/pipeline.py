@@ -10,7 +10,6 @@ earliest place, and the same image fails for the same reason everywhere, however
 
 from __future__ import annotations
 
-import mmap
 import time
 from concurrent.futures import Executor
 from typing import Final
@@ -24,6 +23,7 @@ from ogagent.restore.patience import Together
 from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter
 from ogagent.system.channel import Channel, Inlet, Stopped
+from ogagent.system.memory import page_aligned
 from ogagent.system.patience import interruptible
 
 _MEMORY: Final = 16 * MIB
@@ -43,7 +43,7 @@ class Pipeline:
         self.digests: list[bytes] = []
         """BLAKE3 of each piece, in order; empty when nothing will be read back."""
         for _ in range(count):
-            self._free.put(memoryview(mmap.mmap(-1, image.buffer_size)))
+            self._free.put(page_aligned(image.buffer_size))
 
     async def run(self, executor: Executor) -> None:
         """Returns when every block is on the device, not yet flushed; raises the first cause when that cannot be done.

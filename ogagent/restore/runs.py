@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
-from ogagent.disk.memory import page_aligned
 from ogagent.errors import ImageChanged
 from ogagent.image.index import ImageIndex, longest_frame
 from ogagent.model.units import MIB
 from ogagent.restore.survey import Stretch
 from ogagent.source.source import Source
+from ogagent.system.memory import page_aligned
 
 LONGEST_RUN: Final = 2 * MIB
 _ROOM: Final = 48 * MIB

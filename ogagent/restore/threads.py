@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from ogagent.disk.memory import page_aligned
 from ogagent.model.units import MIB
+from ogagent.system.memory import page_aligned
 
 _FEWEST: Final = 3
 """A stream is decoded, proven and written at once; and one thread of a few always waits for the disk."""

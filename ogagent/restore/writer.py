@@ -13,13 +13,13 @@ from typing import Final, NamedTuple
 from blake3 import blake3
 
 from ogagent.disk.machine import Device
-from ogagent.disk.memory import page_aligned
 from ogagent.errors import ImageTooLarge
 from ogagent.image.piece import Extent, Piece
 from ogagent.restore.edges import Edges, differs
 from ogagent.restore.progress import Progress
 from ogagent.restore.threads import Buffers
 from ogagent.system.channel import Stopped
+from ogagent.system.memory import page_aligned
 
 _STEP: Final = 64 << 10
 _ZEROS: Final = bytes(_STEP)
