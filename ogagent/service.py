@@ -23,7 +23,7 @@ from ogagent.functions.installed import InstalledHost
 from ogagent.house import House, installed_house, oglive_house, say_goodbye
 from ogagent.http.access import make_access
 from ogagent.http.app import make_app
-from ogagent.http.front import identity_of, open_door, renew_client_ca
+from ogagent.http.front import identity_of, open_front, renew_client_ca
 from ogagent.http.secret import agent_secret
 from ogagent.image.signature import public_key
 from ogagent.jobs.journal import Journal
@@ -87,9 +87,9 @@ async def run(settings: Settings, host: Host | InstalledHost) -> bool:
         journal = await asyncio.to_thread(Journal.open, settings.state.place)
         stack.callback(journal.close)
         house = await _house(settings, host, journal)
-        known = asyncio.Event()
+        registered = asyncio.Event()
         myself = Myself(secret=secret, fingerprint=identity.fingerprint, ostype=house.ostype, osversion=house.osversion)
-        voices = await stack.enter_async_context(speaking(settings, myself, house.finals, known, house.ledger))
+        voices = await stack.enter_async_context(speaking(settings, myself, house.finals, registered, house.ledger))
         metrics = Metrics()
         jobs = JobManager(
             disks=house.disks,
@@ -106,20 +106,20 @@ async def run(settings: Settings, host: Host | InstalledHost) -> bool:
         people = house.people(voices)
         look = partial(check, settings, host.machine if isinstance(host, Host) else None)
         app = make_app(jobs, house.functions, make_access(settings.access, secret), metrics, people, look)
-        door = await stack.enter_async_context(open_door(app, settings, identity))
+        acceptor = await stack.enter_async_context(open_front(app, settings, identity))
         notifier.ready()
         chores: list[Chore] = [
-            ("the registration with ogCore", partial(voices.registration.keep, known)),
+            ("the registration with ogCore", partial(voices.registration.run, registered)),
             ("the line in systemctl status", partial(_tell_status, jobs, seeding, notifier)),
-            ("the answer to SIGHUP", partial(renew_client_ca, hangup, door, settings, identity)),
+            ("the answer to SIGHUP", partial(renew_client_ca, hangup, acceptor, settings, identity)),
             ("the answer to SIGUSR1", partial(_retire, retire, jobs, stop)),
         ]
         if people is not None:  # first: before anybody knows this agent, it knows who is there
-            chores.insert(0, ("the watch over sessions", people.keep))
+            chores.insert(0, ("the watch over sessions", people.run))
         if seeding is not None:
-            chores.append(("what others can have", seeding.keep))
+            chores.append(("what others can have", seeding.run))
         if voices.line is not None:
-            chores.append(("what ogCore is told of sessions", voices.line.keep))
+            chores.append(("what ogCore is told of sessions", voices.line.run))
         async with beside("the watchdog's heartbeat", notifier.keep_alive):
             async with AsyncExitStack() as under_way:
                 for what, work in chores:

@@ -158,7 +158,7 @@ async def _show(work: asyncio.Task[None], progress: Progress, console: Console) 
                 if progress.phase is not phase and progress.phase is not None:
                     phase = progress.phase
                     bar.reset(task, description=phase, total=progress.total)
-                done = progress.read_back if phase == "reading-back" else progress.laid
+                done = progress.read_back if phase == "reading-back" else progress.in_place
                 bar.update(task, completed=done, total=progress.total)
                 await asyncio.wait([work], timeout=_POLL_S)
     finally:

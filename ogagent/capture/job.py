@@ -259,7 +259,7 @@ class _Capture:
         self._named.set()
 
     def _begin(self, note: bytes) -> None:
-        self._progress.touch()
+        self._progress.change_begins()
         self._progress.books.committing(note)
 
     async def _noting(self, book: Callable[[bytes], None]) -> None:

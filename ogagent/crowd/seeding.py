@@ -94,7 +94,7 @@ class Seeding:
         except TimeoutError:
             _log.error("the CACHE, of which something was given to others, does not become free")
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """As long as the agent runs."""
         while True:
             await self._free.wait()

@@ -80,7 +80,7 @@ class Udpcast:
         )
 
     async def _joined(self, flow: Flow, patience_s: float, neighbours: Neighbours) -> bool:
-        joined = await _unless(neighbours.begun, flow.complains(_JOINED), min(_AGAIN_S, patience_s))
+        joined = await _unless(neighbours.begun, flow.says(_JOINED), min(_AGAIN_S, patience_s))
         if joined is False:
             raise SessionNotJoined(f"udp-receiver {await flow.outcome() or 'has ended'} before anything came")
         neighbours.check(joined=bool(joined))

@@ -178,7 +178,7 @@ class _Work:
         await in_thread(self._begin, self._note)
 
     def _begin(self, note: _Note) -> None:
-        self.progress.touch()
+        self.progress.change_begins()
         self.progress.books.committing(msgspec.json.encode(note))
 
     async def formatting(self, number: int) -> None:

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from ogagent import __version__
 from ogagent.errors import SettingsError
-from ogagent.http.listener import Door, listening
+from ogagent.http.listener import Acceptor, listening
 from ogagent.settings import Settings
 from ogagent.system.tls import ServerIdentity, given_identity, own_identity, server_context
 
@@ -41,33 +41,35 @@ def _is_plain_address(address: str) -> bool:
 
 
 @asynccontextmanager
-async def open_door(app: web.Application, settings: Settings, identity: ServerIdentity) -> AsyncIterator[Door]:
+async def open_front(app: web.Application, settings: Settings, identity: ServerIdentity) -> AsyncIterator[Acceptor]:
     """Raises SettingsError when nothing can be heard there."""
     server = settings.server
     tls = await asyncio.to_thread(server_context, identity, _client_ca(settings))
     async with AsyncExitStack() as stack:
         try:
-            door = await stack.enter_async_context(listening(app, server.address, server.port, tls))
+            acceptor = await stack.enter_async_context(listening(app, server.address, server.port, tls))
         except OSError as error:
             raise SettingsError(f"cannot listen on {server.address} port {server.port}: {error.strerror}") from error
         _log.info(
             "ogagent %s listens on %s port %d, certificate SHA-256 %s",
             __version__, server.address, server.port, identity.fingerprint,
         )  # fmt: skip
-        yield door
+        yield acceptor
 
 
 def _client_ca(settings: Settings) -> str:
     return settings.access.client_ca if settings.access.mode == "certificate" else ""
 
 
-async def renew_client_ca(hangup: asyncio.Event, door: Door, settings: Settings, identity: ServerIdentity) -> None:
+async def renew_client_ca(
+    hangup: asyncio.Event, acceptor: Acceptor, settings: Settings, identity: ServerIdentity
+) -> None:
     """After each SIGHUP. A file that cannot be used changes nothing."""
     while True:
         await hangup.wait()
         hangup.clear()
         try:
-            door.tls = await asyncio.to_thread(server_context, identity, _client_ca(settings))
+            acceptor.tls = await asyncio.to_thread(server_context, identity, _client_ca(settings))
         except (SettingsError, OSError) as error:
             _log.warning("SIGHUP: access.client_ca stays as it was: %s", error)
         else:

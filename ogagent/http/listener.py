@@ -133,7 +133,7 @@ async def one_call_each(request: web.Request, handler: Handler) -> web.StreamRes
     return response
 
 
-class Door:
+class Acceptor:
     """Accepts connections. ``tls`` may be replaced at any time; it counts for those who come afterwards."""
 
     def __init__(self, server: web.Server, tls: SSLContext, limits: Limits) -> None:
@@ -218,25 +218,25 @@ class Door:
 @asynccontextmanager
 async def listening(
     app: web.Application, address: str, port: int, tls: SSLContext, limits: Limits = _LIMITS
-) -> AsyncIterator[Door]:
+) -> AsyncIterator[Acceptor]:
     """Raises OSError when ``address`` and ``port`` cannot be had."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LEAVING_S)
     await runner.setup()
     if runner.server is None:
         raise InternalError("a server that was set up is not there")
-    door = Door(runner.server, tls, limits)
+    acceptor = Acceptor(runner.server, tls, limits)
     try:
         with _socket(address, port) as listener:
-            accepting = asyncio.create_task(door.accept(listener))
+            accepting = asyncio.create_task(acceptor.accept(listener))
             try:
-                yield door
+                yield acceptor
             finally:
                 accepting.cancel()
                 with suppress(asyncio.CancelledError):
                     await accepting
     finally:
         await runner.cleanup()
-        await door.aclose()
+        await acceptor.aclose()
 
 
 def _socket(address: str, port: int) -> socket.socket:

@@ -1,7 +1,7 @@
 """Rewriting an image's container: a frame for each region. What the container holds stays the same to the byte.
 
-The image is read and proven by the code that restores it; a tape keeps the bytes that it read, and they are cut where
-the regions begin.
+The image is read and proven by the code that restores it; a recording keeps the bytes that it read, and they are cut
+where the regions begin.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ class Packed(Struct, frozen=True):
 
 def pack(name: str, chunks: Iterator[bytes], write: Callable[[bytes], object], packing: Packing) -> Packed:
     """``write`` gets the image ``name`` in frames, not yet proven. Raises ImageError, InvalidField."""
-    tape = _Tape(open_container(Chunks(chunks), packing.max_window))
-    stream = ByteStream(tape)
-    image = image_in(stream, tape.container)
+    recording = _Recording(open_container(Chunks(chunks), packing.max_window))
+    stream = ByteStream(recording)
+    image = image_in(stream, recording.container)
     image.prepare()
     contents = Contents(
         header=image.header,
         checksum_size=image.checksum_size if isinstance(image, PartcloneImage) else 0,
         region_size=region_size_for(image.header.block_size, packing.region_size),
-        head=tape.take(stream.position),
+        head=recording.take(stream.position),
     )
-    parts = _cut(image, tape, contents.region_size)
+    parts = _cut(image, recording, contents.region_size)
     index = write_frames(name, contents, parts, write, packing.level, packing.threads)
-    return Packed(index, tape.digest.digest())
+    return Packed(index, recording.digest.digest())
 
 
-def _cut(image: Image, tape: _Tape, region_size: int) -> Iterator[Part]:
+def _cut(image: Image, recording: _Recording, region_size: int) -> Iterator[Part]:
     """The regions of the image, each with its bytes of the stream. Raises ImageCorrupt for what cannot be proven."""
     regions = _regions(image, region_size)
     region = next(regions, None)
@@ -64,11 +64,11 @@ def _cut(image: Image, tape: _Tape, region_size: int) -> Iterator[Part]:
     prove = image.prover()
     for piece in image.pieces(lambda: buffer):
         prove(piece)
-        while region is not None and region.size <= tape.held:
-            yield region, tape.take(region.size)
+        while region is not None and region.size <= recording.held:
+            yield region, recording.take(region.size)
             region = next(regions, None)
-    if region is not None and tape.held:  # only a raw image may end within a region
-        yield raw_region(region.number, region_size, tape.held), tape.take(tape.held)
+    if region is not None and recording.held:  # only a raw image may end within a region
+        yield raw_region(region.number, region_size, recording.held), recording.take(recording.held)
 
 
 def _regions(image: Image, region_size: int) -> Iterator[Region]:
@@ -78,7 +78,7 @@ def _regions(image: Image, region_size: int) -> Iterator[Region]:
     return (raw_region(number, region_size, region_size) for number in count())
 
 
-class _Tape:
+class _Recording:
     """A Decoder that keeps what it hands out until somebody takes it; ``digest`` is over all of it."""
 
     def __init__(self, decoder: Decoder) -> None:

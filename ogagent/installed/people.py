@@ -73,7 +73,7 @@ class People:
         _log.info("the machine does not go down after all")
         self._welcome()
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Runs until cancelled. While nobody can be asked, whoever was logged in counts as logged in."""
         while True:
             reason = "it has ended"

@@ -87,7 +87,7 @@ class JournalBooks:
         self._job_id = job_id
         self._lasting = lasting
 
-    def touching(self) -> None:
+    def change_begins(self) -> None:
         self._advance(Step.TOUCHED, None)
 
     def committing(self, note: bytes) -> None:

@@ -17,10 +17,10 @@ _SMOOTHING_S: Final = 3.0
 class Books(Protocol):
     """Where a job's points of no return are written down. Called in a worker thread, in order.
 
-    What ``touching`` and ``committing`` raise keeps everything as it is.
+    What ``change_begins`` and ``committing`` raise keeps everything as it is.
     """
 
-    def touching(self) -> None:
+    def change_begins(self) -> None:
         """The first change comes next."""
 
     def committing(self, note: bytes) -> None:
@@ -43,7 +43,7 @@ class Books(Protocol):
 class NoBooks:
     """For work that nobody asks about afterwards."""
 
-    def touching(self) -> None: ...
+    def change_begins(self) -> None: ...
 
     def committing(self, note: bytes) -> None: ...
 
@@ -93,9 +93,9 @@ class JobProgress:
         self._rated = (now, self.done)
         self._rate = 0.0
 
-    def touch(self) -> None:
+    def change_begins(self) -> None:
         if not self.touched:
-            self.books.touching()
+            self.books.change_begins()
             self.touched = True
 
     def commit(self) -> None:

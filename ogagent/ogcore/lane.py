@@ -30,7 +30,7 @@ class Lane:
         self.attempts = 0
         self.not_before = -math.inf
         self.refused = False
-        self.complaint = ""
+        self.last_reason = ""
         self.settled = asyncio.Event()
 
     def stamped(self, report: Report) -> Report:

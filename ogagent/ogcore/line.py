@@ -41,14 +41,14 @@ class Notices(Protocol):
 
 
 class Line:
-    """Nothing is sent before ``known`` is set; ``forgotten`` is called when ogCore does not know this agent."""
+    """Nothing is sent before ``registered`` is set; ``forgotten`` is called when ogCore does not know this agent."""
 
     def __init__(
         self,
         paths: Mapping[str, Webhook],
         address: Callable[[], Awaitable[LocalAddress]],
         notices: Notices,
-        known: asyncio.Event,
+        registered: asyncio.Event,
         forgotten: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
         jitter: Random = random.random,
@@ -57,7 +57,7 @@ class Line:
         self._paths = paths
         self._address = address
         self._notices = notices
-        self._known = known
+        self._registered = registered
         self._forgotten = forgotten
         self._clock = clock or MonotonicClock()
         self._jitter = jitter
@@ -65,11 +65,11 @@ class Line:
         self._open = asyncio.Event()
         self._open.set()
         self._attempts = 0
-        self._complaint = ""
+        self._last_reason = ""
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Runs until cancelled."""
-        await self._known.wait()
+        await self._registered.wait()
         while True:
             await self._open.wait()
             self._notices.come.clear()
@@ -87,7 +87,7 @@ class Line:
         """A last attempt at each, at once, until one is not taken: what stays, and what comes, waits for the next
         start.
         """
-        if not self._known.is_set() or not self._open.is_set():
+        if not self._registered.is_set() or not self._open.is_set():
             return
         self._open.clear()
         with suppress(TimeoutError):
@@ -103,7 +103,7 @@ class Line:
                 return None
             outcome = await self._outcome(notice)
             if not isinstance(outcome, Again):
-                self._attempts, self._complaint = 0, ""
+                self._attempts, self._last_reason = 0, ""
                 await self._notices.drop(notice)
             if isinstance(outcome, Refused):
                 _log.error("ogCore refuses to be told that somebody has %s: %s", notice.what, outcome.reason)
@@ -122,7 +122,7 @@ class Line:
             self._forgotten()
         last_s = LAST_DELAY_UNKNOWN_S if outcome.unknown else LAST_DELAY_S
         pause_s = delay_s(self._attempts, outcome.after_s, self._jitter, last_s)
-        level = logging.DEBUG if outcome.reason == self._complaint else logging.WARNING
-        self._complaint = outcome.reason
+        level = logging.DEBUG if outcome.reason == self._last_reason else logging.WARNING
+        self._last_reason = outcome.reason
         _log.log(level, "ogCore does not take who is logged in, again in %.1f s: %s", pause_s, outcome.reason)
         return pause_s

@@ -85,22 +85,22 @@ class Outbox:
         webhook: Webhook,
         address: Callable[[], Awaitable[LocalAddress]],
         store: FinalStore,
-        known: asyncio.Event,
+        registered: asyncio.Event,
         clock: Clock | None = None,
         jitter: Random = random.random,
         forgotten: Callable[[], None] = lambda: None,
     ) -> None:
         """``address`` raises OSError while there is no way to ogCore.
 
-        Nothing is sent before ``known`` is set: ogCore cannot believe what a secret has signed that it does not know.
-        ``forgotten`` is called each time that it says so later.
+        Nothing is sent before ``registered`` is set: ogCore cannot believe what a secret has signed that it does not
+        know. ``forgotten`` is called each time that it says so later.
         """
         self._delivered = 0
         self._refused = 0
         self._webhook = webhook
         self._address = address
         self._store = store
-        self._known = known
+        self._registered = registered
         self._forgotten = forgotten
         self._clock = clock or MonotonicClock()
         self._jitter = jitter
@@ -148,7 +148,7 @@ class Outbox:
             lane.not_before = -math.inf  # a last attempt, at once
         self._changed.set()
         try:
-            await asyncio.wait({self._task}, timeout=grace_s if self._known.is_set() else 0)
+            await asyncio.wait({self._task}, timeout=grace_s if self._registered.is_set() else 0)
         finally:
             self._task.cancel()
         await asyncio.wait({self._task})
@@ -159,7 +159,7 @@ class Outbox:
 
     async def _run(self) -> None:
         await self._take_up()
-        await self._known.wait()
+        await self._registered.wait()
         while (lanes := self._open_lanes()) or not self._closing:
             self._changed.clear()
             if not lanes:
@@ -200,7 +200,7 @@ class Outbox:
             if report is lane.final:
                 await self._store.waiting(job_id)
             return
-        lane.attempts, lane.complaint = 0, ""
+        lane.attempts, lane.last_reason = 0, ""
         self._count(job_id, lane, report, outcome)
         if report is lane.final:
             self._lanes.pop(job_id, None)
@@ -237,8 +237,8 @@ class Outbox:
         lane.not_before = self._clock.now() + wait
         if outcome.unknown:
             self._forgotten()
-        level = logging.DEBUG if outcome.reason == lane.complaint else logging.WARNING
-        lane.complaint = outcome.reason
+        level = logging.DEBUG if outcome.reason == lane.last_reason else logging.WARNING
+        lane.last_reason = outcome.reason
         _log.log(level, "report not taken, again in %.1f s: %s", wait, outcome.reason, extra={"job_id": job_id})
 
     def _count(self, job_id: str, lane: Lane, report: Report, outcome: Delivered | Refused) -> None:

@@ -74,8 +74,8 @@ class Registration:
         self._going = self._told = False
         self._wanted.set()
 
-    async def keep(self, known: asyncio.Event) -> None:
-        """Runs until cancelled. ``known`` is set once ogCore has answered: reports need not wait any longer.
+    async def run(self, registered: asyncio.Event) -> None:
+        """Runs until cancelled. ``registered`` is set once ogCore has answered: reports need not wait any longer.
 
         An ogCore that was restored from a backup does not know that there is something that it does not know: it is
         told every so often, whether it asks or not.
@@ -86,25 +86,25 @@ class Registration:
             wanted = self._wanted.is_set()
             self._wanted.clear()
             if not self._going:
-                await self.start(known, logging.INFO if wanted or not known.is_set() else logging.DEBUG)
+                await self.start(registered, logging.INFO if wanted or not registered.is_set() else logging.DEBUG)
             await self._sleep(_LEAST_S)
             await self._clock.wait(self._wanted, EVERY_S * (0.75 + 0.5 * self._jitter()))
 
-    async def start(self, known: asyncio.Event, level: int = logging.INFO) -> None:
+    async def start(self, registered: asyncio.Event, level: int = logging.INFO) -> None:
         """Returns when ogCore has accepted, which is logged at ``level``, or refused; until then it is asked again."""
         event_id = str(uuid.uuid4())
-        attempt, complaint = 1, ""
+        attempt, last_reason = 1, ""
         while isinstance(outcome := await self._say(self._started, event_id, self._credentials), Again):
             last_s = LAST_DELAY_UNKNOWN_S if outcome.unknown else LAST_DELAY_S
             wait = delay_s(attempt, outcome.after_s, self._jitter, last_s)
-            old = outcome.reason == complaint
+            old = outcome.reason == last_reason
             _log.log(
                 logging.DEBUG if old else logging.WARNING,
                 "ogCore does not take the registration, again in %.1f s: %s", wait, outcome.reason,
             )  # fmt: skip
-            complaint = outcome.reason
+            last_reason = outcome.reason
             if outcome.unknown:  # an ogCore that has no such call may take reports all the same
-                known.set()
+                registered.set()
             await self._sleep(wait)
             if self._going:
                 return
@@ -113,7 +113,7 @@ class Registration:
             _log.error("ogCore refuses to register this agent, which will ask again later: %s", outcome.reason)
         else:
             _log.log(level, "registered with ogCore")
-        known.set()
+        registered.set()
 
     async def stop(self) -> None:
         """One attempt, as long as a report may take; none when ogCore has been told before. From now on this agent
@@ -143,7 +143,7 @@ class NoRegistration:
 
     def stay(self) -> None: ...
 
-    async def keep(self, known: asyncio.Event) -> None:
-        known.set()
+    async def run(self, registered: asyncio.Event) -> None:
+        registered.set()
 
     async def stop(self) -> None: ...

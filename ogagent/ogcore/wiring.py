@@ -44,9 +44,9 @@ class Voices(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def speaking(
-    settings: Settings, myself: Myself, finals: FinalStore, known: asyncio.Event, notices: Notices | None = None
+    settings: Settings, myself: Myself, finals: FinalStore, registered: asyncio.Event, notices: Notices | None = None
 ) -> AsyncIterator[Voices]:
-    """Mute ones when there is no ogCore. ``known`` is set once it has answered. Raises SettingsError."""
+    """Mute ones when there is no ogCore. ``registered`` is set once it has answered. Raises SettingsError."""
     ogcore = settings.ogcore
     if not ogcore.url:
         if settings.access.mode == "secret" and not settings.access.secret_file:
@@ -61,21 +61,25 @@ async def speaking(
     tls = await asyncio.to_thread(client_context, ogcore.ca, "ogcore.ca")
     async with open_session(tls, source) as session:
 
-        def hook(path: str) -> Webhook:
+        def webhook_at(path: str) -> Webhook:
             return Webhook(session, ogcore.call(path), myself.secret)
 
         registration: Registration | NoRegistration = NoRegistration()
         if ogcore.register:
             spread = spread_s(time.clock_gettime(time.CLOCK_BOOTTIME))
             registration = Registration(
-                *(hook(ogcore.started_path), hook(ogcore.stopped_path), where, myself.secret, myself.fingerprint),
+                webhook_at(ogcore.started_path),
+                webhook_at(ogcore.stopped_path),
+                where,
+                myself.secret,
+                myself.fingerprint,
                 spread_s=spread,
                 ostype=myself.ostype,
                 osversion=myself.osversion,
             )
-        outbox = Outbox(hook(ogcore.webhook_path), where, finals, known, forgotten=registration.renew)
+        outbox = Outbox(webhook_at(ogcore.webhook_path), where, finals, registered, forgotten=registration.renew)
         line = None
         if notices is not None:
-            paths = {"loggedin": hook(ogcore.loggedin_path), "loggedout": hook(ogcore.loggedout_path)}
-            line = Line(paths, where, notices, known, forgotten=registration.renew)
+            paths = {"loggedin": webhook_at(ogcore.loggedin_path), "loggedout": webhook_at(ogcore.loggedout_path)}
+            line = Line(paths, where, notices, registered, forgotten=registration.renew)
         yield Voices(reporter=outbox, registration=registration, line=line)

@@ -20,7 +20,7 @@ def add_boot_copy(image: Delivery, writer: PartitionWriter) -> None:
     """After ``image.run``. Nothing is written where a block of the image lies, or beyond the partition. Blocking."""
     if of_image(image.header.filesystem) != NTFS:
         return
-    copy = ntfs_copy(bytes(writer.laid(0, _LARGEST_SECTOR)))
+    copy = ntfs_copy(bytes(writer.edges_at(0, _LARGEST_SECTOR)))
     if copy is None:
         return
     last = (writer.size // len(copy.data) - 1) * len(copy.data)

@@ -24,7 +24,7 @@ from ogagent.restore.kept_stream import FULL_SUM, KeptStream
 from ogagent.restore.kept_whole import KeptWhole
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan
-from ogagent.source.shelf import Shelf
+from ogagent.source.image_shelf import ImageShelf
 from ogagent.source.source import Source
 
 _log: Final = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class ImageCache(Cache):
         self._desk: Desk | None = None
         self._kept: KeptImage | None = None
         self._afresh = False
-        self._complained = False
+        self._warned = False
 
     async def by_index(self, index: ImageIndex, data: bytes, origin: Source) -> Source:
         return await self._through(lambda desk: KeptRegions(desk, origin, index, data)) or origin
@@ -124,7 +124,7 @@ class ImageCache(Cache):
         except CacheError as error:
             if self._kept.state is not State.READING:
                 self._kept.stop()
-            self._complain(error)
+            self._give_up(error)
 
     def refuted(self) -> bool:
         if not isinstance(self._kept, KeptStream) or not self._kept.from_cache:
@@ -140,9 +140,9 @@ class ImageCache(Cache):
         try:
             await self._kept.finish()
         except CacheError as error:
-            self._complain(error)
+            self._give_up(error)
         except AgentError as error:
-            self._complain(CacheError(f"the image in the CACHE could not be completed: {error.message}"))
+            self._give_up(CacheError(f"the image in the CACHE could not be completed: {error.message}"))
 
     async def close(self, *, cancelled: bool) -> None:
         if self._desk is None:
@@ -163,7 +163,7 @@ class ImageCache(Cache):
             kept = make(self._desk)
             await kept.look_up()
         except CacheError as error:
-            self._complain(error)
+            self._give_up(error)
             return None
         self._kept = kept
         return kept
@@ -171,11 +171,11 @@ class ImageCache(Cache):
     async def _opened(self) -> Desk:
         caching = self._caching
         root = await self._mounts.enter_async_context(caching.store.mounted(self._place))
-        shelf = Shelf(root, self._name, evict=caching.on_full == "evict")
+        shelf = ImageShelf(root, self._name, evict=caching.on_full == "evict")
         thread = caching.store.thread
-        return Desk(thread, shelf, self._progress, self._complain, caching.run, caching.completing)
+        return Desk(thread, shelf, self._progress, self._give_up, caching.run, caching.completing)
 
-    def _complain(self, error: CacheError) -> None:
+    def _give_up(self, error: CacheError) -> None:
         if self._caching.on_full == "fail" and not self._progress.touched:
             raise error
         self._warn(error)
@@ -183,6 +183,6 @@ class ImageCache(Cache):
     def _warn(self, error: CacheError) -> None:
         """One warning is enough: what follows the first failure of a CACHE is its consequence."""
         _log.warning("%s", error.message)
-        if not self._complained:
+        if not self._warned:
             self._progress.warnings.append(error.der)
-        self._complained = True
+        self._warned = True

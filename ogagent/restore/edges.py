@@ -77,13 +77,13 @@ class Edges:
         """What stands there until the commit: nothing but the record."""
         return self._meanwhile[self._at(span.start)].at(span)
 
-    def keep(self, offset: int, data: memoryview) -> None:
+    def take_from(self, offset: int, data: memoryview) -> None:
         """Puts aside what belongs to the edges of ``data``, which belongs at ``offset``."""
         for part in self._parts[self._near(offset, offset + len(data))]:
             if shared := part.shared(offset, len(data)):
                 part.at(shared)[:] = data[shared.start - offset : shared.stop - offset]
 
-    def give(self, offset: int, into: memoryview) -> None:
+    def fill_in(self, offset: int, into: memoryview) -> None:
         """Fills in what the edges shall hold of the bytes from ``offset`` on."""
         for part in self._parts[self._near(offset, offset + len(into))]:
             if shared := part.shared(offset, len(into)):

@@ -21,7 +21,7 @@ _ELSEWHERE: Final = 3
 """The CACHE, the others, the repository."""
 
 
-class _Laid(NamedTuple):
+class _Outcome(NamedTuple):
     """What became of a frame; ``damage`` None: its region is written."""
 
     place: int
@@ -30,7 +30,7 @@ class _Laid(NamedTuple):
     write_s: float = 0.0
 
 
-class Laying:
+class FrameWriter:
     """``unpack_s`` and ``write_s`` are what all threads together have spent, in seconds."""
 
     def __init__(
@@ -57,31 +57,31 @@ class Laying:
         self.unpack_s = 0.0
         self.write_s = 0.0
 
-    async def lay(self, run: Run) -> int:
+    async def write(self, run: Run) -> int:
         """How many of its frames are written; then its buffer is given back. What is damaged may be right elsewhere, or
         later. Raises ImageCorrupt.
         """
         later = 0
-        for laid in await self._shared_out(run.frames):
-            if laid.damage is None:
+        for outcome in await self._shared_out(run.frames):
+            if outcome.damage is None:
                 continue
-            if self._not_yet(laid.place):
+            if self._not_yet(outcome.place):
                 later += 1
                 continue
-            await self._lay_again(laid.place, run.buffer, laid.damage)
+            await self._write_again(outcome.place, run.buffer, outcome.damage)
         self._runs.give_back(run)
         return len(run.frames) - later
 
-    async def _lay_again(self, place: int, buffer: memoryview, damage: ImageCorrupt) -> None:
+    async def _write_again(self, place: int, buffer: memoryview, damage: ImageCorrupt) -> None:
         """From elsewhere, as long as there is one: others may bring to the CACHE what is wrong, once more."""
         for _ in range(_ELSEWHERE):
             again = await self._runs.again(place, buffer)
             if again is None:
                 break
-            [laid] = await self._shared_out([(place, again)])
-            if laid.damage is None:
+            [outcome] = await self._shared_out([(place, again)])
+            if outcome.damage is None:
                 return
-            damage = laid.damage
+            damage = outcome.damage
         raise damage
 
     def written(self) -> Iterator[Written]:
@@ -92,13 +92,14 @@ class Laying:
     def stop(self) -> None:
         self._stopped = True
 
-    async def _shared_out(self, frames: list[tuple[int, memoryview]]) -> list[_Laid]:
-        done = await share_out(self._executor, min(thread_count(), len(frames)), self._interrupt, self._lay, frames)
+    async def _shared_out(self, frames: list[tuple[int, memoryview]]) -> list[_Outcome]:
+        threads = min(thread_count(), len(frames))
+        done = await share_out(self._executor, threads, self._interrupt, self._write_one, frames)
         self.unpack_s += sum(each.unpack_s for each in done)
         self.write_s += sum(each.write_s for each in done)
         return done
 
-    def _lay(self, frame: tuple[int, memoryview]) -> _Laid:
+    def _write_one(self, frame: tuple[int, memoryview]) -> _Outcome:
         if self._stopped:
             raise Stopped
         place, packed = frame
@@ -107,9 +108,9 @@ class Laying:
             try:
                 region = self._image.unpack(place, packed, buffer)
             except ImageCorrupt as damage:
-                return _Laid(place, damage)
+                return _Outcome(place, damage)
             region.close_up(buffer)
             unpacked = time.monotonic()
             self._writer.write(Piece(buffer, region.used, region.extents, []))
         self._written[place] = True
-        return _Laid(place, None, unpacked - began, time.monotonic() - unpacked)
+        return _Outcome(place, None, unpacked - began, time.monotonic() - unpacked)

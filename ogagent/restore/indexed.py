@@ -14,7 +14,7 @@ from ogagent.image.indexed import IndexedImage
 from ogagent.model.job import Bottleneck
 from ogagent.model.units import MIB
 from ogagent.restore.crowd import CrowdSource
-from ogagent.restore.laying import Laying
+from ogagent.restore.frame_writer import FrameWriter
 from ogagent.restore.patience import Together, share_out
 from ogagent.restore.progress import Progress
 from ogagent.restore.runs import LONGEST_RUN, Run, Runs
@@ -34,7 +34,7 @@ class RegionDelivery:
     """Implements ``ogagent.restore.delivery.Delivery``.
 
     The survey finds out, block by block, what is missing, and says so in stretches of the file. Each fetcher takes the
-    next stretch, and what comes of it is laid, a run of frames at a time. So what is known not to be there comes in
+    next stretch, and what comes of it is written, a run of frames at a time. So what is known not to be there comes in
     while the rest of the partition is still being read. Regions come in any order: of several failures the first in
     time is the cause, and ends the others at once.
     """
@@ -52,7 +52,7 @@ class RegionDelivery:
         self._survey_s = 0.0
         self._foreign = True
         self._edges: dict[int, bool] = {}
-        self._laying: Laying | None = None
+        self._frames: FrameWriter | None = None
         self._line: Wanted | None = None
         self.header = image.header
 
@@ -81,13 +81,13 @@ class RegionDelivery:
     async def run(self, writer: PartitionWriter, executor: Executor) -> None:
         runs = Runs(self._image.index, self._source, self._fetchers + thread_count())
         self._line = wanted = self._wanted()
-        self._laying = laying = Laying(self._image, runs, writer, executor, self.stop, wanted.not_yet)
+        self._frames = frames = FrameWriter(self._image, runs, writer, executor, self.stop, wanted.not_yet)
         tasks = Together()
         tasks.start(self._find(wanted, executor))
         for _ in range(self._fetchers):
-            tasks.start(_fetch(wanted, runs, laying, tasks))
+            tasks.start(_fetch(wanted, runs, frames, tasks))
         await tasks.ended()
-        self._progress.bottleneck = self._bottleneck(runs, laying)
+        self._progress.bottleneck = self._bottleneck(runs, frames)
 
     def _wanted(self) -> Wanted:
         if self._crowd is None or not self._source.takes_ranges:
@@ -122,13 +122,13 @@ class RegionDelivery:
         for stretch in stretches(looked, self._image.index.frame, longest):
             await wanted.put(stretch)
 
-    def _bottleneck(self, runs: Runs, laying: Laying) -> Bottleneck:
+    def _bottleneck(self, runs: Runs, frames: FrameWriter) -> Bottleneck:
         """The stage that was at work the longest, by what each of its workers did."""
         busy: dict[Bottleneck, float] = {
             "network": runs.waited_s / self._fetchers,
             "crowd": (self._line.waited_s if self._line else 0.0) / self._fetchers,
-            "decompression": laying.unpack_s / thread_count(),
-            "disk": self._survey_s + laying.write_s / thread_count(),
+            "decompression": frames.unpack_s / thread_count(),
+            "disk": self._survey_s + frames.write_s / thread_count(),
         }
         return max(busy, key=lambda stage: busy[stage])
 
@@ -139,7 +139,7 @@ class RegionDelivery:
         return last.offset + last.length
 
     def written(self) -> Iterator[Written]:
-        return iter(()) if self._laying is None else self._laying.written()
+        return iter(()) if self._frames is None else self._frames.written()
 
     async def leave(self) -> None:
         if self._line is not None:
@@ -148,16 +148,16 @@ class RegionDelivery:
     def stop(self) -> None:
         if self._survey is not None:
             self._survey.stop()
-        if self._laying is not None:
-            self._laying.stop()
+        if self._frames is not None:
+            self._frames.stop()
 
 
-async def _fetch(wanted: Wanted, runs: Runs, laying: Laying, tasks: Together) -> None:
+async def _fetch(wanted: Wanted, runs: Runs, frames: FrameWriter, tasks: Together) -> None:
     while stretch := await wanted.get():
         async with aclosing(runs.of(stretch)) as some:
             async for run in some:
-                tasks.start(_lay(run, laying, wanted))
+                tasks.start(_write(run, frames, wanted))
 
 
-async def _lay(run: Run, laying: Laying, wanted: Wanted) -> None:
-    wanted.laid(await laying.lay(run))
+async def _write(run: Run, frames: FrameWriter, wanted: Wanted) -> None:
+    wanted.written(await frames.write(run))

@@ -95,7 +95,7 @@ async def _attempt(
         async with entered(target, executor) as device:
             discard = partial(discard_images, plan, machine, progress)
             try:
-                await _lay_down(image, device, plan, discard, cache, executor, progress)
+                await _write_image(image, device, plan, discard, cache, executor, progress)
             finally:
                 await image.leave()
         with suppress(asyncio.CancelledError):  # as while committing: the disk holds the image, and this is what counts
@@ -116,7 +116,7 @@ def _record(plan: RestorePlan, progress: Progress) -> bytes:
     )
 
 
-async def _lay_down(
+async def _write_image(
     image: Delivery,
     device: Device,
     plan: RestorePlan,
@@ -154,13 +154,13 @@ def _begin(discard: Callable[[], None], writer: PartitionWriter) -> None:
 
 def _expect_all(progress: Progress) -> None:
     """What was lost on the way is not read back either: only counting shows it."""
-    if progress.total is not None and progress.laid != progress.total:
-        raise InternalError(f"{progress.laid} bytes of the image were laid down, it has {progress.total}")
+    if progress.total is not None and progress.in_place != progress.total:
+        raise InternalError(f"{progress.in_place} bytes of the image were laid down, it has {progress.total}")
 
 
 def _expect_mountable(header: ImageHeader, writer: PartitionWriter, target: Target) -> None:
     """Headers of partclone do not tell what the superblock does, which is known when it has come."""
-    superblock = recognize(bytes(writer.laid(0, PROBE_SIZE)), header.filesystem)
+    superblock = recognize(bytes(writer.edges_at(0, PROBE_SIZE)), header.filesystem)
     if superblock is not None:
         check_sectors(superblock.filesystem, superblock.sector_size, target)
 

@@ -25,7 +25,7 @@ from ogagent.disk.cache_thread import CacheThread
 from ogagent.errors import CacheError, SourceError
 from ogagent.model.units import MIB
 from ogagent.restore.progress import Progress
-from ogagent.source.shelf import KeptFile, Run, Shelf
+from ogagent.source.image_shelf import ImageShelf, KeptFile, Run
 from ogagent.source.source import Source
 
 _log: Final = logging.getLogger(__name__)
@@ -52,12 +52,12 @@ class State(Enum):
 
 
 class Desk(Struct, frozen=True):
-    """``complain`` hears of what goes wrong with the CACHE, and may raise it; the numbers are those of Caching."""
+    """``report`` hears of what goes wrong with the CACHE, and may raise it; the numbers are those of Caching."""
 
     thread: CacheThread
-    shelf: Shelf
+    shelf: ImageShelf
     progress: Progress
-    complain: Callable[[CacheError], None]
+    report: Callable[[CacheError], None]
     run: int
     completing: int
 
@@ -170,7 +170,7 @@ class Kept(ABC):
 
     def _fail(self, error: CacheError) -> None:
         self.stop()
-        self._desk.complain(error)
+        self._desk.report(error)
 
     async def _publish(self, file: KeptFile, *others: str) -> None:
         """``others``: what else belongs beside the image, where the repository has it at hand."""

@@ -63,7 +63,7 @@ class Progress(JobProgress):
             self.warnings.append(MulticastFailed("what came was not this image: it is taken from the repository").der)
         return unproven
 
-    def laid_down(self) -> None:
+    def proven(self) -> None:
         """The disk holds the image, proven."""
         self.holds_image = True
         if self.finish_wanted:
@@ -73,7 +73,7 @@ class Progress(JobProgress):
 
     def begin_again(self) -> None:
         """What was written so far was not the image."""
-        self._in_vain = self.laid + self._in_vain
+        self._in_vain = self.in_place + self._in_vain
         self.whole_first = False
 
     @property
@@ -109,7 +109,7 @@ class Progress(JobProgress):
     def done(self) -> int:
         if self.phase is Phase.READING_BACK:
             return self.read_back
-        return self.laid + self._come if self.whole_first else self.laid
+        return self.in_place + self._come if self.whole_first else self.in_place
 
     @property
     def left(self) -> int | None:
@@ -118,10 +118,10 @@ class Progress(JobProgress):
         if self.phase is not Phase.FETCHING or self.total is None:
             return None
         to_come = max((self.image or 0) - self._come, 0) if self.whole_first else 0
-        return to_come + self.total - self.laid + (self.total - self.reused if self.read_back_wanted else 0)
+        return to_come + self.total - self.in_place + (self.total - self.reused if self.read_back_wanted else 0)
 
     @property
-    def laid(self) -> int:
+    def in_place(self) -> int:
         """Bytes of blocks that are where they belong."""
         return self.written + self.reused - self._in_vain
 
@@ -138,5 +138,5 @@ class Progress(JobProgress):
         fetched = min(self._come / self.image, 1.0) if self.image else 0.0
         if not self.total:
             return fetched
-        laid = min(self.laid / self.total, 1.0)
-        return (fetched + laid) / 2 if self.whole_first else laid
+        in_place = min(self.in_place / self.total, 1.0)
+        return (fetched + in_place) / 2 if self.whole_first else in_place

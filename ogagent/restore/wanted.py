@@ -39,7 +39,7 @@ class Wanted(Protocol):
     async def leave(self) -> None:
         """Nobody else need be given anything any more. To be called in any case."""
 
-    def laid(self, count: int) -> None:
+    def written(self, count: int) -> None:
         """So many frames are where they belong."""
 
     def not_yet(self, place: int) -> bool:
@@ -63,7 +63,7 @@ class InOrder:
 
     async def leave(self) -> None: ...
 
-    def laid(self, count: int) -> None: ...
+    def written(self, count: int) -> None: ...
 
     def not_yet(self, place: int) -> bool:  # noqa: ARG002 - what is wrong is asked for again at once
         return False
@@ -122,7 +122,7 @@ class AsItComes:
             self.waited_s += time.monotonic() - began
         return stretch
 
-    def laid(self, count: int) -> None:
+    def written(self, count: int) -> None:
         self._missing -= count
         if not self._missing:
             self._all_laid.set()

@@ -63,13 +63,13 @@ class PartitionWriter:
         self._stopped = True
 
     def begin(self) -> None:
-        self._progress.touch()
+        self._progress.change_begins()
         self._edges.wipe(read_back=self._progress.read_back_wanted)
 
     def reuse(self, held: Iterable[tuple[int, memoryview]]) -> None:
         """Places and bytes that the device holds already, and shall hold in the end. Only before ``begin``."""
         for offset, data in held:
-            self._edges.keep(offset, data)
+            self._edges.take_from(offset, data)
             self._progress.add(reused=len(data))
 
     def write(self, piece: Piece) -> None:
@@ -78,23 +78,23 @@ class PartitionWriter:
             if end > self._device.size:
                 raise ImageTooLarge(f"The image needs at least {end} bytes, the partition has {self._device.size}")
             data = piece.buffer[extent.start : extent.start + extent.length]
-            self._lay(extent.offset, data)
+            self._put(extent.offset, data)
             self._progress.add(written=extent.length)
 
     def add(self, offset: int, data: memoryview) -> None:
         """What no block of the image holds, but belongs to what it is an image of. Proven with all else."""
-        self._lay(offset, data)
+        self._put(offset, data)
         self._added.append(Written([Extent(offset, 0, len(data))], blake3(data).digest()))
 
-    def laid(self, offset: int, length: int) -> memoryview:
+    def edges_at(self, offset: int, length: int) -> memoryview:
         """What the edges shall hold there; zeros for what is no edge."""
         into = page_aligned(length)
-        self._edges.give(offset, into)
+        self._edges.fill_in(offset, into)
         return into
 
-    def _lay(self, offset: int, data: memoryview) -> None:
+    def _put(self, offset: int, data: memoryview) -> None:
         """Stretches of zeros need not travel to the medium: raw images, and disks full of deleted files, have many."""
-        self._edges.keep(offset, data)
+        self._edges.take_from(offset, data)
         for start, stop, empty in _stretches(data):
             for inner in self._edges.between(offset + start, offset + stop):
                 if empty:
@@ -115,7 +115,7 @@ class PartitionWriter:
         with self.buffers.one(extents[-1].start + extents[-1].length) as buffer:
             for extent in extents:
                 into = buffer[extent.start : extent.start + extent.length]
-                self._edges.give(extent.offset, into)
+                self._edges.fill_in(extent.offset, into)
                 for inner in self._edges.between(extent.offset, extent.offset + extent.length):
                     self._device.read_back(inner.start, into[inner.start - extent.offset : inner.stop - extent.offset])
             if blake3(buffer).digest() != digest:
@@ -139,7 +139,7 @@ class PartitionWriter:
             with suppress(Exception):  # the first error is the one to tell
                 self._edges.wipe(read_back=False)
             raise
-        self._progress.laid_down()
+        self._progress.proven()
 
 
 def _stretches(data: memoryview) -> Iterator[tuple[int, int, bool]]:

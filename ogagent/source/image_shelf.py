@@ -68,7 +68,7 @@ class KeptFile:
         self.there = Ranges()
         os.ftruncate(self._fd, 0)
 
-    def give(self, uid: int, gid: int) -> None:
+    def change_owner(self, uid: int, gid: int) -> None:
         """To somebody else, who may keep others from opening it; what is open already stays so. When it comes back
         nobody else may write to it, whatever he has allowed.
         """
@@ -100,7 +100,7 @@ class KeptFile:
             os.close(self._out)
 
 
-class Shelf:
+class ImageShelf:
     """The place of one image. With ``evict`` others are removed when it needs their room."""
 
     def __init__(self, root: Path, name: str, *, evict: bool) -> None:
@@ -188,7 +188,7 @@ class Shelf:
         folder = beneath.make_folder(own, kept.name + LENT)
         try:
             os.link(kept.name, name, src_dir_fd=own, dst_dir_fd=folder, follow_symlinks=False)
-            kept.give(uid, gid)
+            kept.change_owner(uid, gid)
             os.fchmod(folder, _FOUND_BY_NAME)
             os.fchown(folder, uid, gid)
         except BaseException:
@@ -198,7 +198,7 @@ class Shelf:
 
     def take_back(self, kept: KeptFile, folder: int) -> None:
         os.close(folder)
-        kept.give(os.geteuid(), os.getegid())
+        kept.change_owner(os.geteuid(), os.getegid())
         kept.resize(kept.size)
         beneath.remove_folder(self._directory(make=False), kept.name + LENT)
 
@@ -212,7 +212,7 @@ class Shelf:
 
     def publish(self, kept: KeptFile, sidecars: Mapping[str, bytes]) -> None:
         """It takes the place of what had the name."""
-        kept.give(os.geteuid(), os.getegid())
+        kept.change_owner(os.geteuid(), os.getegid())
         kept.flush()
         own = self._directory(make=False)
         self.demote()

@@ -28,8 +28,8 @@ async def aside(
     behind, for nobody can end a thread that the kernel keeps. ``late`` gets what it comes to in the end. The work must
     not depend on anything that whoever has asked takes away.
     """
-    known = contextvars.copy_context()  # whose job it is, for the log
-    future = DaemonThread("aside", idle_s=0).submit(known.run, work)
+    context = contextvars.copy_context()  # whose job it is, for the log
+    future = DaemonThread("aside", idle_s=0).submit(context.run, work)
     ended = asyncio.wrap_future(future)
     ended.add_done_callback(warn_of_nothing)
     try:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, cast
 
-_COMPLAINT_LIMIT: Final = 8192
+_STDERR_LIMIT: Final = 8192
 _GREETINGS: Final = (
     *("Partclone v", "Starting to clone", "Reading Super Block", "Calculating bitmap"),
     *("Udp-receiver", "UDP receiver for", "received message", "Connected as", "Listening to multicast"),
@@ -21,7 +21,7 @@ _STDOUT: Final = 1
 class Child(asyncio.SubprocessProtocol):
     """``exited`` is set when the process was reaped, ``ended`` when its outputs are closed too.
 
-    ``complained`` is set with each complaint, and at the end; whoever waits for it clears it.
+    ``stderr_grew`` is set with each word of it, and at the end; whoever waits for it clears it.
 
     ``mixed``: complaints count as output, of which the end is kept, however much there was. ``enough``: of its output
     the beginning is wanted, and counts as all of it.
@@ -33,9 +33,9 @@ class Child(asyncio.SubprocessProtocol):
         self._mixed = mixed
         self._enough = enough
         self.output = bytearray()
-        self.complaint = bytearray()
+        self.stderr = bytearray()
         self.overflowed = False
-        self.complained = asyncio.Event()
+        self.stderr_grew = asyncio.Event()
         self.exited = asyncio.Event()
         self.ended = asyncio.Event()
         self._max_output = max_output
@@ -48,8 +48,8 @@ class Child(asyncio.SubprocessProtocol):
             self.output += data
             del self.output[: -self._max_output]
         elif fd != _STDOUT:
-            self.complaint += data[: _COMPLAINT_LIMIT - len(self.complaint)]
-            self.complained.set()
+            self.stderr += data[: _STDERR_LIMIT - len(self.stderr)]
+            self.stderr_grew.set()
         elif self._enough is not None:
             self._take(data)
         elif len(self.output) + len(data) <= self._max_output:
@@ -75,7 +75,7 @@ class Child(asyncio.SubprocessProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it so
         self.transport.close()
-        self.complained.set()
+        self.stderr_grew.set()
         self.ended.set()
 
     def signal(self, number: signal.Signals) -> None:
@@ -88,6 +88,6 @@ class Child(asyncio.SubprocessProtocol):
         status = self.transport.get_returncode()
         if status is not None and status < 0:
             return f"was ended by signal {-status}"
-        lines = (line.strip() for line in self.complaint.decode(errors="replace").splitlines())
+        lines = (line.strip() for line in self.stderr.decode(errors="replace").splitlines())
         said = next((line for line in lines if line and not line.startswith(_GREETINGS)), "")
         return f"failed with status {status}" + (f": {said[:200]}" if said else "")

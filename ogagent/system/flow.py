@@ -30,13 +30,13 @@ class Flow:
         """To a program that hears."""
         cast("asyncio.WriteTransport", self._child.transport.get_pipe_transport(0)).write(words)
 
-    async def complains(self, words: bytes) -> bool:
+    async def says(self, words: bytes) -> bool:
         """Waits for these words among its first complaints. False when it has ended without them."""
         child = self._child
-        while words not in child.complaint and not child.ended.is_set():
-            child.complained.clear()
-            await child.complained.wait()
-        return words in child.complaint
+        while words not in child.stderr and not child.ended.is_set():
+            child.stderr_grew.clear()
+            await child.stderr_grew.wait()
+        return words in child.stderr
 
     async def outcome(self) -> str:
         """Once its output has come to an end. Empty: it has ended well."""

@@ -29,8 +29,8 @@ async def interruptible(
     """Runs ``work`` in a thread, None being one of the loop's own. A cancel calls ``interrupt``, which makes the work
     end soon, and is passed on when it has.
     """
-    known = contextvars.copy_context()  # whose job it is, for the log
-    future = asyncio.get_running_loop().run_in_executor(executor, lambda: known.run(work, *args, **kwargs))
+    context = contextvars.copy_context()  # whose job it is, for the log
+    future = asyncio.get_running_loop().run_in_executor(executor, lambda: context.run(work, *args, **kwargs))
     try:
         await wait_out([future], interrupt)
     finally:

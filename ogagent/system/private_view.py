@@ -37,8 +37,8 @@ async def in_private_view(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         else:
             loop.call_soon_threadsafe(_succeed, ended, result)
 
-    known = contextvars.copy_context()  # whose job it is, for the log
-    threading.Thread(target=known.run, args=(live,), name="private view", daemon=True).start()
+    context = contextvars.copy_context()  # whose job it is, for the log
+    threading.Thread(target=context.run, args=(live,), name="private view", daemon=True).start()
     try:
         await wait_out([ended], cancelling.cancel)
     finally:

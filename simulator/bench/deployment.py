@@ -102,7 +102,7 @@ async def _deploy(
     before, began = _network_bytes(), time.monotonic()
     work = asyncio.create_task(restore(plan, machine, policy, progress, caching))
     while die_at is not None and not work.done():
-        if progress.total and progress.laid >= die_at * progress.total:
+        if progress.total and progress.in_place >= die_at * progress.total:
             os.kill(os.getpid(), signal.SIGKILL)
         await asyncio.sleep(_POLL_S)
     await work

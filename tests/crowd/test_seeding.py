@@ -61,7 +61,7 @@ class Pc:
 
     @asynccontextmanager
     async def idling(self) -> AsyncIterator[Seeding]:
-        keeping = asyncio.create_task(self.seeding.keep())
+        keeping = asyncio.create_task(self.seeding.run())
         try:
             yield self.seeding
         finally:

@@ -288,6 +288,6 @@ class Freezing(NoBooks):
         self._root = root
         self.frozen = False
 
-    def touching(self) -> None:
+    def change_begins(self) -> None:
         self._tool("fsfreeze", "--freeze", self._root)
         self.frozen = True

@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from ogagent.errors import CacheFull
 from ogagent.model.plan import Target
+from ogagent.source.image_shelf import ImageShelf
 from ogagent.source.room import IMAGES, LENT
-from ogagent.source.shelf import Shelf
 from simulator.repository.app import PREFIX, repository_app
 from simulator.repository.crowd.offer import Crowd
 from tests.devices.conftest import Mount
@@ -44,7 +44,7 @@ def fill(root: Path, left: int = 0) -> None:
 
 def test_it_is_not_lent_without_room(root: Path) -> None:
     fill(root, SIZE // 2)
-    with closing(Shelf(root, "x", evict=True)) as shelf:
+    with closing(ImageShelf(root, "x", evict=True)) as shelf:
         kept = shelf.partial("0" * 16, SIZE, 10)
         assert kept is not None
         with pytest.raises(CacheFull, match=r"has room for .*, the image needs 40\.0 MiB"):

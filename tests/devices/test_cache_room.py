@@ -19,7 +19,7 @@ from ogagent.errors import CacheFull
 from ogagent.model.plan import Target
 from ogagent.model.progress import NoBooks
 from ogagent.restore.caching import Caching
-from ogagent.source.shelf import KeptFile, Run, Shelf
+from ogagent.source.image_shelf import ImageShelf, KeptFile, Run
 from tests.devices.conftest import LoopDisk, Mount
 from tests.faults.bench import CACHE, Bench, Cell
 from tests.faults.classroom import KEPT, RUN, indexed, streamed
@@ -48,7 +48,7 @@ def images(root: Path) -> list[str]:
 
 def put(root: Path, name: str, size: int, used: int = 0) -> None:
     """An image, last used at a time."""
-    shelf = Shelf(root, name, evict=False)
+    shelf = ImageShelf(root, name, evict=False)
     kept = shelf.partial("0" * 16, size, PARTS)
     assert kept is not None
     shelf.write(kept, [(0, os.urandom(size))])
@@ -58,7 +58,7 @@ def put(root: Path, name: str, size: int, used: int = 0) -> None:
 
 
 class Begin(Protocol):
-    def __call__(self, name: str, size: int, *, evict: bool = True) -> tuple[Shelf, KeptFile]:
+    def __call__(self, name: str, size: int, *, evict: bool = True) -> tuple[ImageShelf, KeptFile]:
         """The place of an image, and what is to become it."""
 
 
@@ -67,8 +67,8 @@ def begin(root: Path) -> Iterator[Begin]:
     """Closes all before the file system is unmounted."""
     with ExitStack() as shelves:
 
-        def make(name: str, size: int, *, evict: bool = True) -> tuple[Shelf, KeptFile]:
-            shelf = Shelf(root, name, evict=evict)
+        def make(name: str, size: int, *, evict: bool = True) -> tuple[ImageShelf, KeptFile]:
+            shelf = ImageShelf(root, name, evict=evict)
             shelves.callback(shelf.close)
             kept = shelf.partial("1" * 16, size, PARTS)
             assert kept is not None
@@ -109,7 +109,7 @@ def test_an_image_that_can_never_fit_removes_none(root: Path, begin: Begin) -> N
 def test_an_image_in_use_is_never_removed(root: Path, begin: Begin) -> None:
     for name, used in (("old", 100), ("new", 200)):
         put(root, name, 24 * MIB, used)
-    with closing(Shelf(root, "old", evict=False)) as reader:
+    with closing(ImageShelf(root, "old", evict=False)) as reader:
         assert reader.whole(".index", b"index") is not None
         writer, half = begin("half", MIB)
         shelf, kept = begin("next", 80 * MIB)
@@ -212,7 +212,7 @@ def test_little_of_it_lies_in_memory(loop_disk: LoopDisk, mount: Mount, tool: Ca
     disk = loop_disk(402 * MIB, "label: gpt\nstart=1MiB, size=400MiB, type=linux\n")
     tool("mke2fs", "-q", "-t", "ext4", f"{disk}p1")
     root = mount(f"{disk}p1", "large")
-    with closing(Shelf(root, "x", evict=True)) as shelf:
+    with closing(ImageShelf(root, "x", evict=True)) as shelf:
         kept = shelf.partial("1" * 16, 256 * MIB, PARTS)
         assert kept is not None
         for at in range(0, 256 * MIB, 16 * MIB):
@@ -255,7 +255,7 @@ class Filling(NoBooks):
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def touching(self) -> None:
+    def change_begins(self) -> None:
         fill(self._root)
 
     def committed(self) -> None: ...

@@ -113,7 +113,7 @@ class Pc:
             numbers=ToldNumbers(journal), idling=self.seeding, going_s=0,
         )  # fmt: skip
         app = make_app(jobs, Functions(equipment), SecretAccess(SECRET), Metrics())
-        keeping = asyncio.create_task(self.seeding.keep())
+        keeping = asyncio.create_task(self.seeding.run())
         headers = {"Authorization": SECRET}
         try:
             async with TestClient(TestServer(app, host="127.0.0.1"), headers=headers) as self.client:

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from blake3 import blake3
 
-from ogagent.source.shelf import Shelf
+from ogagent.source.image_shelf import ImageShelf
 from tests.faults.bench import Cell, Matrix
 from tests.faults.classroom import BEGINNINGS, Beginning, Classroom, indexed, prepared, streamed
 from tests.faults.deep import deep
@@ -123,7 +123,7 @@ async def test_an_image_in_a_directory_of_its_own(room: Classroom) -> None:
     """``nci`` may name one; it leads nowhere else either."""
     victim = room.folder / "victim"
     victim.mkdir()
-    shelf = Shelf(room.cache.path, "floor/x", evict=True)
+    shelf = ImageShelf(room.cache.path, "floor/x", evict=True)
     kept = shelf.partial("0" * 16, 100, 3)
     assert kept is not None
     shelf.write(kept, [(0, bytes(100))])
@@ -131,7 +131,7 @@ async def test_an_image_in_a_directory_of_its_own(room: Classroom) -> None:
     shelf.close()
     assert (room.kept.parent / "floor/x.img").read_bytes() == bytes(100)
     (room.kept.parent / "other").symlink_to(victim)
-    other = Shelf(room.cache.path, "other/x", evict=True)
+    other = ImageShelf(room.cache.path, "other/x", evict=True)
     with pytest.raises(OSError, match="other"):
         other.partial("0" * 16, 100, 3)
     other.close()

@@ -54,7 +54,7 @@ def twin() -> Twin:
 
 
 async def test_who_logs_in_and_out_is_written_down(twin: Twin) -> None:
-    task = asyncio.create_task(twin.people.keep())
+    task = asyncio.create_task(twin.people.run())
     await twin.diary.until(lambda lines: lines == ["nobody"])
     assert not twin.people.logged_in
     twin.seat.log_in("ana")
@@ -69,7 +69,7 @@ async def test_who_logs_in_and_out_is_written_down(twin: Twin) -> None:
 
 
 async def test_the_machine_goes_when_that_was_told(twin: Twin) -> None:
-    task = asyncio.create_task(twin.people.keep())
+    task = asyncio.create_task(twin.people.run())
     await asyncio.wait_for(twin.seat.go_down(), 300)
     assert twin.diary.lines[-1] == "farewell"
     task.cancel()
@@ -113,7 +113,7 @@ async def test_logind_is_waited_for_and_whoever_was_there_stays(caplog: pytest.L
     diary = Diary()
     people = People(Away(), SeatDesktop(), diary, diary.farewell, diary.welcome, sleep=sleep, jitter=lambda: 1.0)
     with pytest.raises(Enough):
-        await people.keep()
+        await people.run()
     assert waits == [0.5, 1.0, 2.0, 0.5]
     assert seen == [["user1"], ["user1"], ["user1"], ["user4"]]
     said = [(entry.levelname, entry.getMessage().rpartition(": ")[2]) for entry in caplog.records]
@@ -134,7 +134,7 @@ async def test_a_bus_goes_away_and_comes_back() -> None:
             await back.wait()
 
         people = People(RealLogind(bus.address), SeatDesktop(), diary, diary.farewell, diary.welcome, sleep=sleep)
-        task = asyncio.create_task(people.keep())
+        task = asyncio.create_task(people.run())
         logind.log_in("2", **person("ana", 1000))
         await diary.until(lambda lines: bool(lines) and lines[-1] == "ana")
         await bus.stop()

@@ -31,7 +31,7 @@ async def test_a_touched_partition_is_incomplete_until_it_is_restored(
     jobs: Jobs, restores: Restores, told: Recorder
 ) -> None:
     job = await started(jobs, restores, par=2)
-    restores.progress("/dev/sda2").touch()
+    restores.progress("/dev/sda2").change_begins()
     restores.end("/dev/sda2", ImageCorrupt("x"))
     await ended(jobs, job)
     assert await incomplete(jobs) == ["/dev/sda2"]
@@ -45,7 +45,7 @@ async def test_a_touched_partition_is_incomplete_until_it_is_restored(
     assert await incomplete(jobs) == ["/dev/sda2"]
 
     again = await started(jobs, restores, par=2)
-    restores.progress("/dev/sda2").touch()
+    restores.progress("/dev/sda2").change_begins()
     restores.end("/dev/sda2")
     await ended(jobs, again)
     assert await incomplete(jobs) == []
@@ -60,7 +60,7 @@ async def test_a_failure_that_wrote_nothing_marks_nothing(jobs: Jobs, restores: 
 
 async def test_a_cancelled_job_leaves_an_incomplete_partition(jobs: Jobs, restores: Restores) -> None:
     job = await started(jobs, restores)
-    restores.progress("/dev/sda1").touch()
+    restores.progress("/dev/sda1").change_begins()
     await jobs.cancel(job.job_id)
     assert await incomplete(jobs) == ["/dev/sda1"]
 

@@ -161,7 +161,7 @@ async def test_an_end_that_cannot_be_written_is_said_all_the_same(
     machine: TwoDisks, told: Recorder, journal: Journal
 ) -> None:
     async def restore(plan: RestorePlan, progress: Progress) -> None:
-        progress.touch()
+        progress.change_begins()
         progress.books.committing(b"edges")
         cannot_be_written(journal)
         progress.commit()

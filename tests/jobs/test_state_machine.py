@@ -198,7 +198,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(disk=st.sampled_from(DISKS))
     def touch(self, disk: int) -> None:
         if job := self.at(disk, "accepted"):
-            self.restores.running[disk][0].touch()
+            self.restores.running[disk][0].change_begins()
             self.edges.of[disk], job.step = EMPTY, "touched"
             self.incomplete.add(disk)
 

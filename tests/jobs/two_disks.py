@@ -86,7 +86,7 @@ class Restores:
 
 
 def commit(progress: Progress) -> None:
-    progress.touch()
+    progress.change_begins()
     progress.books.committing(b"edges")
     progress.commit()
 

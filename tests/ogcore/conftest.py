@@ -10,7 +10,7 @@ from pytest_aiohttp.plugin import AiohttpServer
 
 from ogagent.ogcore.outbox import Outbox
 from ogagent.ogcore.webhook import Webhook
-from tests.ogcore.hearing import SECRET, OgCore, StoppedClock, Store, here, known
+from tests.ogcore.hearing import SECRET, OgCore, StoppedClock, Store, here, registered
 
 
 @pytest.fixture
@@ -39,6 +39,6 @@ async def webhook(ogcore: OgCore, aiohttp_server: AiohttpServer) -> AsyncIterato
 
 @pytest.fixture
 async def outbox(webhook: Webhook, store: Store, clock: StoppedClock) -> AsyncIterator[Outbox]:
-    outbox = Outbox(webhook, here, store, known(), clock, jitter=lambda: 1.0)
+    outbox = Outbox(webhook, here, store, registered(), clock, jitter=lambda: 1.0)
     yield outbox
     await outbox.aclose(0)

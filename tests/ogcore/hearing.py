@@ -126,7 +126,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-def known() -> asyncio.Event:
+def registered() -> asyncio.Event:
     event = asyncio.Event()
     event.set()
     return event

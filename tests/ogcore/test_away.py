@@ -18,7 +18,7 @@ from ogagent.model.plan import Target
 from ogagent.ogcore.outbox import Backlog, Outbox
 from ogagent.ogcore.retry import LAST_DELAY_S
 from ogagent.ogcore.webhook import Webhook
-from tests.ogcore.hearing import JOB, OTHER, SECRET, StoppedClock, end, here, known, report
+from tests.ogcore.hearing import JOB, OTHER, SECRET, StoppedClock, end, here, registered, report
 
 
 class RudeOgCore:
@@ -68,7 +68,7 @@ async def test_reports_outlast_hours_without_ogcore_and_the_death_of_the_agent(
     journal = Journal.open(tmp_path)
     async with ogcore as url, ClientSession(timeout=ClientTimeout(total=0.2 if way == "silent" else 10)) as session:
         hook = Webhook(session, url, SECRET)
-        outbox = Outbox(hook, here, FinalsInJournal(journal), known(), clock)
+        outbox = Outbox(hook, here, FinalsInJournal(journal), registered(), clock)
         for job_id in (JOB, OTHER):
             accept(journal, job_id)
             outbox.progress(job_id, report(41, job_id))
@@ -87,7 +87,7 @@ async def test_reports_outlast_hours_without_ogcore_and_the_death_of_the_agent(
         journal = Journal.open(tmp_path)
         ogcore.answer = TAKEN
         tries = len(ogcore.bodies)
-        outbox = Outbox(hook, here, FinalsInJournal(journal), known(), clock)
+        outbox = Outbox(hook, here, FinalsInJournal(journal), registered(), clock)
         await clock.rest()
         ends = [body for body in ogcore.bodies if body["event_id"] == "the end"]
         assert len(ogcore.bodies) == tries + 1
@@ -104,7 +104,7 @@ async def test_success_counts_whatever_the_body_says(tmp_path: Path, clock: Stop
     ogcore.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n<html>"
     journal = Journal.open(tmp_path)
     async with ogcore as url, ClientSession() as session:
-        outbox = Outbox(Webhook(session, url, SECRET), here, FinalsInJournal(journal), known(), clock)
+        outbox = Outbox(Webhook(session, url, SECRET), here, FinalsInJournal(journal), registered(), clock)
         end(outbox, report(100))
         await clock.advance(3600)
         assert (len(ogcore.bodies), outbox.backlog()) == (1, Backlog(delivered=1))

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ogagent.ogcore.outbox import Backlog, Outbox
 from ogagent.ogcore.webhook import Webhook
-from tests.ogcore.hearing import JOB, OgCore, StoppedClock, Store, end, here, known, report
+from tests.ogcore.hearing import JOB, OgCore, StoppedClock, Store, end, here, registered, report
 
 NO_WORD = (401, 403, 404, 405, 407, 421, 426, 451)
 VERDICTS = (400, 409, 410, 422)
@@ -24,7 +24,7 @@ def asked() -> list[None]:
 
 @pytest.fixture
 async def outbox(webhook: Webhook, store: Store, clock: StoppedClock, asked: list[None]) -> AsyncIterator[Outbox]:
-    outbox = Outbox(webhook, here, store, known(), clock, jitter=lambda: 1.0, forgotten=lambda: asked.append(None))
+    outbox = Outbox(webhook, here, store, registered(), clock, jitter=lambda: 1.0, forgotten=lambda: asked.append(None))
     yield outbox
     await outbox.aclose(0)
 

@@ -52,8 +52,10 @@ class Waiting:
 
 
 class Room:
-    def __init__(self, line: Line, ogcore: OgCore, notices: Waiting, clock: StoppedClock, known: asyncio.Event) -> None:
-        self.line, self.ogcore, self.notices, self.clock, self.known = line, ogcore, notices, clock, known
+    def __init__(
+        self, line: Line, ogcore: OgCore, notices: Waiting, clock: StoppedClock, registered: asyncio.Event
+    ) -> None:
+        self.line, self.ogcore, self.notices, self.clock, self.registered = line, ogcore, notices, clock, registered
         self.forgotten: list[bool] = []
 
 
@@ -63,23 +65,23 @@ async def here() -> LocalAddress:
 
 @pytest.fixture
 async def room(aiohttp_server: AiohttpServer) -> AsyncIterator[Room]:
-    ogcore, notices, clock, known = OgCore(), Waiting(), StoppedClock(), asyncio.Event()
+    ogcore, notices, clock, registered = OgCore(), Waiting(), StoppedClock(), asyncio.Event()
     app = web.Application()
     app.router.add_post("/{name}", ogcore.take)
     server = await aiohttp_server(app)
     async with ClientSession() as session:
         paths = {what: Webhook(session, str(server.make_url(f"/{what}")), SECRET) for what in ("in", "out")}
         forgotten: list[bool] = []
-        line = Line(paths, here, notices, known, lambda: forgotten.append(True), clock=clock, jitter=lambda: 1.0)
-        room = Room(line, ogcore, notices, clock, known)
+        line = Line(paths, here, notices, registered, lambda: forgotten.append(True), clock=clock, jitter=lambda: 1.0)
+        room = Room(line, ogcore, notices, clock, registered)
         room.forgotten = forgotten
-        known.set()
+        registered.set()
         yield room
 
 
 @pytest.fixture
 async def kept(room: Room) -> AsyncIterator[Room]:
-    task = asyncio.create_task(room.line.keep())
+    task = asyncio.create_task(room.line.run())
     yield room
     task.cancel()
     await asyncio.wait({task})
@@ -143,12 +145,12 @@ async def test_at_the_end_each_has_one_more_attempt(room: Room) -> None:
 
 
 async def test_nothing_is_said_to_one_who_does_not_know_this_agent(room: Room) -> None:
-    room.known.clear()
+    room.registered.clear()
     room.notices.add("in", "ana")
-    task = asyncio.create_task(room.line.keep())
+    task = asyncio.create_task(room.line.run())
     await room.line.close(300)
     assert room.ogcore.seen == []
-    room.known.set()
+    room.registered.set()
     await room.clock.rest()
     assert len(room.ogcore.seen) == 1
     task.cancel()

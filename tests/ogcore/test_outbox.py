@@ -12,7 +12,7 @@ from ogagent.ogcore.address import LocalAddress
 from ogagent.ogcore.outbox import MAX_PENDING, Backlog, NoOutbox, Outbox, Reporter
 from ogagent.ogcore.retry import MonotonicClock, delay_s
 from ogagent.ogcore.webhook import Webhook
-from tests.ogcore.hearing import JOB, OTHER, OgCore, StoppedClock, Store, end, here, known, report, until
+from tests.ogcore.hearing import JOB, OTHER, OgCore, StoppedClock, Store, end, here, registered, report, until
 
 
 async def test_the_first_progress_goes_out_at_once(outbox: Outbox, ogcore: OgCore, clock: StoppedClock) -> None:
@@ -191,7 +191,7 @@ async def test_without_a_way_to_ogcore_it_is_tried_again(
             raise failures.pop(0)
         return await here()
 
-    outbox = Outbox(webhook, nowhere_yet, Store(), known(), clock)
+    outbox = Outbox(webhook, nowhere_yet, Store(), registered(), clock)
     end(outbox, report(100))
     await clock.next_attempt()
     await clock.next_attempt()
@@ -204,7 +204,7 @@ async def test_what_an_earlier_agent_left_is_sent(
     webhook: Webhook, ogcore: OgCore, clock: StoppedClock, store: Store
 ) -> None:
     store.left = [(JOB, {**report(100), "seq": 9, "event_id": "of-old"})]
-    outbox = Outbox(webhook, here, store, known(), clock)
+    outbox = Outbox(webhook, here, store, registered(), clock)
     await clock.rest()
     assert ogcore.events == ["of-old"]
     assert ogcore.seen[0]["seq"] == 9
@@ -216,7 +216,7 @@ async def test_closing_makes_a_last_attempt_for_final_reports(
     webhook: Webhook, ogcore: OgCore, clock: StoppedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     ogcore.answers = [web.Response(status=503, headers={"Retry-After": "1000"})]
-    outbox = Outbox(webhook, here, Store(), known(), clock)
+    outbox = Outbox(webhook, here, Store(), registered(), clock)
     end(outbox, report(100))
     await clock.rest()
     outbox.progress(OTHER, report(1, OTHER))
@@ -232,7 +232,7 @@ async def test_closing_does_not_wait_for_ever(
     webhook: Webhook, ogcore: OgCore, clock: StoppedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     ogcore.open.clear()
-    outbox = Outbox(webhook, here, Store(), known(), clock)
+    outbox = Outbox(webhook, here, Store(), registered(), clock)
     end(outbox, report(100))
     await asyncio.wait_for(ogcore.arrived.wait(), 300)
     await outbox.aclose(0.01)
@@ -244,7 +244,7 @@ async def test_closing_does_not_wait_for_ever(
 
 async def test_memory_is_bounded(webhook: Webhook, ogcore: OgCore, clock: StoppedClock) -> None:
     ogcore.open.clear()
-    outbox = Outbox(webhook, here, Store(), known(), clock)
+    outbox = Outbox(webhook, here, Store(), registered(), clock)
     for number in range(3 * MAX_PENDING):
         end(outbox, report(100, f"RestaurarImagen-{number:08x}"))
     assert len(outbox._lanes) == MAX_PENDING

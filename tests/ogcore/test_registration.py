@@ -147,13 +147,13 @@ class Waiting:
 
 @asynccontextmanager
 async def kept(
-    hooks: tuple[Webhook, Webhook], known: asyncio.Event, spread_s: float = 0.0
+    hooks: tuple[Webhook, Webhook], registered: asyncio.Event, spread_s: float = 0.0
 ) -> AsyncIterator[tuple[Registration, Waiting]]:
     waiting = Waiting()
     registration = Registration(
         *hooks, here, SECRET, FINGERPRINT, spread_s, sleep=waiting.sleep, jitter=lambda: 0.5, clock=waiting
     )
-    task = asyncio.create_task(registration.keep(known))
+    task = asyncio.create_task(registration.run(registered))
     async with asyncio.timeout(300):
         yield registration, waiting
     task.cancel()
@@ -169,11 +169,11 @@ async def test_a_room_that_boots_together_spreads_itself(hooks: tuple[Webhook, W
 
 async def test_it_is_said_again_every_so_often(hooks: tuple[Webhook, Webhook], ogcore: OgCore) -> None:
     """An ogCore that was restored from a backup does not ask."""
-    known = asyncio.Event()
-    async with kept(hooks, known) as (_, waiting):
+    registered = asyncio.Event()
+    async with kept(hooks, registered) as (_, waiting):
         for _ in range(3):
             await waiting.rest()
-            assert known.is_set()
+            assert registered.is_set()
             waiting.go.set()
         await waiting.rest()
         assert waiting.waits == [EVERY_S] * 4
@@ -197,10 +197,10 @@ async def test_one_who_answers_for_ogcore_is_asked_again(
     hooks: tuple[Webhook, Webhook], ogcore: OgCore, status: int
 ) -> None:
     """Reports need not wait for that: an ogCore that has no such call takes them all the same."""
-    known = asyncio.Event()
+    registered = asyncio.Event()
     ogcore.answers = [web.Response(status=status) for _ in range(12)]
-    async with kept(hooks, known) as (_, waiting):
-        await known.wait()
+    async with kept(hooks, registered) as (_, waiting):
+        await registered.wait()
         assert len(ogcore.seen) < 12
         await waiting.rest()
     assert len(ogcore.seen) == 13
@@ -208,14 +208,14 @@ async def test_one_who_answers_for_ogcore_is_asked_again(
 
 
 async def test_while_nobody_answers_reports_wait(hooks: tuple[Webhook, Webhook], ogcore: OgCore) -> None:
-    known = asyncio.Event()
+    registered = asyncio.Event()
     ogcore.answers = [web.Response(status=503) for _ in range(3)]
-    async with kept(hooks, known) as (_, waiting):
+    async with kept(hooks, registered) as (_, waiting):
         while len(ogcore.seen) < 4:
-            assert not known.is_set()
+            assert not registered.is_set()
             await asyncio.sleep(0)
         await waiting.rest()
-    assert known.is_set()
+    assert registered.is_set()
 
 
 async def test_only_what_is_new_about_it_is_a_warning(

@@ -125,7 +125,7 @@ class Watched(NoBooks):
         self.refuses = ""
         self.edges = b""
 
-    def touching(self) -> None:
+    def change_begins(self) -> None:
         self._note("touching")
 
     def committing(self, edges: bytes) -> None:

@@ -12,7 +12,7 @@ from ogagent.errors import InternalError
 from ogagent.image.piece import Extent, Piece
 from ogagent.model.plan import ImageHeader
 from ogagent.restore.caching import Cache
-from ogagent.restore.job import _lay_down
+from ogagent.restore.job import _write_image
 from ogagent.restore.progress import Progress
 from ogagent.restore.writer import PartitionWriter, Written
 from tests.restore.test_plan import plan
@@ -78,7 +78,7 @@ async def lay_down(laid: int) -> tuple[Disk, Progress]:
     progress.total = delivery.prepare()
     with ThreadPoolExecutor() as executor:
         try:
-            await _lay_down(delivery, disk, plan(), lambda: None, Cache(), executor, progress)
+            await _write_image(delivery, disk, plan(), lambda: None, Cache(), executor, progress)
         finally:
             assert progress.touched
     return disk, progress

@@ -16,7 +16,7 @@ from ogagent.image.index import encode
 from ogagent.restore.kept import Desk
 from ogagent.restore.kept_regions import KeptRegions
 from ogagent.restore.progress import Progress
-from ogagent.source.shelf import Shelf
+from ogagent.source.image_shelf import ImageShelf
 from tests.restore.test_region_failures import FRAMED, Repository
 
 INDEX: Final = FRAMED.index
@@ -27,7 +27,7 @@ LAST: Final = INDEX.frame(INDEX.count - 1)
 @asynccontextmanager
 async def lent(folder: Path, wrong: bytes) -> AsyncIterator[KeptRegions]:
     """Its file ends after the first frame, which is ``wrong``; whoever wrote it said that all of it is there."""
-    thread, shelf = CacheThread(), Shelf(folder, "x", evict=True)
+    thread, shelf = CacheThread(), ImageShelf(folder, "x", evict=True)
     desk = Desk(thread, shelf, Progress(), _complain, 1, 0)
     kept = KeptRegions(desk, Repository({}), INDEX, encode(INDEX))
     await kept.look_up()

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ogagent.errors import DiskBusy, DiskNotFound, JobFinished, JobNotFound
 from ogagent.http.access import Access
 from ogagent.http.app import make_app
-from ogagent.http.listener import Door, Limits, listening
+from ogagent.http.listener import Acceptor, Limits, listening
 from ogagent.http.telling import Heard
 from ogagent.jobs.work import Order, Work
 from ogagent.model.disk import Disk, Inventory, Partition
@@ -105,8 +105,8 @@ class SomeJobs:
 class Face:
     """What a test needs of a listening agent."""
 
-    def __init__(self, door: Door, address: str, port: int, jobs: SomeJobs, folder: Path) -> None:
-        self.door, self.address, self.port, self.jobs, self.folder = door, address, port, jobs, folder
+    def __init__(self, acceptor: Acceptor, address: str, port: int, jobs: SomeJobs, folder: Path) -> None:
+        self.acceptor, self.address, self.port, self.jobs, self.folder = acceptor, address, port, jobs, folder
 
     async def connect(self, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(self.address, self.port, ssl=tls or unverified())
@@ -157,8 +157,8 @@ def open_face(tmp_path: Path) -> OpenFace:
         jobs, port = SomeJobs(), free_port()
         tls = server_context(own_identity(tmp_path / "state", ["127.0.0.1"]), client_ca)
         app = make_app(jobs, AskedFunctions(), access, Metrics())
-        async with listening(app, address, port, tls, limits or Limits()) as door:
-            yield Face(door, "127.0.0.1", port, jobs, tmp_path)
+        async with listening(app, address, port, tls, limits or Limits()) as acceptor:
+            yield Face(acceptor, "127.0.0.1", port, jobs, tmp_path)
 
     return face
 

@@ -188,7 +188,7 @@ async def test_one_host_does_not_keep_another_out(open_face: Any) -> None:
     limits = Limits(connections=12, refusals=4, per_address=8, per_second=1000)
     async with open_face(SecretAccess(SECRET), limits=limits, address="0.0.0.0") as agent:
         held = [await connected(agent, "127.0.6.66") for _ in range(3 * 16)]
-        await until(lambda: (agent.door._served["127.0.6.66"], agent.door._told["127.0.6.66"]) == (8, 2))
+        await until(lambda: (agent.acceptor._served["127.0.6.66"], agent.acceptor._told["127.0.6.66"]) == (8, 2))
         reader, writer = await connected(agent, "127.0.6.1", unverified())
         writer.write(HEALTH)
         assert status_of(await reader.read()) == 200
@@ -214,14 +214,14 @@ async def test_who_has_his_share_is_told_so_until_it_is_too_much(open_face: Any)
         answer = await agent.tell(HEALTH)
         assert status_of(answer) == 503
         assert b"127.0.0.1 has 2 connections to this agent already" in answer
-        await until(lambda: not agent.door._told)
+        await until(lambda: not agent.acceptor._told)
         held += [await asyncio.open_connection(agent.address, agent.port) for _ in range(2)]
-        await until(lambda: agent.door._told["127.0.0.1"] == 2)
+        await until(lambda: agent.acceptor._told["127.0.0.1"] == 2)
         reader, writer = await asyncio.open_connection(agent.address, agent.port)
         assert await reader.read() == b""
         for _, each in (*held, (reader, writer)):
             each.transport.abort()
-        await until(lambda: not agent.door._told and not agent.door._served)
+        await until(lambda: not agent.acceptor._told and not agent.acceptor._served)
         assert status_of(await agent.tell(HEALTH)) == 200
 
 
@@ -251,10 +251,10 @@ async def test_after_a_burst_connections_come_at_a_steady_pace() -> None:
 
 async def test_the_door_keeps_the_pace(open_face: Any) -> None:
     async with open_face(SecretAccess(SECRET)) as agent:
-        before = agent.door._pace._due
+        before = agent.acceptor._pace._due
         for _ in range(3):
             assert status_of(await agent.tell(HEALTH)) == 200
-        assert agent.door._pace._due >= before + 3 / Limits().per_second
+        assert agent.acceptor._pace._due >= before + 3 / Limits().per_second
 
 
 async def until(condition: Callable[[], bool]) -> None:

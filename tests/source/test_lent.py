@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
+from ogagent.source.image_shelf import ImageShelf
 from ogagent.source.ranges import Ranges
-from ogagent.source.shelf import Shelf
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
 
@@ -26,10 +26,10 @@ RIGHTS: Final = "-all,+sys_admin,+chown,+setuid,+setgid,+kill"
 SCRIPT: Final = f"""
 import os, subprocess, sys
 from pathlib import Path
-from ogagent.source.shelf import Shelf
+from ogagent.source.image_shelf import ImageShelf
 os.umask(0o077)
 root, how = Path(sys.argv[1]), sys.argv[2]
-shelf = Shelf(root, "x", evict=True)
+shelf = ImageShelf(root, "x", evict=True)
 kept = shelf.partial("{VERSION}", {SIZE}, 10)
 print(kept.there.total, flush=True)
 shelf.write(kept, [(0, b"a" * 1000)])
@@ -74,14 +74,14 @@ def test_after_a_kill(tmp_path: Path) -> None:
 
 def test_what_another_version_has_left_goes_with_all_its_names(tmp_path: Path) -> None:
     lend(tmp_path, "killed")
-    shelf = Shelf(tmp_path, "x", evict=True)
+    shelf = ImageShelf(tmp_path, "x", evict=True)
     assert shelf.partial("f" * 16, SIZE, 10) is not None
     shelf.close()
     assert not [each for each in (tmp_path / IMAGES).iterdir() if VERSION in each.name]
 
 
 def test_of_two_who_keep_the_same_image_the_second_one_disturbs_nothing(tmp_path: Path) -> None:
-    first, second = Shelf(tmp_path, "x", evict=True), Shelf(tmp_path, "x", evict=True)
+    first, second = ImageShelf(tmp_path, "x", evict=True), ImageShelf(tmp_path, "x", evict=True)
     kept = first.partial(VERSION, SIZE, 10)
     assert kept is not None
     folder = first.lend(kept, "name", SIZE, OTHER, OTHER)
@@ -94,7 +94,7 @@ def test_of_two_who_keep_the_same_image_the_second_one_disturbs_nothing(tmp_path
 
 def test_what_somebody_has_allowed_is_over_when_it_comes_back(tmp_path: Path) -> None:
     """As the owner he was, everybody else might write to what is an image then."""
-    shelf = Shelf(tmp_path, "x", evict=True)
+    shelf = ImageShelf(tmp_path, "x", evict=True)
     kept = shelf.partial(VERSION, SIZE, 10)
     assert kept is not None
     folder = shelf.lend(kept, "name", SIZE, OTHER, OTHER)
@@ -107,7 +107,7 @@ def test_what_somebody_has_allowed_is_over_when_it_comes_back(tmp_path: Path) ->
 def test_what_a_kill_has_left_open_is_closed_with_the_name(tmp_path: Path) -> None:
     lend(tmp_path, "killed")
     (tmp_path / IMAGES / PART).chmod(0o666)
-    shelf = Shelf(tmp_path, "x", evict=True)
+    shelf = ImageShelf(tmp_path, "x", evict=True)
     kept = shelf.partial(VERSION, SIZE, 10)
     assert kept is not None
     shelf.publish(kept, {})
@@ -117,7 +117,7 @@ def test_what_a_kill_has_left_open_is_closed_with_the_name(tmp_path: Path) -> No
 
 
 def test_what_somebody_has_cut_off_is_as_long_as_before(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, "x", evict=True)
+    shelf = ImageShelf(tmp_path, "x", evict=True)
     kept = shelf.partial(VERSION, SIZE, 10)
     assert kept is not None
     shelf.write(kept, [(0, b"a" * 1000)])
