@@ -42,8 +42,8 @@ def occupant(place: Target) -> str | None:
 
 
 def options_of(root: Path) -> set[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return next(set(line.split()[5].split(",")) for line in lines if line.split()[4] == str(root))
+    lines = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return next(set(words[5].split(",")) for words in lines if words[4].replace("\\040", " ") == str(root))
 
 
 async def test_it_is_mounted_as_long_as_it_is_used(place: Target, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ async def test_a_repair_is_not_broken_off(
     begun, go_on, killed = tmp_path / "begun", tmp_path / "go on", tmp_path / "killed"
     instead(
         "e2fsck",
-        f'trap "touch {killed}" TERM; touch {begun}; while [ ! -e "{go_on}" ]; do sleep 0.05; done; $REAL "$@"',
+        f"""trap "touch '{killed}'" TERM; touch '{begun}'; while [ ! -e '{go_on}' ]; do sleep 0.1; done; $REAL "$@" """,
     )
     store = MountedCache(tmp_path / "cache")
     inside = asyncio.Event()
