@@ -14,8 +14,8 @@ Family = Literal["Linux", "Windows", "Apple", "BSD"]
 
 
 class Driver(Struct, frozen=True):
-    """Linux' own, and its options: for ``reading``, which keep it from writing, and for ``changing``; None: it is not
-    used for that. ``program`` is, and where the kernel has no driver.
+    """Linux' own, and its options: for ``reading``, which keep it from writing, and for ``changing``; None: it changes
+    nothing. ``program`` does, and reads where the kernel has no driver; empty: there is none.
     """
 
     name: str

@@ -76,14 +76,15 @@ def test_one_loses_its_power(deployed: Deployed, method: Method) -> None:
 
 @by("late")
 def test_one_comes_late(deployed: Deployed, method: Method) -> None:
-    """Peers take it in; a session does not, and it knows that at once."""
+    """Peers take it in. A session does not, and it hears that, unless it has been so slow that all is over."""
     row = deployed(method, "late", LONG)
     assert row.odd_s is not None
     assert row.ranges[0] < LONG // 20
     if method == "p2p":
         assert (max(row.ranges) < LONG // 20, reasons(row)) == (True, [])
     else:
-        assert reasons(row) == ["after N s: the session has begun without this PC"]
+        [why] = reasons(row)
+        assert re.search("the session has begun without this PC|nobody sends", why)
 
 
 @by("loss")
