@@ -16,6 +16,7 @@ from tests.steps import Steps
 from tests.surroundings import be_deaf, forget_umask, forget_variables, ignored_signals, leave_mounts, leave_network
 
 _IGNORED: Final = ignored_signals()
+_LONGEST_VALUE: Final = 100
 
 be_deaf(_IGNORED)
 forget_variables()
@@ -54,6 +55,16 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     be_deaf(getattr(config, "workerinput", {}).get("ignored", ()))
+
+
+# --- what tests are called ------------------------------------------------------------------------------------------
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A test's name is kept by every process, and sent with every report: it says how long a long value is."""
+    if isinstance(val, str | bytes) and len(val) > _LONGEST_VALUE:
+        return f"{argname} of {len(val)}"
+    return None
 
 
 # --- what was counted ---------------------------------------------------------------------------------------------
