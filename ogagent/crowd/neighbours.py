@@ -35,11 +35,12 @@ _LONGEST: Final = 256
 
 class Word(Struct, frozen=True):
     """``port`` is that of the session; ``packets`` counts what has come to whoever says it, from any time on.
-    ``receiving``: some of the image has come. (Packets do not tell that: to one client alone udpcast sends unicast.)
+    Where more was lost than has come to many, it is less than nothing. ``receiving``: some of the image has come.
+    (Packets do not tell that: to one client alone udpcast sends unicast.)
     """
 
     port: int
-    packets: Annotated[int, Meta(ge=0, le=2**62)]
+    packets: Annotated[int, Meta(ge=-(2**62), le=2**62)]
     receiving: bool = False
 
 

@@ -21,9 +21,9 @@ _STDOUT: Final = 1
 class Child(asyncio.SubprocessProtocol):
     """``exited`` is set when the process was reaped, ``ended`` when its outputs are closed too.
 
-    ``stderr_grew`` is set with each word of it, and at the end; whoever waits for it clears it.
+    ``stderr_grew`` is set with whatever comes of it, and at the end; whoever waits for it clears it.
 
-    ``mixed``: complaints count as output, of which the end is kept, however much there was. ``enough``: of its output
+    ``mixed``: stderr counts as output, of which the end is kept, however much there was. ``enough``: of its output
     the beginning is wanted, and counts as all of it.
     """
 

@@ -31,7 +31,7 @@ class Flow:
         cast("asyncio.WriteTransport", self._child.transport.get_pipe_transport(0)).write(words)
 
     async def says(self, words: bytes) -> bool:
-        """Waits for these words among its first complaints. False when it has ended without them."""
+        """Waits for these words at the beginning of its stderr. False when it has ended without them."""
         child = self._child
         while words not in child.stderr and not child.ended.is_set():
             child.stderr_grew.clear()

@@ -143,7 +143,7 @@ async def flowing(
 ) -> AsyncIterator[Flow]:
     """A program that has ended when the block has: by ``politely`` when it has not ended itself, and it gets this also
     when the agent dies; SIGPIPE, which the kernel would send before that, it does not hear. It can get no more rights
-    than it has; it has the descriptors ``fds``, and, where it ``hears``, an input; ``mixed``: complaints count as
+    than it has; it has the descriptors ``fds``, and, where it ``hears``, an input; ``mixed``: stderr counts as
     output. ``largest``: see ``limited``; it hears SIGPIPE then. Raises ToolMissing and ToolFailed as ``run`` does.
     """
     if not is_installed(argv[0]):
@@ -180,7 +180,7 @@ class Followed(NamedTuple):
 async def follow(
     argv: Sequence[str], *, most: int, account: Account | None = None, fds: Sequence[int] = ()
 ) -> Followed:
-    """A program that takes as long as it takes, and its last ``most`` bytes of output and complaints, as they came.
+    """A program that takes as long as it takes, and its last ``most`` bytes of output and stderr, as they came.
     It has the descriptors ``fds``, under the same numbers.
 
     Raises ToolMissing and ToolFailed when it cannot be started.

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from simulator.bench.crowd.cases import METHODS, TROUBLES, Case, Method, Trouble, cases
+from simulator.bench.crowd.cases import METHODS, Case, Method, Trouble, cases
 from simulator.bench.crowd.images import Images, make_images
 from simulator.bench.crowd.room import Place, Row, measure
 
@@ -24,7 +24,7 @@ MBIT: Final = 40
 SLOWLY: Final = 10
 """So that all have joined before the switch forgets them."""
 CLIENTS: Final = 2
-TROUBLED: Final = [case for case in cases(METHODS, (CLIENTS,), TROUBLES) if case.trouble != "none"]
+TOGETHER: Final = [method for method in METHODS if method != "unicast"]
 
 Deployed = Callable[..., Row]
 
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces wi
 
 def by(trouble: Trouble) -> pytest.MarkDecorator:
     """With each method by which PCs get something together, and that has this trouble."""
-    methods = [case.method for case in TROUBLED if case.trouble == trouble and case.method != "unicast"]
-    return pytest.mark.parametrize("method", methods)
+    troubled = [case.method for case in cases(TOGETHER, (CLIENTS,), (trouble,)) if case.trouble == trouble]
+    return pytest.mark.parametrize("method", troubled)
 
 
 @pytest.fixture(scope="module")

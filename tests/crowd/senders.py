@@ -7,15 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 
-from ogagent.crowd.neighbours import ALL
+from ogagent.crowd.neighbours import ALL, Word
 from ogagent.crowd.station import Station
 from tests.machine.network import is_own
 from tests.machine.tools import run
@@ -36,7 +37,7 @@ stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 stranger.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.78.0.2"))
 stranger.bind(("{_STRANGER}", 0))
 room = "{ALL}", {_PEERS}
-count = 0
+count = -10 ** 6  # it has lost so many of others'
 for turn in range(1, 1000):
     for _ in range(200):
         voice.sendto(b"the image", ("{ALL}", 9))
@@ -57,6 +58,15 @@ for turn in range(1, 1000):
     voice.sendto(json.dumps(word).encode(), room)
 """
 """Packets for all, and words about them that are believed; in between words that are not, about many more."""
+
+_LISTENING: Final = f"""
+import socket
+ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+ear.bind(("{ALL}", {_PEERS}))
+print("ready", flush=True)
+while True:
+    print(ear.recv(2000).decode(), flush=True)
+"""
 
 
 @pytest.fixture
@@ -100,6 +110,21 @@ async def another_pc(manner: str) -> AsyncIterator[None]:
     run("ip", "-n", OTHER, "address", "add", f"{_STRANGER}/24", "dev", CARD)
     async with running("ip", "netns", "exec", OTHER, sys.executable, "-c", _SPEAKING, manner):
         yield
+
+
+@asynccontextmanager
+async def words_heard() -> AsyncIterator[Callable[[], Awaitable[Word]]]:
+    """The next one that the other PC hears from this one."""
+    async with running("ip", "netns", "exec", OTHER, sys.executable, "-c", _LISTENING) as other:
+        assert other.stdout is not None
+        assert await other.stdout.readline() == b"ready\n"
+        lines = other.stdout
+
+        async def heard() -> Word:
+            async with asyncio.timeout(300):
+                return msgspec.json.decode(await lines.readline(), type=Word)
+
+        yield heard
 
 
 @asynccontextmanager

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
-from ogagent.crowd.neighbours import ALL, Neighbours, Word, among_neighbours
+from ogagent.crowd.neighbours import Neighbours, among_neighbours
 from ogagent.crowd.station import Station
 from ogagent.errors import MulticastFailed, SessionNotJoined
-from tests.crowd.senders import CARD, NETWORKS, OTHER, another_pc, crowded, running
+from tests.crowd.senders import CARD, NETWORKS, another_pc, crowded, words_heard
 from tests.crowd.senders import PORT as SESSION
 
 __all__ = ["crowded"]
@@ -25,14 +23,6 @@ pytestmark = [pytest.mark.usefixtures("crowded"), pytest.mark.xdist_group("multi
 
 PATIENCE_S: Final = 300
 STATION: Final = Station(interface=CARD, join_timeout_s=60, stall_s=60, networks=NETWORKS)
-LISTENING: Final = f"""
-import socket
-ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-ear.bind(("{ALL}", {STATION.peer_port}))
-print("ready", flush=True)
-for _ in range(3):
-    print(ear.recv(2000).decode(), flush=True)
-"""
 
 
 @asynccontextmanager
@@ -80,12 +70,9 @@ async def test_nobody_is_believed_where_nobody_is_allowed() -> None:
 
 @pytest.mark.parametrize("receiving", [True, False])
 async def test_others_are_told(*, receiving: bool) -> None:
-    async with running("ip", "netns", "exec", OTHER, sys.executable, "-c", LISTENING) as other:
-        assert other.stdout is not None
-        assert await other.stdout.readline() == b"ready\n"
-        async with listening() as neighbours, asyncio.timeout(PATIENCE_S):
-            neighbours.receiving = receiving
-            words = [msgspec.json.decode(await other.stdout.readline(), type=Word) for _ in range(3)]
+    async with words_heard() as heard, listening() as neighbours:
+        neighbours.receiving = receiving
+        words = [await heard() for _ in range(3)]
     assert {word.port for word in words} == {SESSION}
     assert {word.receiving for word in words[1:]} == {receiving}
     assert [word.packets for word in words] == sorted(word.packets for word in words)

@@ -19,7 +19,17 @@ from ogagent.crowd.udpcast import Udpcast
 from ogagent.errors import MulticastFailed, SessionNotJoined
 from ogagent.model.method import Session
 from ogagent.source.ranges import Ranges
-from tests.crowd.senders import CARD, NETWORKS, PORT, another_pc, crowded, other_receiver, running, udp_sender
+from tests.crowd.senders import (
+    CARD,
+    NETWORKS,
+    PORT,
+    another_pc,
+    crowded,
+    other_receiver,
+    running,
+    udp_sender,
+    words_heard,
+)
 
 __all__ = ["crowded"]
 
@@ -67,6 +77,14 @@ async def taken(arrivals: Udpcast) -> dict[int, bytes]:
         async for start, stop in stretches:
             found[start] = await arrivals.read(start, stop)
     return found
+
+
+async def test_who_gets_it_tells_others(image: Path) -> None:
+    """Also when it is the only client, whom udpcast sends nothing that is counted."""
+    async with words_heard() as heard, udp_sender(image), aclosing(receiver().stretches()) as stretches:
+        await anext(stretches)
+        while not (await heard()).receiving:
+            pass
 
 
 async def test_after_the_sender(image: Path) -> None:

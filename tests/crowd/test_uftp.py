@@ -20,7 +20,7 @@ from ogagent.crowd.uftp import Uftp
 from ogagent.errors import CrowdError, MulticastFailed, SessionNotJoined
 from ogagent.model.method import Session
 from tests.crowd.kept import Kept
-from tests.crowd.senders import CARD, NETWORKS, OTHER, another_pc, crowded, running
+from tests.crowd.senders import CARD, NETWORKS, OTHER, another_pc, crowded, running, words_heard
 from tests.crowd.senders import PORT as OTHERS
 
 __all__ = ["crowded"]
@@ -157,6 +157,13 @@ async def test_odd_names(kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyP
     says = f"{TALK}: Name of file to receive: {name}\n{RESULT};{name};1KB;copied"
     fake(tmp_path, monkeypatch, f"printf '%s\\n' '{says}'; sleep inf")
     await taken(Uftp(SESSION, replace(STATION, account=None), name, len(kept.data), kept, time.monotonic))
+
+
+async def test_who_gets_it_tells_others(kept: Kept) -> None:
+    async with words_heard() as heard, sender(kept), aclosing(receiver(kept).stretches()) as stretches:
+        await anext(stretches)
+        while not (await heard()).receiving:
+            pass
 
 
 async def test_it_has_begun_without_this_pc(kept: Kept) -> None:
