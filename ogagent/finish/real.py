@@ -167,6 +167,11 @@ def _mount(driver: str, device: str, options: tuple[str, ...], place: Path) -> i
     try:
         return mount_at(driver, device, options, HARMLESS, str(place))
     except OSError as error:
+        if error.errno == errno.ENODEV:
+            raise NotReady(
+                f"{device} cannot be mounted: this kernel has no driver {driver}",
+                hint="use an ogLive whose kernel has it",
+            ) from error
         hint = "it takes Linux 5.14 or later" if error.errno in (errno.ENOSYS, errno.EINVAL) else ""
         raise NotReady(f"{device} cannot be mounted as {driver}: {error.strerror}", hint=hint) from error
 

@@ -70,12 +70,16 @@ class Room:
     def _make(self, free: int, needed: int) -> None:
         if self.free >= free:
             return
+        stays: PermissionError | None = None
         for old in self._removable():
-            with beneath.directory(self._root, *IMAGES, *old.folder) as folder:
-                remove(folder, old.name)
+            try:
+                with beneath.directory(self._root, *IMAGES, *old.folder) as folder:
+                    remove(folder, old.name)
+            except PermissionError as error:  # as with chattr +i: another one may still go
+                stays = stays or error
             if self.free >= free:
                 return
-        raise _full(self.free, needed)
+        raise stays or _full(self.free, needed)
 
     def _removable(self) -> list[_Old]:
         with beneath.directory(self._root, *IMAGES) as images:

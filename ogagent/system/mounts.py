@@ -77,7 +77,10 @@ async def _mounted(device: str, driver: Driver, node: str, place: Path) -> Async
         async with _mounted_by(driver.program, device, node, place) as root:
             yield root
     else:
-        raise FilesystemNotSupported(f"{device} cannot be looked into: this kernel has no driver {driver.name}")
+        raise FilesystemNotSupported(
+            f"{device} cannot be looked into: this kernel has no driver {driver.name}",
+            hint="use an ogLive whose kernel has it",
+        )
 
 
 @asynccontextmanager

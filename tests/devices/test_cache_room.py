@@ -322,6 +322,24 @@ async def test_an_old_image_that_stays_whatever_its_name(
     assert stays.exists()
 
 
+def test_another_one_goes_instead_of_an_image_that_stays(
+    root: Path, tool: Callable[..., str], begin: Begin
+) -> None:
+    """And when no other may, it is said what has stayed."""
+    put(root, "stays", 24 * MIB, 100)
+    put(root, "old", 24 * MIB, 200)
+    stays = (root / KEPT).with_name("stays.img")
+    tool("chattr", "+i", stays)
+    shelf, kept = begin("next", 60 * MIB)
+    shelf.write(kept, [(0, bytes(40 * MIB))])
+    assert images(root) == ["stays.img"]
+    with pytest.raises(PermissionError, match=r"stays\.img"):
+        shelf.write(kept, [(40 * MIB, bytes(20 * MIB))])
+    tool("chattr", "-i", stays)
+    shelf.write(kept, [(40 * MIB, bytes(20 * MIB))])
+    assert images(root) == []
+
+
 @BOTH
 async def test_a_medium_that_takes_no_more(
     loop_disk: LoopDisk, mount: Mount, tool: Callable[..., str], tmp_path: Path, cell: Cell

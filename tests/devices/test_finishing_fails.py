@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from ogagent.errors import FinishError
+from ogagent.errors import FinishError, NotReady
 from ogagent.finish.finish import make_ready
 from ogagent.finish.hook import Job
+from ogagent.finish.real import _mount
 from ogagent.model.progress import JobProgress, NoBooks
 from ogagent.model.units import MIB
 from ogagent.settings import FinishSettings
@@ -58,6 +59,12 @@ async def test_a_step_that_fails_names_itself_and_the_next_attempt_goes_on(
     assert '"job_id":"RestaurarImagen-1"' in said
     assert "1 2 192.168.2.1 base" in said.replace(f"{place.target.disk} 2", "1 2")
     assert b"ssh_host" not in books.notes[-1]
+
+
+async def test_a_kernel_without_the_driver(loop_disk: LoopDisk, tool: Tool, tmp_path: Path) -> None:
+    target = Target(loop_disk(280 * MIB, GPT), 2, tmp_path, tool)
+    with pytest.raises(NotReady, match=f"{target.node} .*no driver nofs"):
+        _mount("nofs", target.node, (), tmp_path)
 
 
 async def test_a_failure_may_be_a_warning(loop_disk: LoopDisk, tool: Tool, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from ogagent.disk.occupancy import block_device_number
 from ogagent.errors import DeviceBusy, DiskChanged, FilesystemNotSupported, PartitionNotReadable
-from ogagent.system.mounts import read_only
+from ogagent.model.filesystem import Driver
+from ogagent.system.mounts import _mounted, read_only
 from ogagent.system.tree import Tree
 from tests.devices.conftest import LoopDisk, Mount
 from tests.mounts import unmount
@@ -222,6 +223,17 @@ async def test_what_cannot_be_mounted_is_said(
     with pytest.raises(expected, match=device):
         async with read_only(device, kind, tmp_path):
             pass
+    await nothing_stays(device, tmp_path)
+
+
+async def test_a_kernel_without_the_driver(loop_disk: LoopDisk, tmp_path: Path) -> None:
+    """With a program for it, that is what looks into it instead."""
+    device = loop_disk(32 * MIB)
+    for program, expected in (("", FilesystemNotSupported), ("ntfs-3g", PartitionNotReadable)):
+        with pytest.raises(expected, match=device) as refusal:
+            async with _mounted(device, Driver("nofs", ("ro",), program=program), device, tmp_path):
+                pass
+        assert ("no driver nofs" in refusal.value.message) == (not program)
     await nothing_stays(device, tmp_path)
 
 
