@@ -26,6 +26,8 @@ NET: Final = "10.80.0"
 OWN: Final = f"{NET}.254"
 """Where whoever made the switch is himself, on it."""
 MOST_HOSTS: Final = 200
+MEGABIT: Final = 1000
+"""In kbit: the speed of a cable is in kbit/s."""
 _GROUPS: Final = ("mcast_snooping", "1", "mcast_querier", "1", "mcast_igmp_version", "3")
 """Of version 2 a host reports nothing that it hears another report; and in its first seconds, in which it sends all
 to all, a bridge lets them hear that, and then knows of one of them alone. See RFC 2236, 3, and ip-link(8)."""

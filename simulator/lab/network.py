@@ -15,10 +15,8 @@ from simulator.lab.hosts import LOOPBACK, OGCORE, REPOSITORY, Host, Site, Wiring
 from simulator.machine.profile import MachineProfile
 from simulator.ogcore.clients import demo_room
 from simulator.processes import demand
-from simulator.switch import NET, OWN, TOOLS, demand_root, plugged, switch
+from simulator.switch import MEGABIT, NET, OWN, TOOLS, demand_root, plugged, switch
 
-_MEGABIT: Final = 1000
-"""In kbit."""
 _BEHIND_CABLE: Final = 8001
 _FIRST_CABLE: Final = 9001
 _OGCORE: Final = 1
@@ -43,7 +41,7 @@ def on_loopback(directory: Path, machines: Sequence[MachineProfile], mbit: int) 
         Host(client, directory / client.name, machine, _wiring(client.ip, _FIRST_CABLE + number))
         for number, (client, machine) in enumerate(zip(demo_room(len(machines)), machines, strict=True))
     ]
-    relays = {host.name: _relay(host, mbit * _MEGABIT) for host in hosts}
+    relays = {host.name: _relay(host, mbit * MEGABIT) for host in hosts}
     yield Network(site=LOOPBACK, hosts=hosts, cables=relays, relays=list(relays.values()))
 
 
@@ -60,7 +58,7 @@ def on_switch(directory: Path, machines: Sequence[MachineProfile], mbit: int) ->
     numbers = {"ogcore": _OGCORE, "repository": _REPOSITORY}
     numbers |= {client.name: number for number, client in enumerate(clients, start=_FIRST_CLIENT)}
     with switch(), ExitStack() as stack:
-        ends = {name: stack.enter_context(plugged(number, mbit * _MEGABIT)) for name, number in numbers.items()}
+        ends = {name: stack.enter_context(plugged(number, mbit * MEGABIT)) for name, number in numbers.items()}
         site = Site(
             ogcore=Place(ends["ogcore"].address, OGCORE.port),
             repository=Place(ends["repository"].address, REPOSITORY.port),

@@ -14,12 +14,11 @@ from simulator.errors import LabError
 from simulator.faults import parse_fault
 from simulator.lab.cable import Cable
 from simulator.lab.room import Room
+from simulator.switch import MEGABIT
 
 _OGCORE: Final = "ogcore"
 _REPOSITORY: Final = "repository"
 _STOPPED: Final = "stopped"
-_MEGABIT: Final = 1000
-"""In kbit."""
 _FASTEST_MBIT: Final = 10_000
 
 
@@ -111,7 +110,7 @@ class Trouble:
 
 
 def _speed_setter(cable: Cable, mbit: int) -> Callable[[], None]:
-    return lambda: cable.set_speed(mbit * _MEGABIT)
+    return lambda: cable.set_speed(mbit * MEGABIT)
 
 
 def _megabits(text: str, value: str) -> int:

@@ -322,9 +322,7 @@ async def test_an_old_image_that_stays_whatever_its_name(
     assert stays.exists()
 
 
-def test_another_one_goes_instead_of_an_image_that_stays(
-    root: Path, tool: Callable[..., str], begin: Begin
-) -> None:
+def test_another_one_goes_instead_of_an_image_that_stays(root: Path, tool: Callable[..., str], begin: Begin) -> None:
     """And when no other may, it is said what has stayed."""
     put(root, "stays", 24 * MIB, 100)
     put(root, "old", 24 * MIB, 200)

@@ -26,7 +26,7 @@ from simulator.bench.session import Say
 from simulator.certificates import Authority
 from simulator.errors import LabError
 from simulator.signals import undisturbed
-from simulator.switch import forget_groups, own_network, plugged, switch
+from simulator.switch import MEGABIT, forget_groups, own_network, plugged, switch
 
 _LOOK_S: Final = 0.5
 _START_S: Final = 300.0
@@ -94,7 +94,7 @@ class _Room:
         self._case = case
         self._place = place
         authority = Authority(directory / "ca")
-        hosts = [stack.enter_context(plugged(number, place.mbit * 1000)) for number in range(1, case.clients + 2)]
+        hosts = [stack.enter_context(plugged(number, place.mbit * MEGABIT)) for number in range(1, case.clients + 2)]
         authority.server_context(hosts[0].address)
         self._repository = Repository(hosts[0], place.images.directory, authority, directory / "repository.log")
         self._pcs = [Pc(host, directory / host.name, place.images.size, authority) for host in hosts[1:]]
@@ -152,7 +152,7 @@ class _Room:
 
     def _begin_trouble(self) -> None:
         if self._case.trouble == "slow" and self._odd:
-            self._odd.host.set_speed(self._place.mbit * 1000 // SLOWER)
+            self._odd.host.set_speed(self._place.mbit * MEGABIT // SLOWER)
         elif self._case.trouble == "loss":
             for pc in self._pcs:
                 pc.host.lose(_PER_MILLE)
