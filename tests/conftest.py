@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.counted import FIGURES, STEPS, hand_over, sections, take_over
 from tests.steps import Steps
@@ -17,6 +18,11 @@ from tests.surroundings import be_deaf, forget_umask, forget_variables, ignored_
 
 _IGNORED: Final = ignored_signals()
 _LONGEST_VALUE: Final = 100
+
+# No test passes or fails on elapsed time; nor on how many of the values that are tried can be used.
+_UNMEASURED: Final = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=_UNMEASURED)
+settings.load_profile("unhurried")
 
 be_deaf(_IGNORED)
 forget_variables()

@@ -107,7 +107,7 @@ def test_templates_that_are_fine(tmp_path: Path, url: str) -> None:
 ANYTHING = st.text(st.sampled_from("aA1.:-_/[]@?#% +\\ñ\u200d\u05d0\n\x00{}"), max_size=12)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANYTHING, HOSTS.filter(is_host))
 def test_a_url_that_passes_is_one_for_every_request(tmp_path: Path, between: str, host: str) -> None:
     for url in (f"https://{between}/{{nci}}", f"https://{{ipr}}{between}/{{nci}}", f"file:///{between}{{nci}}"):
@@ -120,7 +120,7 @@ def test_a_url_that_passes_is_one_for_every_request(tmp_path: Path, between: str
             assert not configured.directory or Path(location.path).is_relative_to(configured.directory)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANYTHING | HOSTS)
 def test_so_is_that_of_ogcore(tmp_path: Path, host: str) -> None:
     with suppress(SettingsError):

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ogagent.capture.blocks import UsedBlocks, of_volume_size, read_head
@@ -58,7 +58,6 @@ def blocks_of(kind: Kind, device: Medium) -> tuple[UsedBlocks, list[int]]:
     return UsedBlocks(head_of(kind), device, read.append), read
 
 
-@settings(deadline=None)
 @given(KINDS, st.integers(0, 9).map(lambda sectors: sectors * 512))
 def test_what_is_written_is_what_partclone_writes(kind: Kind, beyond: int) -> None:
     blocks, read = blocks_of(kind, Medium(min(kind.size + beyond, SIZE)))
@@ -73,7 +72,6 @@ def test_what_is_written_is_what_partclone_writes(kind: Kind, beyond: int) -> No
         assert held == b"".join(CONTENT[at : at + length] for at, _, length in region.extents)
 
 
-@settings(deadline=None)
 @given(KINDS)
 def test_so_does_another_that_writes_them(kind: Kind) -> None:
     usual = kind._replace(mode=0x20, group=256, reseed=True)
@@ -98,7 +96,6 @@ def until_it_fails(blocks: UsedBlocks) -> tuple[list[Part], ModelNotRead | None]
     return parts, None
 
 
-@settings(deadline=None)
 @given(KINDS, st.data())
 def test_a_place_that_cannot_be_read(kind: Kind, data: st.DataObject) -> None:
     """Where nothing is in use it does not matter. Where something is there is an error, and never fewer bytes."""

@@ -116,13 +116,13 @@ def test_the_schema_of_bodies_made_by_hand() -> None:
     assert 100 < len([body for body in bodies if taken(body)]) < len(bodies) - 100
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(BODIES, st.fixed_dictionaries({}, optional={name: st.sampled_from([*CALL.values()]) for name in CALL}))
 def test_the_schema_of_bodies_that_are_generated(body: dict[str, Any], more: dict[str, str]) -> None:
     assert not disagreement({**body, **more})
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(HOSTS)
 def test_the_schema_of_hosts(host: str) -> None:
     assert not disagreement({**GOOD, "ipr": host})

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -104,7 +104,6 @@ def test_a_chain_without_an_end(disk: Path) -> None:
     assert len(found.links) < 60
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=512, max_size=512))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, sector: bytes) -> None:
     path = tmp_path_factory.mktemp("chain") / "disk"

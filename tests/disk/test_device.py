@@ -86,7 +86,7 @@ def test_memory_that_cannot_be_written_to(opened: Open, disk: Path) -> None:
     assert disk.read_bytes() == expected(PAGE, PAGE, NOISE[:PAGE])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.integers(0, 100), st.integers(1, 20), st.sampled_from([0, 1, 512]), st.booleans()),

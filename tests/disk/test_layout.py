@@ -6,7 +6,7 @@ from itertools import permutations
 from operator import attrgetter
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -140,7 +140,6 @@ def sectors(row: Row) -> set[int]:
     return set(range(row.start // 512, (row.start + row.size) // 512))
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["gpt", "msdos"]),
     st.lists(st.tuples(st.integers(-2, 60), st.integers(-2, 40), st.sampled_from(["83", "5", "ca"])), max_size=9),

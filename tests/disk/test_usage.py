@@ -183,7 +183,7 @@ def honest(
     os.close(fd)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_superblock_that_lies_harms_nobody(honest: tuple[str, Volume], data: st.DataObject) -> None:
     filesystem, volume = honest

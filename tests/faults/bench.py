@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import ssl
 import tempfile
 import threading
@@ -53,6 +54,7 @@ EDGE: Final = MIB
 LOOPBACK: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=0)
 _WAIT_S: Final = 300
 _AT_ONCE: Final = 8
+_ROOM: Final = 2 << 30
 
 
 class Matrix:
@@ -125,9 +127,10 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """In memory where there is such a directory: thousands of flushes are no fun on a disk."""
+    """In memory where there is such a directory, and room: thousands of flushes are no fun on a disk."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="faults-", dir=memory if memory.is_dir() else None) as name:
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM
+    with tempfile.TemporaryDirectory(prefix="faults-", dir=memory if roomy else None) as name:
         yield Path(name)
 
 

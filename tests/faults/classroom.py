@@ -188,6 +188,8 @@ BEGINNINGS: Final = [
     Beginning("a stream where an older image is", _STREAM, _INDEXED),
 ]
 VARIED: Final = [BEGINNINGS[1], BEGINNINGS[3], BEGINNINGS[7]]
+LEAST: Final = 4
+"""Each asks more of the CACHE."""
 """Between them they do all that is ever done."""
 
 

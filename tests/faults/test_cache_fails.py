@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.audited import before_each_call
 from tests.faults.bench import Matrix
-from tests.faults.classroom import BEGINNINGS, VARIED, Beginning, Stepping, deploy_well, prepared
+from tests.faults.classroom import BEGINNINGS, LEAST, VARIED, Beginning, Stepping, deploy_well, prepared
 
 EACH: Final = pytest.mark.parametrize("beginning", BEGINNINGS, ids=lambda beginning: beginning.name)
 
@@ -38,6 +38,7 @@ async def test_whatever_fails(matrix: Matrix, beginning: Beginning, number: int)
             room.cache.thread = Stepping()
             await deploy_well(room, beginning, what)
             at += 1
+        assert at > LEAST
 
 
 @pytest.mark.parametrize("beginning", VARIED, ids=lambda beginning: beginning.name)
@@ -59,6 +60,7 @@ async def test_whatever_call_fails(matrix: Matrix, beginning: Beginning) -> None
             done = calls[0] <= at
             await deploy_well(room, beginning, what)
             at += 1
+        assert at > LEAST
 
 
 @EACH

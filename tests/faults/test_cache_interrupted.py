@@ -15,7 +15,17 @@ from msgspec.structs import replace
 
 from tests.faults.audited import before_each_call
 from tests.faults.bench import CANCELLED, PARTITION, WELL, Matrix, mounts, no_thread_left
-from tests.faults.classroom import BEGINNINGS, VARIED, Beginning, Classroom, Stepping, deploy_well, indexed, prepared
+from tests.faults.classroom import (
+    BEGINNINGS,
+    LEAST,
+    VARIED,
+    Beginning,
+    Classroom,
+    Stepping,
+    deploy_well,
+    indexed,
+    prepared,
+)
 from tests.faults.images import SIZE
 
 EACH: Final = pytest.mark.parametrize("beginning", BEGINNINGS, ids=lambda beginning: beginning.name)
@@ -63,6 +73,7 @@ async def test_cancelled(matrix: Matrix, beginning: Beginning, hang: bool) -> No
             room.cache.thread = Stepping()
             await deploy_well(room, beginning, what)
             at += 1
+        assert at > LEAST
 
 
 async def test_a_job_that_was_cancelled_leaves_what_it_has(matrix: Matrix, tmp_path: Path) -> None:
@@ -117,7 +128,7 @@ async def test_killed(matrix: Matrix, beginning: Beginning, point: str) -> None:
             with matrix.cell("cache", what):
                 process = context.Process(target=deploy_and_die, args=(room.folder, beginning, at, point))
                 process.start()
-                await asyncio.to_thread(process.join, 60)
+                await asyncio.to_thread(process.join, 300)
                 assert process.exitcode in (-signal.SIGKILL, 0)
                 more = process.exitcode != 0
                 disk = room.folder / "pc/disk"
@@ -128,3 +139,4 @@ async def test_killed(matrix: Matrix, beginning: Beginning, point: str) -> None:
                 matrix.endings[WELL if found == beginning.cell.restored else CANCELLED] += 1
             await deploy_well(room, beginning, what)
             at += 1
+        assert at > LEAST

@@ -241,7 +241,7 @@ async def test_a_stream_that_nothing_proves_and_nobody_else_may_give(matrix: Mat
     assert (ending.number, crowd.wanted) == (60, None)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_stretches_in_any_order(matrix: Matrix, data: st.DataObject) -> None:
     places = st.integers(0, LENGTH)

@@ -72,7 +72,7 @@ async def test_it_ends(room: Classroom, count: int) -> None:
     ending, sources = await deployed(room, Crowd([*ALL[::-1][:count], GONE]))
     come = sum(each.stop - each.start for each in ALL[::-1][:count])
     assert (ending.warnings, sources.peers) == ((GONE.der,), come)
-    assert LENGTH - come <= sources.repository < 2 * LENGTH - come
+    assert LENGTH - come <= sources.repository <= 2 * LENGTH - come
     assert room.kept.read_bytes() == DATA
 
 

@@ -146,6 +146,7 @@ async def test_somebody_holds_it(matrix: Matrix, way: str) -> None:
 @pytest.mark.parametrize("way", CELLS)
 async def test_cancelled(matrix: Matrix, way: str) -> None:
     """At each step on the swap space, and at the first ones on the partition."""
+    endings = set()
     for at in range(24):
         with matrix.folder() as folder, matrix.cell(FAMILY, f"cancel {at}, {way}"):
             bench = Bench(folder, replace(CELLS[way], ends=(CANCELLED, WELL)))
@@ -158,6 +159,8 @@ async def test_cancelled(matrix: Matrix, way: str) -> None:
                 ending = await steps.job
             check(bench, machine, ending)
             matrix.endings[ending.number] += 1
+            endings.add(ending.number)
+    assert CANCELLED in endings
     await no_thread_left()
 
 

@@ -148,7 +148,8 @@ async def test_cancelled(matrix: Matrix, pair: tuple[str, str], read_back: bool)
 
 
 async def cancels(matrix: Matrix, family: str, name: str, cell: Cell) -> None:
-    """At some steps of a restore."""
+    """At some steps of a restore; what commits at that moment is done."""
+    endings = set()
     for number in chosen(len(await steps_of(matrix, cell)), 5):
         with matrix.folder() as folder, matrix.cell(family, f"{name} at step {number}"):
             bench = Bench(folder, cell)
@@ -157,6 +158,8 @@ async def cancels(matrix: Matrix, family: str, name: str, cell: Cell) -> None:
             bench.check(ending := await steps.job)
             await no_thread_left()
             matrix.endings[ending.number] += 1
+            endings.add(ending.number)
+    assert CANCELLED in endings
 
 
 @pytest.mark.parametrize("pair", IMAGES[:2], ids="-".join)
@@ -206,7 +209,7 @@ async def test_killed(matrix: Matrix, pair: tuple[str, str]) -> None:
         with matrix.folder() as folder, matrix.cell("kill", f"{pair} at step {number}"):
             process = context.Process(target=restore_and_die, args=(folder, cell, number))
             process.start()
-            await asyncio.to_thread(process.join, 60)
+            await asyncio.to_thread(process.join, 300)
             assert process.exitcode == (-signal.SIGKILL if number < len(steps) else 0)
             disk = folder / "disk"
             with disk.open("rb") as file:
@@ -226,16 +229,18 @@ async def _told_of(disk: Path, found: bytes) -> None:
     """The power was cut: the next agent, whose journal is empty, knows of the job what the partition says."""
     journal, machine = Journal.in_memory(), FileMachine([disk])
     copies = Copies(journal, machine, MemoryShelf(), FUNCTIONS)
-    await adopt_unknown(journal, MarkedDisks(machine, journal), copies, FUNCTIONS, report=True)
-    (shown,) = (await machine.inventory()).disks[0].partitions
-    if record_in(found) is None:
-        assert (journal.undelivered(), shown.incomplete) == ([], False)
-        return
-    ((job_id, report),) = journal.undelivered()
-    assert (job_id, report["der"][:4], shown.incomplete) == (JOB_ID, "093-", True)
-    await FinalsInJournal(journal, copies).delivered(job_id)
-    await copies.aclose()
-    journal.close()
+    try:
+        await adopt_unknown(journal, MarkedDisks(machine, journal), copies, FUNCTIONS, report=True)
+        (shown,) = (await machine.inventory()).disks[0].partitions
+        if record_in(found) is None:
+            assert (journal.undelivered(), shown.incomplete) == ([], False)
+            return
+        ((job_id, report),) = journal.undelivered()
+        assert (job_id, report["der"][:4], shown.incomplete) == (JOB_ID, "093-", True)
+        await FinalsInJournal(journal, copies).delivered(job_id)
+    finally:
+        await copies.aclose()
+        journal.close()
     with disk.open("r+b") as file:
         file.seek(PARTITION.start)
         noted = record_in(file.read(PARTITION.size))

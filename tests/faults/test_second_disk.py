@@ -84,11 +84,11 @@ class Agent:
 
 @asynccontextmanager
 async def running(bench: Bench, second: Path) -> AsyncIterator[Agent]:
-    """The first disk has all the time that it needs."""
+    """Who answers has all the time that it needs."""
     machine = FileMachine(
         [bench.disk, second],
         lambda: bench.faults,
-        limit=lambda device: asyncio.timeout(None if device == str(bench.disk) else 0.2),
+        limit=lambda device: asyncio.timeout(0.2 if Path(device).is_fifo() else None),
     )
 
     async with bench.source() as url:

@@ -45,7 +45,8 @@ def loop_machine(path: Path) -> Iterator[Machine]:
         pytest.skip("loop devices need root")
     attach = ["losetup", "--find", "--show", str(path)]
     device = subprocess.run(attach, capture_output=True, text=True, check=True).stdout.strip()
-    others = [f"/dev/{entry.name.replace('!', '/')}" for entry in Path("/sys/block").iterdir()]
+    names = [entry.name for entry in Path("/sys/block").iterdir() if not entry.name.startswith(("dm-", "md", "zram"))]
+    others = [f"/dev/{name.replace('!', '/')}" for name in names]  # what comes and goes is no disk
     try:
         yield RealMachine([device], [other for other in others if other != device])
     finally:

@@ -54,7 +54,7 @@ REAL = bytes.fromhex(
 places = st.builds(MsdosPlace, st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)) | st.builds(
     GptPlace, st.uuids(), st.uuids()
 )
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+unhurried = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ogagent.finish.reg_text import BINARY, DWORD, SZ, Change, Value, parse, render, text_value
 
 latin = st.characters(max_codepoint=255, exclude_characters="\n\r")
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+unhurried = settings(suppress_health_check=[HealthCheck.too_slow])
 values = st.builds(Value, st.integers(0, 0xFFFFFFFF), st.binary(max_size=40))
 
 

@@ -35,7 +35,7 @@ UNPACKERS: Final = {".zst": ("zstd", "-dc"), ".gz": ("gzip", "-dc"), ".lzo": ("l
 NOT_FOR_PARTCLONE: Final = ("0001-long.zst", "0002-xxh64.gz", "0002-xxh128.lzo", "raw.zst")
 """What partclone 0.3.23 cannot read: what its forebears wrote, what its successors write, what is none of its own."""
 
-calm = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def expected(name: str) -> Written:

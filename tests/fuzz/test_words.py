@@ -12,7 +12,7 @@ from ogagent.image.strangers import stranger_in
 from ogagent.image.sums import md5_in
 from ogagent.source.answer import ContentRange
 
-calm = settings(deadline=None, derandomize=True, max_examples=500)
+calm = settings(derandomize=True, max_examples=500)
 SUM: Final = "0123456789abcdef" * 2
 
 

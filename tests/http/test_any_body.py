@@ -40,7 +40,7 @@ async def test_bodies_made_by_hand(agent: Agent) -> None:
     assert [mishap for body in by_hand() for mishap in await mishaps(agent, body)] == []
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(BODIES)
 async def test_bodies_that_are_generated(agent: Agent, body: dict[str, Any]) -> None:
     assert await mishaps(agent, body) == []

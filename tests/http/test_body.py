@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pytest_aiohttp.plugin import AiohttpClient, AiohttpServer
 
@@ -144,7 +144,6 @@ async def test_what_a_compressed_body_unpacks_to_is_counted(aiohttp_client: Aioh
     assert await answer(aiohttp_client, b"no gzip", **encoded) == (400, "malformed-json")
 
 
-@settings(deadline=None)
 @given(body=st.binary(max_size=200) | st.text(alphabet='{}[]":,0a\\uD8 \n', max_size=60).map(str.encode))
 def test_no_bytes_make_it_fail(body: bytes) -> None:
     with contextlib.suppress(MalformedJson):

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ogagent.image import bitmap
@@ -29,13 +29,11 @@ def bitmaps(draw: st.DrawFn) -> tuple[bytes, int]:
     return bits, draw(st.integers(max(0, len(bits) * 8 - 7), len(bits) * 8))
 
 
-@settings(deadline=None)
 @given(bitmaps())
 def test_count_used(drawn: tuple[bytes, int]) -> None:
     assert bitmap.count_used(*drawn) == len(used_blocks(*drawn))
 
 
-@settings(deadline=None)
 @given(bitmaps())
 def test_runs_are_the_used_blocks_and_as_long_as_can_be(drawn: tuple[bytes, int]) -> None:
     found = list(bitmap.runs(*drawn))
@@ -44,7 +42,6 @@ def test_runs_are_the_used_blocks_and_as_long_as_can_be(drawn: tuple[bytes, int]
     assert all(first + length < after for (first, length), (after, _) in pairwise(found))
 
 
-@settings(deadline=None)
 @given(bitmaps(), st.integers(1, 3000), st.sampled_from([512, 4096]))
 def test_places(drawn: tuple[bytes, int], per_piece: int, block_size: int) -> None:
     used = used_blocks(*drawn)
@@ -58,7 +55,6 @@ def test_places(drawn: tuple[bytes, int], per_piece: int, block_size: int) -> No
         assert starts == [sum(extent.length for extent in extents[:index]) for index in range(len(extents))]
 
 
-@settings(deadline=None)
 @given(bitmaps(), st.one_of(st.integers(1, 300), st.sampled_from([8, 16, 64, 256, 4096])))
 def test_counts(drawn: tuple[bytes, int], group: int) -> None:
     bits, total = drawn
@@ -84,7 +80,6 @@ def test_groups_that_are_alike_are_counted_at_once(byte: bytes) -> None:
     ]
 
 
-@settings(deadline=None)
 @given(bitmaps(), st.integers(0, 100), st.integers(1, 300))
 def test_part(drawn: tuple[bytes, int], first: int, count: int) -> None:
     bits, total = drawn
@@ -101,7 +96,6 @@ def test_a_run_across_the_border_of_a_step(first: int, last: int) -> None:
     assert list(bitmap.runs(bits, 2 * STEP + 4)) == [(first, last + 1 - first)]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.binary(min_size=1, max_size=8).map(lambda part: part * 8), max_size=4),
     st.binary(min_size=1, max_size=20),

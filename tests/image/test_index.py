@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ogagent.errors import ImageCorrupt, SettingsError, SignatureRefused
@@ -81,7 +81,6 @@ def test_an_impossible_index(change: dict[str, Any]) -> None:
         decode(pack_frame(msgspec.msgpack.encode(members | change), 1))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 @example(b"\x81\xa5\0\0\0\0\x80")  # a name that is no UTF-8
 @example(b"\x81\xa1x" + b"\x91" * 100_000)  # lists in lists
@@ -91,7 +90,6 @@ def test_arbitrary_bytes(data: bytes) -> None:
             decode(encoded)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(0, 255))
 def test_cut_or_changed(place: int, value: int) -> None:
     encoded = encode(INDEX)

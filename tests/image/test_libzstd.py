@@ -9,7 +9,7 @@ import threading
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ogagent.errors import ImageCorrupt
@@ -86,7 +86,6 @@ def test_the_checksum_in_the_frame_counts_where_there_is_no_better_proof() -> No
         unpack_into(bytes(frame), room(MIB), checked=True)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 400))
 def test_arbitrary_bytes(data: bytes, place: int) -> None:
     frame = bytearray(pack_frame(data * 5, 3))

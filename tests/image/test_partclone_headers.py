@@ -34,7 +34,6 @@ U64: Final = st.integers(0, (1 << 64) - 1) | st.integers(0, 5000)
 MODE_AND_SIZE: Final = st.sampled_from(sorted(MODES.items())) | st.tuples(U16, U16)
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=110, max_size=110))
 def test_arbitrary_bytes(raw: bytes) -> None:
     for head in (raw, b"partclone-image\0" + raw[16:30] + b"0002\xde\xc0" + raw[36:]):
@@ -42,7 +41,6 @@ def test_arbitrary_bytes(raw: bytes) -> None:
         check_bounds(parse_header, as_sealed(head))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.integers(30, 105), st.integers(0, 255), max_size=6))
 def test_mutated_headers(changes: dict[int, int]) -> None:
     raw = bytearray(header(1003, 700))
@@ -54,7 +52,7 @@ def test_mutated_headers(changes: dict[int, int]) -> None:
             parse_header(bytes(raw))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(U64, U64, MODE_AND_SIZE, U32, st.integers(0, 255), st.integers(0, 9), U32, st.sampled_from([18, 0]), U64)
 def test_headers_of_any_values(
     total: int, used: int, kind: tuple[int, int], group: int, reseed: int, bits: int, block: int, size: int, device: int
@@ -62,7 +60,6 @@ def test_headers_of_any_values(
     check_bounds(parse_header, header(total, used, *kind, group, reseed, bits, block, size, device))
 
 
-@settings(deadline=None)
 @given(st.integers(-(1 << 31), (1 << 31) - 1) | st.sampled_from([512, 4096]), U64, U64, U64)
 def test_headers_of_format_0001(block: int, device: int, total: int, used: int) -> None:
     raw = struct.pack("<15s15s4s2xiQQQ4096x", b"partclone-image", b"NTFS", b"0001", block, device, total, used)

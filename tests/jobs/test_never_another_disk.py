@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -77,7 +77,6 @@ async def boot(journal: Journal, step: Step, believed: dict[int, str]) -> None:
     await numbers.aclose()
 
 
-@settings(deadline=None)
 @given(steps=st.lists(STEPS, max_size=12))
 def test_never_another_disk_than_ogcore_means(steps: list[Step]) -> None:
     async def live() -> None:

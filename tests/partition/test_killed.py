@@ -67,6 +67,7 @@ def old_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return disk
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_killed_at_every_operation(old_disk: Path, tmp_path: Path) -> None:
     disk, journal = tmp_path / "disk", tmp_path / "journal"
     old = table_by_sfdisk(old_disk)

@@ -140,17 +140,19 @@ async def test_power_cut(bench: Callable[[str, str], Bench], kind: str, program:
     """The undo file is whole, for its writes are waited for; of what it undoes any half may have reached the disk."""
     there = bench(kind, program)
     plan = await there.plan()
-    before = keep_checked(there)
+    before, deaths = keep_checked(there), 0
     for at in spread(await there.writes(plan), 12):
         there.again()
         if kind != "ntfs":
             before.unlink(missing_ok=True)
         there.fault.plan(at)
         await there.shrink(plan)
+        deaths += there.fault.reached
         entries = read_undo_file(Path(plan.undo)) if kind != "ntfs" else None
         if entries is None or not entries.finished:  # all that is written before it says so was waited for
             lose_writes(there.path, before, at)
         await there.assert_back(plan)
+    assert deaths >= 12
 
 
 def keep_checked(there: Bench) -> Path:
@@ -242,6 +244,9 @@ async def test_a_damaged_undo_file_is_not_played_back(bench: Callable[[str, str]
 
 
 def damage(path: Path) -> None:
+    """The first block that was saved, behind a header, a superblock and a block of keys: whether a key speaks of the
+    last one goes by the very write at which it ended.
+    """
     with path.open("r+b") as file:
-        file.seek(-1000, os.SEEK_END)
+        file.seek(3 * reduce_ext._GRAIN + 1000)
         file.write(b"damaged")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from isal import igzip
 
@@ -34,7 +34,6 @@ async def test_percent_rises_and_stays_below_100(bench: Bench, read_back: bool, 
 COUNT: Final = st.integers(0, 1 << 45)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([None, *Phase]), COUNT, COUNT, COUNT, COUNT | st.none(), COUNT | st.none())),
     st.booleans(),

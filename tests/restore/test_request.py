@@ -6,7 +6,7 @@ import string
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ogagent.errors import InvalidField, MissingField
@@ -218,7 +218,6 @@ JSON: Final = st.recursive(
 PLAUSIBLE: Final = st.text(string.ascii_letters + string.digits + " ./:-_", max_size=12) | st.integers(-1, 200)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(MEMBERS), JSON | PLAUSIBLE),
     st.sets(st.sampled_from(MEMBERS)),

@@ -35,13 +35,13 @@ def test_of_bodies_made_by_hand() -> None:
     assert 100 < len([body for body in by_hand() if taken(body)]) < len(by_hand()) - 100
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(BODIES, st.dictionaries(st.text(max_size=5), st.integers(), max_size=2))
 def test_of_bodies_that_are_generated(body: dict[str, Any], more: dict[str, int]) -> None:
     assert not disagreement({**more, **body})
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(HOSTS)
 def test_of_hosts(host: str) -> None:
     assert not disagreement({**GOOD, "ipr": host})

@@ -228,7 +228,7 @@ def _runs(pid: int) -> bool:
 
 
 @needs_busctl
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_whatever_is_shown_holds_no_markup(message: str) -> None:
     async def shown() -> str:
