@@ -23,7 +23,7 @@ CLIENTS = '[{"name": "aula1-01", "mac": "08:00:27:0b:88:be", "ip": "127.0.9.9", 
 
 
 def wait_for_port(port: int) -> None:
-    for _ in range(600):
+    for _ in range(6000):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.05)

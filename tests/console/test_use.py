@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.console.conftest import Shoot
+from tests.console.conftest import PATIENCE_MS, Shoot
 from tests.console.ways import card, deploy, open_trace
 
 pytestmark = pytest.mark.xdist_group("room")
@@ -101,6 +101,7 @@ def test_the_keyboard_alone(room: Page, lab: str) -> None:
 
 def test_in_spanish(browser: Browser, lab: str, shoot: Shoot) -> None:
     context = browser.new_context(locale="es-ES", viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(f"{lab}clients/pc3")
     expect(page.get_by_role("heading", name="Información general")).to_be_visible()

@@ -7,7 +7,7 @@ import ssl
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -62,22 +62,28 @@ def put_right(page: Page, lab: str, fault: str) -> None:
 
 @contextmanager
 def states_of(client: str) -> Iterator[list[str]]:
-    """Every state that ogCore shows of the client, from now on, each once in a row."""
+    """Every state that ogCore shows of the client, from now on to the end of the block, each once in a row."""
     trusting = ssl._create_unverified_context()
     seen: list[str] = []
     done = threading.Event()
 
     def look() -> None:
-        while not done.wait(0.02):
-            with urllib.request.urlopen(f"{OGCORE.url}/clients/{client}", context=trusting) as answer:
-                now = json.load(answer)["state"]
-            if seen[-1:] != [now]:
-                seen.append(now)
+        with urllib.request.urlopen(f"{OGCORE.url}/clients/{client}", context=trusting) as answer:
+            now = json.load(answer)["state"]
+        if seen[-1:] != [now]:
+            seen.append(now)
 
-    thread = threading.Thread(target=look)
+    def keep_looking() -> None:
+        while not done.wait(0.02):
+            with suppress(OSError):
+                look()
+
+    look()
+    thread = threading.Thread(target=keep_looking)
     thread.start()
     try:
         yield seen
     finally:
         done.set()
         thread.join()
+    look()

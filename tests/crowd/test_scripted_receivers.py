@@ -37,7 +37,12 @@ class Fake:
 
     @property
     def is_there(self) -> bool:
-        return self._own.exists() and runs(int(self._own.read_text()))
+        return self.was_there and runs(int(self._own.read_text()))
+
+    @property
+    def was_there(self) -> bool:
+        """It has come so far that it says who it is."""
+        return self._own.exists() and self._own.read_text().endswith("\n")
 
 
 @pytest.fixture
@@ -101,14 +106,16 @@ async def test_it_ends_well_with_nothing(fake: Fake) -> None:
 async def test_silence_before_it_has_joined(fake: Fake) -> None:
     fake.does("exec sleep inf")
     with pytest.raises(SessionNotJoined, match="nobody sends"):
-        await taken(join_timeout_s=0.5)
+        await taken(join_timeout_s=3)
+    assert fake.was_there
     assert not fake.is_there
 
 
 async def test_silence_before_the_image(fake: Fake) -> None:
     fake.does(f"{CONNECTED}; exec sleep inf")
     with pytest.raises(SessionNotJoined, match=r"has not begun|nobody sends"):
-        await taken(join_timeout_s=0.5)
+        await taken(join_timeout_s=3)
+    assert fake.was_there
     assert not fake.is_there
 
 

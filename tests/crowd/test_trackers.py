@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 from ogagent.errors import SessionNotJoined
-from tests.crowd.test_swarm import ALL, PIECE, SIZE, kept_at, station, swarm, taken, torrent, until_lent, without_a_seed
+from tests.crowd.test_swarm import (
+    ALL,
+    PIECE,
+    SIZE,
+    STARTED_S,
+    kept_at,
+    station,
+    swarm,
+    taken,
+    torrent,
+    until_lent,
+    without_a_seed,
+)
 from tests.simulator.crowd.room import DATA
 
 
@@ -17,7 +29,7 @@ async def test_gone_before_anybody_has_asked(tmp_path: Path) -> None:
     async with torrent(tmp_path) as (_, file):
         pass
     with pytest.raises(SessionNotJoined, match="no peer"):
-        await taken(swarm(station(2, join_timeout_s=2), file, kept_at(tmp_path / "pc")))
+        await taken(swarm(station(2, join_timeout_s=STARTED_S), file, kept_at(tmp_path / "pc")))
 
 
 async def test_gone_when_they_have_met(tmp_path: Path) -> None:

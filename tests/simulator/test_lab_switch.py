@@ -91,7 +91,9 @@ def test_p2p_and_a_cable_that_is_pulled(switched: Switched) -> None:
 
     def begun() -> bool:
         nonlocal size
-        counts = traces[VICTIM]()["reports"][-1]["bytes"]
+        if not (reports := traces[VICTIM]()["reports"]):
+            return False
+        counts = reports[-1]["bytes"]
         size = counts["image"] or 0
         return bool(counts["written"])
 

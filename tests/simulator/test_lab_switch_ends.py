@@ -64,7 +64,7 @@ def test_whenever_it_is_ended_nothing_is_left(tmp_path: Path, number: signal.Sig
         process.send_signal(number)
         process.send_signal(number)
         _, err = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, err) == (0 if lines else 130, "")
+    assert (process.returncode in ({0} if lines else {0, 130}), err) == (True, "")  # it may have begun to serve
     assert (left_behind(tmp_path), left_of(process.pid)) == ([], [])
 
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,8 @@ def test_at_no_moment_there_is_no_image(tmp_path: Path) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     try:
+        while not seen:
+            time.sleep(0.001)
         for _ in range(500):
             store.put_back(tmp_path / "X.img")
     finally:
