@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-_TRIES: Final = 100
+_TRIES: Final = 1200
 _PAUSE_S: Final = 0.1
 
 

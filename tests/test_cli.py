@@ -15,6 +15,7 @@ from ogagent.cli_disks import print_disks
 from ogagent.errors import SettingsError
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.settings import Settings
+from tests.block_devices import block_devices
 
 CALL = {"dsk": "1", "par": "2", "idi": "1", "nci": "image-test", "ipr": "192.168.68.55"}
 
@@ -26,16 +27,11 @@ def ogagent(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def real_disks() -> list[str]:
-    names = (entry.name.replace("!", "/") for entry in Path("/sys/block").iterdir())
-    return [f"/dev/{name}" for name in names]
-
-
 @pytest.fixture
 def no_disks(tmp_path: Path) -> Path:
     """A configuration under which the machine has no disks."""
     config = tmp_path / "ogagent.toml"
-    config.write_text(f"[disks]\nexclude = {json.dumps(real_disks())}\n")
+    config.write_text(f"[disks]\nexclude = {json.dumps(block_devices())}\n")
     return config
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import random
@@ -104,6 +105,9 @@ def _mounted(path: Path, kind: str, *, read_only: bool = False) -> Iterator[Path
         yield root
     finally:
         unmount(root)
+        if kind == "ntfs":  # its program lets go of a file a moment after umount(2)
+            with path.open("r+b") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX)
 
 
 # --- what is written into it --------------------------------------------------------------------------------------
@@ -116,7 +120,7 @@ def _fill(root: Path, shape: Shape, room: int = 0) -> None:
     elif shape == "fragmented":
         _write_side_by_side(root)
         _write_sparse(root)
-    os.sync()
+    run("sync", "--file-system", root)
 
 
 def _fill_up(root: Path, room: int) -> None:

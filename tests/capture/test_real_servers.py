@@ -6,10 +6,10 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -46,6 +46,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def credential(tmp_path: Path) -> Path:
     (tmp_path / "credential").write_text(f"{TOKEN}\n", encoding="ascii")
     return tmp_path / "credential"
+
+
+@pytest.fixture(autouse=True)
+async def goodbyes() -> AsyncIterator[None]:
+    """Over TLS one that is closed waits for the other's goodbye, and so does its loop: what is open when that is closed
+    is an error of a later test, whenever it is collected.
+    """
+    yield
+    transports: Mapping[int, Any] = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
+    await until(lambda: all(each._sock is None for each in list(transports.values())))
 
 
 def ogagent(*arguments: str | Path) -> str:

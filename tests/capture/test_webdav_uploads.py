@@ -63,6 +63,8 @@ async def test_a_repository_that_stops_taking_it(
             await store.stream("x.img", for_ever())
         faults.become()
         await until(lambda: files(images) == {})
+    how = policy(authority.certificate, credential)
+    async with asyncio.timeout(PATIENCE_S), opened(str(server.make_url(f"{PREFIX}/x.img")), how) as store:
         await store.stream("x.img", pieces(ANY))
     assert files(images) == {"x.img": ANY}
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -116,19 +116,27 @@ def _attach(directory: Path, size: int, sector_size: int) -> str:
     with file.open("xb") as opened:
         opened.truncate(size)
     device = _run("losetup", "--find", "--show", "--sector-size", str(sector_size), file).strip()
-    _forget_partitions(device)  # of a test that was killed
+    forget_partitions(device)  # of a test that was killed
     return device
 
 
 def _detach(device: str) -> None:
-    _forget_partitions(device)
+    forget_partitions(device)
     _run("losetup", "--detach", device)
 
 
-def _forget_partitions(device: str) -> None:
-    """All that the kernel knows, whatever the table says by now: it keeps them for the next file on this device."""
-    for partition in Path("/sys/class/block", Path(device).name).glob("*/partition"):
-        subprocess.run(["delpart", device, partition.read_text().strip()], capture_output=True, check=False)
+def forget_partitions(device: str) -> None:
+    """All that the kernel knows, whatever the table says by now: it keeps them for the next file on this device. Again
+    while one is busy: who looks for volumes opens each for a moment.
+    """
+    end = time.monotonic() + _WAIT_S
+    while there := list(Path("/sys/class/block", Path(device).name).glob("*/partition")):
+        assert time.monotonic() < end, f"partitions of {device} are in use: {there}"
+        for partition in there:
+            with suppress(FileNotFoundError):
+                subprocess.run(["delpart", device, partition.read_text().strip()], capture_output=True, check=False)
+        if any(partition.exists() for partition in there):
+            time.sleep(0.01)
 
 
 def _partition(device: str, script: str) -> None:

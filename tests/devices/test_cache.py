@@ -275,6 +275,7 @@ async def test_a_file_system_that_hangs(
     async with asyncio.timeout(300):
         while occupant(place):  # noqa: ASYNC110 - a table of the kernel
             await asyncio.sleep(0.05)
+    store.thread.patience_s = 300
     async with store.mounted(place) as root:
         assert root == tmp_path / "cache"
     assert occupant(place) is None

@@ -59,12 +59,12 @@ async def test_it_becomes_full_while_peers_fill_it(root: Path, tmp_path: Path) -
     images = image_in(tmp_path / "images")
     app = repository_app(images, crowd=Crowd(address=LOOPBACK))
     async with TestClient(TestServer(app, host=LOOPBACK)) as client, asyncio.timeout(600):
-        status, _ = await Repository(client, images).call("POST", "/p2p", {"image": "x", "speed": "100M"})
+        status, _ = await Repository(client, images).call("POST", "/p2p", {"image": "x", "speed": "30M"})
         assert status == 201
         pc = Pc(tmp_path / "pc", 2, cache=root)
         job = asyncio.create_task(pc.deploy(str(client.make_url(f"{PREFIX}/x.img"))))
         await pc.has(4 * MIB)
-        fill(root)
+        await asyncio.to_thread(fill, root)
         await job
     assert pc.content == IMAGE
     assert [warning[:4] for warning in pc.progress.warnings] == ["057-", "016-"]

@@ -21,7 +21,7 @@ from ogagent.model.disk import PROTECTED, Disk
 from ogagent.model.plan import bound
 from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.request import RestorePlan, restore_request
-from tests.devices.conftest import LoopDisk
+from tests.devices.conftest import LoopDisk, forget_partitions
 from tests.included import first_included
 
 MIB: Final = 1 << 20
@@ -125,7 +125,7 @@ async def test_a_table_that_was_made_anew(loop_disk: LoopDisk, tool: Tool) -> No
     """The bytes that were named at the start are protected, whichever partition they belong to."""
     device = loop_disk(64 * MIB, TABLE)
     machine = RealMachine([device], [f"{device}p2"])
-    tool("partx", "--delete", device)
+    forget_partitions(device)
     tool("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", device, stdin="label: gpt\n1: size=8M\n2: size=30M\n")
     (disk,) = (each for each in (await machine.inventory()).disks if each.device == device)
     assert [part.problem for part in disk.partitions] == ["", PROTECTED]

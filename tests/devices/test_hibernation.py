@@ -18,9 +18,9 @@ from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, restore_request
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
+from tests.block_devices import block_devices
 from tests.devices import test_restore_by_hand as by_hand
 from tests.devices.conftest import LoopDisk
-from tests.devices.test_odd_tables import others
 from tests.included import first_included
 
 MIB: Final = 1 << 20
@@ -63,7 +63,7 @@ def write(device: str, place: int, data: bytes) -> None:
 
 
 async def planned(disks: list[str], image: Path) -> tuple[RestorePlan, RealMachine]:
-    excluded = [each for each in others(disks[0]) if each not in disks]
+    excluded = [each for each in block_devices(disks[0]) if each not in disks]
     machine = RealMachine(disks, excluded)
     rules = Rules(repository_url=image.as_uri(), repository_networks=[ip_network("127.0.0.0/8")], cache_required=False)
     call = {"dsk": first_included(), "par": "1", "idi": "1", "nci": "x", "ipr": "127.0.0.1"}

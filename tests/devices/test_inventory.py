@@ -13,6 +13,7 @@ from ogagent.disk.identity import disk_of_partition
 from ogagent.disk.occupancy import block_device_number
 from ogagent.disk.real import RealMachine
 from ogagent.model.disk import Disk, Inventory, Partition
+from tests.devices.conftest import forget_partitions
 
 MIB = 1 << 20
 LoopDisk = Callable[..., str]
@@ -186,7 +187,7 @@ async def test_kernel_that_does_not_know_the_partitions(loop_disk: LoopDisk, too
     device = loop_disk(64 * MIB, "label: gpt\n2: size=32M, type=linux\n")
     tool("mke2fs", "-q", "-t", "ext4", "-L", "hidden", f"{device}p2")
     (before,) = await read(device)
-    tool("partx", "--delete", device)
+    forget_partitions(device)
     (after,) = await read(device)
     assert before == after
     assert after.partitions[0].label == "hidden"

@@ -23,6 +23,7 @@ from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
+from tests.block_devices import block_devices
 from tests.mounts import unmount
 
 _TOOLS: Final = ("losetup", "partx", "sfdisk", "mkfs.ext4", "e2fsck", "debugfs", "mount", "partclone.ext4")
@@ -46,11 +47,6 @@ def run(*command: str | Path, data: bytes | None = None) -> bytes:
     return done.stdout
 
 
-def all_disks_but(device: str) -> list[str]:
-    names = (entry.name.replace("!", "/") for entry in Path("/sys/block").iterdir())
-    return [f"/dev/{name}" for name in names if f"/dev/{name}" != device]
-
-
 class LoopDisk(Struct, frozen=True):
     file: Path
     device: str
@@ -70,7 +66,7 @@ class LoopDisk(Struct, frozen=True):
 
     async def target(self) -> Target:
         """The second partition, as a plan has it."""
-        (disk,) = (await RealMachine([self.device], all_disks_but(self.device)).inventory()).disks
+        (disk,) = (await RealMachine([self.device], block_devices(self.device)).inventory()).disks
         part = disk.partitions[1]
         return Target(
             disk=disk.disk,

@@ -25,6 +25,8 @@ from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.request import restore_request
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from simulator.machine.mbr import MbrEntry, write_mbr
+from tests.block_devices import block_devices
+from tests.devices.conftest import forget_partitions
 from tests.included import first_included
 
 MIB = 1 << 20
@@ -34,13 +36,8 @@ Tool = Callable[..., str]
 RULES = Rules(repository_url="file:///x.img", repository_networks=[ip_network("127.0.0.0/8")], cache_required=False)
 
 
-def others(device: str) -> list[str]:
-    names = (entry.name.replace("!", "/") for entry in Path("/sys/block").iterdir())
-    return [f"/dev/{name}" for name in names if f"/dev/{name}" != device]
-
-
 def machine(device: str) -> RealMachine:
-    return RealMachine([device], others(device))
+    return RealMachine([device], block_devices(device))
 
 
 async def read(device: str) -> Disk:
@@ -270,7 +267,7 @@ async def test_a_kernel_that_goes_by_an_older_table(loop_disk: LoopDisk, tool: T
 async def test_a_kernel_that_was_told_of_no_partition(loop_disk: LoopDisk, tool: Tool) -> None:
     device = loop_disk(SIZE, "label: dos\n1: start=1M, size=8M, type=83\n2: start=10M, size=40M, type=5\n5: size=8M\n")
     assert not any(part.problem for part in (await read(device)).partitions)
-    tool("partx", "--delete", device)
+    forget_partitions(device)
     assert not any(part.problem for part in (await read(device)).partitions)
     assert (await planned(device, 5)).size == 8 * MIB
 
@@ -280,7 +277,7 @@ async def test_a_kernel_that_was_told_of_no_partition(loop_disk: LoopDisk, tool:
 
 def ogagent_disks(tmp_path: Path, device: str, *arguments: str, **environment: str) -> str:
     config = tmp_path / "ogagent.toml"
-    config.write_text(f"[disks]\ninclude = {json.dumps([device])}\nexclude = {json.dumps(others(device))}\n")
+    config.write_text(f"[disks]\ninclude = {json.dumps([device])}\nexclude = {json.dumps(block_devices(device))}\n")
     command = [sys.executable, "-m", "ogagent", "disks", "--config", str(config), *arguments]
     done = subprocess.run(
         command, capture_output=True, timeout=300, check=False, env={**os.environ, "COLUMNS": "200", **environment}

@@ -17,7 +17,7 @@ from ogagent.disk.occupancy import block_device_number
 from ogagent.disk.real import compare
 from ogagent.errors import DiskChanged
 from ogagent.model.plan import Target
-from tests.devices.conftest import LoopDisk, bound
+from tests.devices.conftest import LoopDisk, bound, forget_partitions
 
 MIB = 1 << 20
 ONE = "label: gpt\nstart=1MiB, size=8MiB, type=linux\n"
@@ -29,7 +29,7 @@ Tool = Callable[..., str]
 def unknown_to_the_kernel(disk: str, tool: Tool) -> Target:
     """Its first partition, which only the table tells of."""
     target = bound(f"{disk}p1")
-    tool("delpart", disk, "1")
+    forget_partitions(disk)
     return target
 
 
@@ -106,7 +106,7 @@ def test_what_was_named_by_hand_is_another_disk_by_now(loop_disk: LoopDisk, tmp_
 def test_what_was_named_by_hand_lies_elsewhere_by_now(loop_disk: LoopDisk, tool: Tool) -> None:
     disk = loop_disk(16 * MIB, ONE)
     target = target_at(f"{disk}p1")
-    tool("delpart", disk, "1")
+    forget_partitions(disk)
     tool("addpart", disk, "1", str(2 * MIB // 512), str(8 * MIB // 512))
     with pytest.raises(DiskChanged), ByPath().open_target(target):
         raise AssertionError

@@ -16,7 +16,7 @@ from ogagent.partition.formats import FORMATS
 from ogagent.partition.real import RealTables
 from ogagent.partition.work import configure
 from tests.devices.configured import SIZE, NoBooks, check, content, inventory, made, plan_for, row
-from tests.devices.conftest import LoopDisk, Mount
+from tests.devices.conftest import LoopDisk, Mount, unmount
 from tests.partition.disks import own_rows, rows
 from tests.partition.judges import table_by_sfdisk
 
@@ -141,7 +141,7 @@ def write_into(device: str, directory: Path) -> None:
     try:
         (directory / "image").write_bytes(b"image" * MIB)
     finally:
-        subprocess.run(["umount", directory], check=False)
+        unmount(directory)
 
 
 async def test_an_inventory_sent_back_writes_nothing(loop_disk: LoopDisk) -> None:

@@ -17,7 +17,7 @@ from ogagent.partition.plan import PlannedPartition, TablePlan
 from ogagent.partition.real import RealTables
 from ogagent.partition.work import configure, settle
 from tests.devices.configured import SIZE, NoBooks, check, content, inventory, made, plan_for, row
-from tests.devices.conftest import LoopDisk
+from tests.devices.conftest import LoopDisk, forget_partitions
 from tests.partition.judges import table_by_sfdisk
 
 Tool = Callable[..., str]
@@ -74,7 +74,7 @@ async def test_a_partition_without_a_node_is_formatted_all_the_same(loop_disk: L
             Path(f"{device}p1").unlink()
 
     await configure(Nodeless(busy_s=0.3), plan, NoBooks())
-    tool("partx", "--delete", device)
+    forget_partitions(device)
     there = await inventory(device)
     assert [part.filesystem for part in there.partitions] == ["ext4"]
     tool("partx", "--add", device)

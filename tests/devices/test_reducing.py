@@ -70,14 +70,17 @@ async def test_the_agent_is_killed(loop_disk: LoopDisk, tmp_path: Path, kind: st
     fault.plan(10**9)
     kill_agent(fault, device, plan)
     await grow_back(device, plan)
+    deaths = 0
     for at in spread(fault.count, 5):
         fault.plan(at)
         kill_agent(fault, device, plan)
+        deaths += fault.reached
         await grow_back(device, plan)
         assert size_of(device) == plan.size
         check(device, kind)
         assert files(device, kind, root) == before
         assert list(folder.iterdir()) == []
+    assert deaths >= 5
 
 
 def kill_agent(fault: Fault, device: str, plan: Reduction) -> None:

@@ -22,6 +22,7 @@ import aiohttp
 import pytest
 
 from tests.as_restored import AS_RESTORED_TOML
+from tests.block_devices import block_devices
 from tests.included import first_included
 
 _TOOLS: Final = ("unshare", "setpriv", "losetup", "partx", "sfdisk", "mkfs.ext4", "e2fsck", "debugfs", "partclone.ext4")
@@ -51,10 +52,6 @@ class LoopDisk(Protocol):
     def __call__(self, size: int, table_script: str = "", sector_size: int = 512) -> str: ...
 
 
-def real_disks() -> list[str]:
-    return [f"/dev/{entry.name.replace('!', '/')}" for entry in Path("/sys/block").iterdir()]
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -74,7 +71,7 @@ def configuration(folder: Path, device: str, port: int) -> Path:
         f'[repository]\nurl = "file://{folder}/{{nci}}.img"\n[state]\ndir = "{folder / "state"}"\n{AS_RESTORED_TOML}'
         '[machine]\nkind = "oglive"\n'
         f"[disks]\ninclude = {json.dumps([device])}\n"
-        f"exclude = {json.dumps([each for each in real_disks() if each != device])}\n"
+        f"exclude = {json.dumps([each for each in block_devices() if each != device])}\n"
     )
     return file
 

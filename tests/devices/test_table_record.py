@@ -22,6 +22,7 @@ from ogagent.jobs.journal import Journal
 from ogagent.model.disk import Disk
 from ogagent.partition.real import RealTables
 from ogagent.partition.work import configure
+from tests.block_devices import block_devices
 from tests.devices.configured import NoBooks, plan_for, row
 from tests.devices.conftest import LoopDisk, Mount
 from tests.jobs.lost_power import MemoryShelf
@@ -36,8 +37,7 @@ Tool = Callable[..., str]
 
 
 def machine_of(device: str) -> RealMachine:
-    names = (entry.name.replace("!", "/") for entry in Path("/sys/block").iterdir())
-    return RealMachine([device], [f"/dev/{name}" for name in names if f"/dev/{name}" != device])
+    return RealMachine([device], block_devices(device))
 
 
 async def disk_of(machine: RealMachine) -> Disk:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from ogagent.errors import ToolFailed
+from ogagent.system import process
 from ogagent.system.process import run
 from tests.devices.conftest import LoopDisk, Mount
+from tests.jobs.two_disks import until
 
 MIB = 1 << 20
 
@@ -40,11 +42,11 @@ async def test_what_cannot_be_killed_is_not_started_again(
     command = ["touch", str(root / "file")]
     with frozen(root, tool):
         with pytest.raises(ToolFailed, match="touch did not end within"):
-            await run(command, timeout_s=0.1)
+            await run(command, timeout_s=3)
         with pytest.raises(ToolFailed, match="an earlier touch does not end"):
             await run(command, timeout_s=60)
         assert running(root / "file") == 1
         assert await run(["true"], timeout_s=60) == b""
-    while running(root / "file"):
-        pass
+        earlier = process._undying[tuple(command)]
+    await until(lambda: not process._is_there(earlier))
     assert await run(command, timeout_s=60) == b""

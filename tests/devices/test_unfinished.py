@@ -21,6 +21,7 @@ from ogagent.jobs.journal import Journal
 from ogagent.model.disk import Disk
 from ogagent.model.plan import Target
 from ogagent.restore.edges import Edges
+from tests.block_devices import block_devices
 from tests.content import filled
 from tests.devices.conftest import LoopDisk
 from tests.jobs.lost_power import MemoryShelf
@@ -34,8 +35,7 @@ Tool = Callable[..., str]
 
 
 def machine_of(device: str) -> RealMachine:
-    names = (entry.name.replace("!", "/") for entry in Path("/sys/block").iterdir())
-    return RealMachine([device], [f"/dev/{name}" for name in names if f"/dev/{name}" != device])
+    return RealMachine([device], block_devices(device))
 
 
 async def disk_of(machine: RealMachine) -> Disk:
@@ -85,8 +85,7 @@ async def test_a_job_that_died_with_the_power(loop_disk: LoopDisk, tool: Tool, t
 
 
 def disks(device: str, folder: Path, *options: str) -> str:
-    names = (entry.name.replace("!", "/") for entry in Path("/sys/block").iterdir())
-    others = [f"/dev/{name}" for name in names if f"/dev/{name}" != device]
+    others = block_devices(device)
     config = folder / "ogagent.toml"
     config.write_text(f"[disks]\ninclude = {json.dumps([device])}\nexclude = {json.dumps(others)}\n")
     command = [sys.executable, "-m", "ogagent", "disks", "--config", str(config), *options]

@@ -79,6 +79,7 @@ async def test_who_does_not_answer_is_left_behind(gate: Gate) -> None:
     await asyncio.wait_for(thread.come_back(), 300)
     assert closed.result(0) == "closed"
     assert not thread.stuck
+    thread.patience_s = 300
     assert await thread.run(lambda: "again") == "again"
 
 

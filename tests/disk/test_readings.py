@@ -279,7 +279,8 @@ def test_nobody_waits_for_it_when_the_agent_ends(tmp_path: Path) -> None:
         import asyncio, sys
         from pathlib import Path
         from simulator.machine.file_machine import FileMachine
-        machine = FileMachine([Path(sys.argv[1])], limit=lambda device: asyncio.timeout(0.1))
+        limit = lambda device: asyncio.timeout(0.1 if device == sys.argv[1] else None)
+        machine = FileMachine([Path(sys.argv[1])], limit=limit)
         (disk,) = asyncio.run(machine.inventory()).disks
         print(disk.problem)
     """

@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 from tests.as_restored import AS_RESTORED_TOML
+from tests.block_devices import block_devices
 from tests.e2e.image_and_disk import LoopDisk
 from tests.included import first_included
 
@@ -174,8 +175,7 @@ def free_address() -> str:
 
 def configuration(folder: Path, address: str, disk: LoopDisk, repository_url: str, ogcore_url: str) -> Path:
     """No disk of this machine is among those that the agent may touch."""
-    names = (entry.name.replace("!", "/") for entry in Path("/sys/block").iterdir())
-    real = [f"/dev/{name}" for name in names if f"/dev/{name}" != disk.device]
+    real = block_devices(disk.device)
     secret = folder / "secret"
     secret.touch(mode=0o600)
     secret.write_text(SECRET)

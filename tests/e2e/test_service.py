@@ -21,6 +21,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from ogagent.disk.record import JobRecord
 from ogagent.jobs.journal import Journal
 from simulator.certificates import Authority
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
@@ -64,13 +65,19 @@ class Peers:
     def finals(self) -> list[dict[str, Any]]:
         return [body for _, body in self.calls if "res" in body]
 
+    def begin_anew(self) -> None:
+        """What a dead agent has said, and is answered only now, is no call of the next one."""
+        self.calls = []
+        self.answering.set()
+
     async def _take(self, request: web.Request) -> web.Response:
+        calls = self.calls
         body = await request.json()
         if request.path.endswith("webhook"):
             self.waiting += 1
             await self.answering.wait()
             self.waiting -= 1
-        self.calls.append((request.path, body))
+        calls.append((request.path, body))
         return web.Response()
 
     async def _half(self, request: web.Request) -> web.StreamResponse:
@@ -222,8 +229,7 @@ async def test_a_stop_while_ogcore_does_not_answer(tmp_path: Path, authority: Au
         ((job_id, report),) = journal.undelivered()
         journal.close()
         assert (job_id, report["der"]) == (answer["job_id"], "000-Cancelled")
-        peers.answering.set()
-        peers.calls.clear()
+        peers.begin_anew()
         async with agent(tmp_path) as process:
             await until(lambda: bool(peers.finals))
             process.terminate()
@@ -296,7 +302,7 @@ async def test_a_state_directory_that_was_lost(tmp_path: Path, authority: Author
         async with agent(tmp_path) as process:
             await until(lambda: any(path.endswith("/started") for path, _ in peers.calls))
             _, answer = await deploy()
-            await until(lambda: any(body.get("phase") == "fetching" for _, body in peers.calls))
+            await until(lambda: on(tmp_path / "disk") is not None)
             process.kill()
             await ended(process)
         heard = []
@@ -315,7 +321,10 @@ async def test_a_state_directory_that_was_lost(tmp_path: Path, authority: Author
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+def on(disk: Path) -> JobRecord | None:
+    return record_in(disk.read_bytes()[SYSTEM.start :])
+
+
 def reported(disk: Path) -> bool:
-    record = record_in(disk.read_bytes()[SYSTEM.start :])
-    assert record is not None
-    return record.reported
+    record = on(disk)
+    return record is not None and record.reported

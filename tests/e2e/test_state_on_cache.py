@@ -79,9 +79,10 @@ def started(peers: Peers) -> bool:
 def copies(folder: Path) -> dict[str, Any]:
     """What lies on the CACHE, by name; while it is looked at files come and go."""
     found = {}
-    for file in (folder / "disk.cache4/opt/opengnsys/ogagent/reports").glob("*.json"):
-        with suppress(FileNotFoundError):
-            found[file.name] = json.loads(file.read_bytes())
+    with suppress(FileNotFoundError):
+        for file in (folder / "disk.cache4/opt/opengnsys/ogagent/reports").glob("*.json"):
+            with suppress(FileNotFoundError):
+                found[file.name] = json.loads(file.read_bytes())
     return found
 
 
@@ -116,8 +117,7 @@ async def test_a_job_that_nothing_else_tells_of(tmp_path: Path) -> None:
             await until(lambda: peers.asked > 0)
             process.kill()
             await ended(process)
-        peers.answering.set()
-        peers.calls.clear()
+        peers.begin_anew()
         async with agent(tmp_path, live) as process:
             await until(lambda: bool(peers.finals))
             await until(lambda: copy(tmp_path) is None)
@@ -146,8 +146,7 @@ async def test_a_report_that_ogcore_has_not_taken(tmp_path: Path) -> None:
             process.kill()
             await ended(process)
         report = (copy(tmp_path) or {})["report"]
-        peers.answering.set()
-        peers.calls.clear()
+        peers.begin_anew()
         async with agent(tmp_path, live) as process:
             await until(lambda: bool(peers.finals))
             await until(lambda: copy(tmp_path) is None)
@@ -177,8 +176,7 @@ async def test_a_cache_that_configurar_makes_anew_has_what_the_old_one_had(tmp_p
             process.kill()
             await ended(process)
         assert copies(tmp_path).keys() == {f"{script}.json", f"{table}.json", "numbers.json"}
-        peers.answering.set()
-        peers.calls.clear()
+        peers.begin_anew()
         async with agent(tmp_path, live) as process:
             await until(lambda: len(peers.finals) == 2)
             process.terminate()

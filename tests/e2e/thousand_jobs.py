@@ -98,7 +98,7 @@ class Size:
 
 async def no_thread_left() -> None:
     """Idle threads of a pool that was shut down end by themselves."""
-    while any(thread.name.startswith("restore") for thread in threading.enumerate()):  # noqa: ASYNC110 - no event
+    while any(thread.name.startswith(("restore", "read ")) for thread in threading.enumerate()):  # noqa: ASYNC110 - no event
         await asyncio.sleep(0.01)
 
 

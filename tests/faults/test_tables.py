@@ -22,6 +22,7 @@ from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import restore_request
 from simulator.machine.file_machine import FileMachine
+from tests.block_devices import block_devices
 from tests.faults.bench import LOOPBACK, WELL, Matrix
 from tests.faults.images import SIZE, image
 from tests.faults.odd_disks import ODD_DISKS, OddDisk, make
@@ -45,10 +46,8 @@ def loop_machine(path: Path) -> Iterator[Machine]:
         pytest.skip("loop devices need root")
     attach = ["losetup", "--find", "--show", str(path)]
     device = subprocess.run(attach, capture_output=True, text=True, check=True).stdout.strip()
-    names = [entry.name for entry in Path("/sys/block").iterdir() if not entry.name.startswith(("dm-", "md", "zram"))]
-    others = [f"/dev/{name.replace('!', '/')}" for name in names]  # what comes and goes is no disk
     try:
-        yield RealMachine([device], [other for other in others if other != device])
+        yield RealMachine([device], block_devices(device))
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
 

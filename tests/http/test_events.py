@@ -82,7 +82,7 @@ async def jobs() -> ShownJobs:
 
 @pytest.fixture
 def events() -> JobEvents:
-    return JobEvents(ping_s=0.02, patience_s=2)
+    return JobEvents(ping_s=0.02, patience_s=5)
 
 
 @pytest.fixture

@@ -157,7 +157,8 @@ def test_a_report_waits_until_it_is_taken_or_refused(journal: Journal) -> None:
 # --- bounds -------------------------------------------------------------------------------------------------------
 
 
-def test_the_history_is_bounded(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_history_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal(":memory:", now=lambda: NOW)
     reach(journal, 0)
     for number in range(1, MOST_JOBS + 10):
         reach(journal, number)
@@ -167,6 +168,7 @@ def test_the_history_is_bounded(journal: Journal, caplog: pytest.LogCaptureFixtu
     (lost,) = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
     assert getattr(lost, "job_id", "") == ended(2).job_id
     assert journal._rows("SELECT count(*) FROM steps") == [(2 * MOST_JOBS + 1,)]
+    journal.close()
 
 
 def test_what_is_old_is_forgotten_unless_its_report_waits() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from tests.machine.network import SERVER
+from tests.machine.vm import PATIENCE_S
 
 
 class Agent:
@@ -68,7 +69,8 @@ class Agent:
 @asynccontextmanager
 async def agent_at(address: str, secret: str = "") -> AsyncIterator[Agent]:
     """``secret``: the one that it has told ogCore; none is shown to an agent that goes by addresses."""
-    timeout = ClientTimeout(total=None, sock_connect=5, sock_read=120)
+    # A handshake is much work for a guest; a refused connection is an error at once all the same.
+    timeout = ClientTimeout(total=None, sock_connect=PATIENCE_S, sock_read=PATIENCE_S)
     headers = {"Authorization": secret} if secret else {}
     connector = TCPConnector(ssl=False)
     async with ClientSession(f"https://{address}:8000", connector=connector, timeout=timeout, headers=headers) as http:

@@ -66,7 +66,8 @@ async def test_reports_outlast_hours_without_ogcore_and_the_death_of_the_agent(
     ogcore = RudeOgCore()
     ogcore.answer = AWAY[way]
     journal = Journal.open(tmp_path)
-    async with ogcore as url, ClientSession(timeout=ClientTimeout(total=0.2 if way == "silent" else 10)) as session:
+    timeout = ClientTimeout(total=0.2 if way == "silent" else 10)
+    async with ogcore as url, ClientSession(timeout=timeout) as session, ClientSession() as patient:
         hook = Webhook(session, url, SECRET)
         outbox = Outbox(hook, here, FinalsInJournal(journal), registered(), clock)
         for job_id in (JOB, OTHER):
@@ -87,7 +88,7 @@ async def test_reports_outlast_hours_without_ogcore_and_the_death_of_the_agent(
         journal = Journal.open(tmp_path)
         ogcore.answer = TAKEN
         tries = len(ogcore.bodies)
-        outbox = Outbox(hook, here, FinalsInJournal(journal), registered(), clock)
+        outbox = Outbox(Webhook(patient, url, SECRET), here, FinalsInJournal(journal), registered(), clock)
         await clock.rest()
         ends = [body for body in ogcore.bodies if body["event_id"] == "the end"]
         assert len(ogcore.bodies) == tries + 1

@@ -182,7 +182,7 @@ async def test_a_server_that_never_ends_its_yes() -> None:
         writer.write(ANSWER + b"Content-Length: 100\r\n\r\n{")
         await reader.read()
 
-    async with open_session(client_context("", "ogcore.ca"), "", timeout_s=2) as session, raw_server(slow) as url:
+    async with open_session(client_context("", "ogcore.ca"), "", timeout_s=5) as session, raw_server(slow) as url:
         assert await Webhook(session, url, SECRET).post(EVENT, REPORT) == Delivered()
 
 

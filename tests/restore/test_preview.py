@@ -64,8 +64,10 @@ async def test_a_repository_that_says_nothing_is_not_waited_for() -> None:
     """The time limits of a running job, minutes, do not apply; more callers than turns all hear the same."""
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
+        try:
+            await reader.read()
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with server:

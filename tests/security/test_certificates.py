@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ogagent.http.access import CertificateAccess
+from tests.block_devices import block_devices
 
 pytestmark = pytest.mark.xdist_group("certificates")
 
@@ -53,6 +54,7 @@ async def test_a_wrong_certificate_ends_the_handshake(
         "for servers": lambda: university.issue(purpose="server"),
     }
     trusted = university.file.read_bytes()
+    good = university.issue()
     context = issued[kind]()
     university.file.write_bytes(trusted)
     async with open_face(CertificateAccess(), client_ca=str(university.file)) as agent:
@@ -62,6 +64,7 @@ async def test_a_wrong_certificate_ends_the_handshake(
             except OSError:  # TLS 1.2 and some versions of OpenSSL say so at once
                 answer = b""
             assert answer == b""
+        assert (await agent.get("/jobs", good)).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_connection_is_good_for_one_call(open_face: Any, university: Any) -> None:
@@ -76,17 +79,13 @@ async def test_a_connection_is_good_for_one_call(open_face: Any, university: Any
 # --- the agent as a process ---------------------------------------------------------------------------------------
 
 
-def real_disks() -> list[str]:
-    return [f"/dev/{entry.name.replace('!', '/')}" for entry in Path("/sys/block").iterdir()]
-
-
 @asynccontextmanager
 async def served(folder: Path, ca: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     config = folder / "ogagent.toml"
     config.write_text(
         '[server]\naddress = "127.0.0.1"\nport = 8444\n'
         f'[access]\nmode = "certificate"\nclient_ca = "{ca}"\n'
-        f"[disks]\nexclude = {json.dumps(real_disks())}\n"
+        f"[disks]\nexclude = {json.dumps(block_devices())}\n"
         f'[machine]\nkind = "oglive"\n[state]\ndir = "{folder / "state"}"\n'
     )
     command = [sys.executable, "-m", "ogagent", "serve", "--config", str(config)]

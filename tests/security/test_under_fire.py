@@ -139,7 +139,7 @@ def test_the_limits() -> None:
 @pytest.mark.parametrize("sent", [b"", b"GET /jobs HTTP/1.1\r\nHost: ", KEPT + b"GET /jobs HTTP/1.1\r\nX: "])
 async def test_headers_that_never_come_end_the_connection(open_face: Any, sent: bytes) -> None:
     """Neither a drop now and then nor a whole request before it gives more time."""
-    async with open_face(SecretAccess(SECRET), limits=Limits(patience_s=1)) as agent:
+    async with open_face(SecretAccess(SECRET), limits=Limits(patience_s=3)) as agent:
         reader, writer = await agent.connect()
         writer.write(sent)
         end = asyncio.create_task(reader.read())

@@ -66,13 +66,13 @@ async def test_a_connection_that_breaks_again_while_it_is_skipped_through() -> N
 
 async def test_a_stall_is_given_up_and_continued() -> None:
     async with scripted(Answer(whole(IMAGE[:FIRST]), hold=True), Answer(partial(FIRST, IMAGE[FIRST:]))) as server:
-        assert await fetch(server.url, stall=1.0) == Fetched(IMAGE, SIZE, 1)
+        assert await fetch(server.url, stall=3.0) == Fetched(IMAGE, SIZE, 1)
     assert header(server.heads[1], "Range") == f"bytes={FIRST}-"
 
 
 async def test_a_stall_before_the_first_byte() -> None:
     async with scripted(Answer(b"", hold=True), Answer(whole(IMAGE))) as server:
-        assert await fetch(server.url, stall=1.0) == Fetched(IMAGE, SIZE, 1)
+        assert await fetch(server.url, stall=3.0) == Fetched(IMAGE, SIZE, 1)
 
 
 @pytest.mark.parametrize("garbage", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/1.1 200 OK\r\nno header\r\n\r\n"])

@@ -36,7 +36,8 @@ async def test_what_does_not_answer_is_left_behind() -> None:
     assert got == [2]
 
 
-async def test_what_can_be_interrupted_is_not_left_behind() -> None:
+async def test_what_can_be_interrupted_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ogagent.system.aside._GRACE_S", FAR_S)
     stop = threading.Event()
     ended: list[bool] = []
     with pytest.raises(TimeoutError):
@@ -44,7 +45,8 @@ async def test_what_can_be_interrupted_is_not_left_behind() -> None:
     assert ended == [True]
 
 
-async def test_a_cancel() -> None:
+async def test_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ogagent.system.aside._GRACE_S", FAR_S)
     stop, inside = threading.Event(), threading.Event()
     got: list[bool] = []
 
