@@ -149,24 +149,22 @@ async def flowing(
     if not is_installed(argv[0]):
         raise _missing(argv[0])
     bound = limited(largest, "setpriv", "--pdeathsig", politely.name, "--no-new-privs", "--", *argv)
+    output, loop = asyncio.StreamReader(FLOW), asyncio.get_running_loop()
     reading, writing = os.pipe()
-    with os.fdopen(reading, "rb", buffering=0) as pipe:
+    with os.fdopen(reading, "rb", buffering=0) as pipe, os.fdopen(writing, "wb", buffering=0) as theirs:
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, FLOW)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(output), pipe)
         try:
-            fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, FLOW)
             deaf = not largest  # what does not hear SIGPIPE does not hear SIGXFSZ either
             child = await _start(
                 *(bound, None, 0), stdout=writing, account=account, fds=fds, hears=hears, mixed=mixed, deaf=deaf
             )
+            try:
+                theirs.close()
+                yield Flow(child, output)
+            finally:
+                await _end(child, _GRACE_S, tuple(argv), politely)
         finally:
-            os.close(writing)
-        output = asyncio.StreamReader(FLOW)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(output), pipe
-        )
-        try:
-            yield Flow(child, output)
-        finally:
-            await _end(child, _GRACE_S, tuple(argv), politely)
             transport.close()  # not before: what cannot print any more dies of that, and politely never comes
 
 
@@ -261,18 +259,20 @@ def _missing(program: str) -> ToolMissing:
 async def _end(
     child: Child, grace_s: float, command: tuple[str, ...], politely: signal.Signals = signal.SIGTERM
 ) -> None:
-    """SIGKILL is sent even when the wait after the polite signal is cancelled once more."""
+    """SIGKILL is sent, and nothing stays open, even when a wait is cancelled once more."""
     try:
-        if not child.exited.is_set():
-            child.signal(politely)
-            await _within(grace_s, child.exited)
+        try:
+            if not child.exited.is_set():
+                child.signal(politely)
+                await _within(grace_s, child.exited)
+        finally:
+            if not child.exited.is_set():
+                child.signal(signal.SIGKILL)
+        if not await _within(_KILL_WAIT_S, child.exited):
+            _undying[command] = child.transport.get_pid()
+            _log.error("process %d does not die", child.transport.get_pid())
     finally:
-        if not child.exited.is_set():
-            child.signal(signal.SIGKILL)
-    if not await _within(_KILL_WAIT_S, child.exited):
-        _undying[command] = child.transport.get_pid()
-        _log.error("process %d does not die", child.transport.get_pid())
-    child.transport.close()
+        child.transport.close()
 
 
 def _is_there(pid: int | None) -> bool:

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ogagent.errors import ToolFailed, ToolMissing
-from ogagent.system.process import run
+from ogagent.system.process import flowing, run
 
 FAR_S = 600.0  # long enough never to be reached
 
@@ -209,3 +210,35 @@ async def there(path: Path) -> None:
     async with asyncio.timeout(FAR_S):
         while not path.exists():  # noqa: ASYNC110, ASYNC240 - a file
             await asyncio.sleep(0.01)
+
+
+# --- one whose output flows ---------------------------------------------------------------------------------------
+
+
+async def test_cancelled_at_each_turn_of_its_start(tmp_path: Path) -> None:
+    """Nothing runs after it, and no descriptor stays open."""
+    before = psutil.Process().num_fds()
+    turns, started = 0, False
+
+    async def begin() -> None:
+        nonlocal started
+        async with flowing(python("import time; time.sleep(1000)", tmp_path)) as flow:
+            started = True
+            await flow.read()
+
+    while not started:
+        task = asyncio.create_task(begin())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not of_this_test(tmp_path)
+        await asyncio.sleep(0)
+        turns += 1
+    assert psutil.Process().num_fds() == before
+
+
+def of_this_test(folder: Path) -> list[int]:
+    found = (each.info for each in psutil.process_iter(["pid", "cmdline"]))
+    return [each["pid"] for each in found if str(folder) in (each["cmdline"] or ()) and state(each["pid"]) != "Z"]
