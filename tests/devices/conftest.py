@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from ogagent.disk.identity import disk_of_partition
 from ogagent.disk.kernel import describe_disk
 from ogagent.disk.occupancy import block_device_number
 from ogagent.model.plan import Target
+from tests.block_devices import forget_partitions
 
 _WAIT_S = 120  # for the kernel and a udevd, if there is one, to make the nodes
 
@@ -123,20 +124,6 @@ def _attach(directory: Path, size: int, sector_size: int) -> str:
 def _detach(device: str) -> None:
     forget_partitions(device)
     _run("losetup", "--detach", device)
-
-
-def forget_partitions(device: str) -> None:
-    """All that the kernel knows, whatever the table says by now: it keeps them for the next file on this device. Again
-    while one is busy: who looks for volumes opens each for a moment.
-    """
-    end = time.monotonic() + _WAIT_S
-    while there := list(Path("/sys/class/block", Path(device).name).glob("*/partition")):
-        assert time.monotonic() < end, f"partitions of {device} are in use: {there}"
-        for partition in there:
-            with suppress(FileNotFoundError):
-                subprocess.run(["delpart", device, partition.read_text().strip()], capture_output=True, check=False)
-        if any(partition.exists() for partition in there):
-            time.sleep(0.01)
 
 
 def _partition(device: str, script: str) -> None:

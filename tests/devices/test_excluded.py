@@ -21,7 +21,8 @@ from ogagent.model.disk import PROTECTED, Disk
 from ogagent.model.plan import bound
 from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.request import RestorePlan, restore_request
-from tests.devices.conftest import LoopDisk, forget_partitions
+from tests.block_devices import forget_partitions
+from tests.devices.conftest import LoopDisk
 from tests.included import first_included
 
 MIB: Final = 1 << 20

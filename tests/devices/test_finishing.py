@@ -20,6 +20,7 @@ from ogagent.model.disk import Partition
 from ogagent.model.plan import bound
 from ogagent.model.progress import JobProgress
 from ogagent.model.units import MIB
+from ogagent.resize.resizer import until_free
 from ogagent.settings import FinishSettings
 from tests.devices.conftest import LoopDisk, Mount, unmount
 from tests.finish import debian
@@ -262,6 +263,7 @@ async def test_a_loader_of_another_partition_that_knows_this_one_stays(
     assert sector(device) == before
     assert (progress.steps, len(progress.warnings)) == ([], 1)
     assert "starts by the GRUB of partition 1" in progress.warnings[0]
+    await until_free(f"{device}p1")  # the kernel may give a loop device back later
     tool("mount", f"{device}p1", other)
     (other / "boot/grub/grub.cfg").write_text("search --no-floppy --fs-uuid --set=root somebody-else\n")
     unmount(other)
@@ -269,6 +271,7 @@ async def test_a_loader_of_another_partition_that_knows_this_one_stays(
     await make_ready(finisher, place, settings, Job(), progress)
     assert states(progress) == {"boot loader": "done"}
     assert progress.warnings == []
+    await until_free(f"{device}p1")
     tool("mount", f"{device}p1", other)
 
 

@@ -13,7 +13,7 @@ from ogagent.disk.identity import disk_of_partition
 from ogagent.disk.occupancy import block_device_number
 from ogagent.disk.real import RealMachine
 from ogagent.model.disk import Disk, Inventory, Partition
-from tests.devices.conftest import forget_partitions
+from tests.block_devices import forget_partitions
 
 MIB = 1 << 20
 LoopDisk = Callable[..., str]

@@ -23,7 +23,7 @@ from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
 from ogagent.system.tls import client_context
-from tests.block_devices import block_devices
+from tests.block_devices import block_devices, forget_partitions
 from tests.mounts import unmount
 
 _TOOLS: Final = ("losetup", "partx", "sfdisk", "mkfs.ext4", "e2fsck", "debugfs", "mount", "partclone.ext4")
@@ -59,7 +59,7 @@ class LoopDisk(Struct, frozen=True):
         run("partx", "-a", self.device)
 
     def forget(self) -> None:
-        subprocess.run(["partx", "-d", self.device], capture_output=True, check=False)
+        forget_partitions(self.device)
 
     def content(self) -> bytes:
         return self.file.read_bytes()

@@ -25,8 +25,7 @@ from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.request import restore_request
 from simulator.machine.gpt import LINUX_FILESYSTEM, Entry, write_table
 from simulator.machine.mbr import MbrEntry, write_mbr
-from tests.block_devices import block_devices
-from tests.devices.conftest import forget_partitions
+from tests.block_devices import block_devices, forget_partitions
 from tests.included import first_included
 
 MIB = 1 << 20

@@ -17,7 +17,8 @@ from ogagent.disk.occupancy import block_device_number
 from ogagent.disk.real import compare
 from ogagent.errors import DiskChanged
 from ogagent.model.plan import Target
-from tests.devices.conftest import LoopDisk, bound, forget_partitions
+from tests.block_devices import forget_partitions
+from tests.devices.conftest import LoopDisk, bound
 
 MIB = 1 << 20
 ONE = "label: gpt\nstart=1MiB, size=8MiB, type=linux\n"

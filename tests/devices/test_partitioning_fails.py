@@ -16,8 +16,9 @@ from ogagent.model.units import MIB
 from ogagent.partition.plan import PlannedPartition, TablePlan
 from ogagent.partition.real import RealTables
 from ogagent.partition.work import configure, settle
+from tests.block_devices import forget_partitions
 from tests.devices.configured import SIZE, NoBooks, check, content, inventory, made, plan_for, row
-from tests.devices.conftest import LoopDisk, forget_partitions
+from tests.devices.conftest import LoopDisk
 from tests.partition.judges import table_by_sfdisk
 
 Tool = Callable[..., str]

@@ -19,6 +19,7 @@ from typing import Final
 
 import pytest
 
+from tests.block_devices import forget_partitions
 from tests.e2e.agent_process import CALL, DISK, configuration, room, until
 from tests.e2e.image_and_disk import (
     DISK_SIZE,
@@ -75,7 +76,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoopDisk]:
         run("mkfs.ext4", "-q", "-F", "-L", "CACHE", disk.partition(4))
         yield disk
     finally:
-        subprocess.run(["partx", "-d", device], capture_output=True, check=False)
+        forget_partitions(device)
         run("losetup", "-d", device)
 
 
