@@ -84,15 +84,18 @@ def test_one_loses_its_power(deployed: Deployed, method: Method) -> None:
 
 @by("late")
 def test_one_comes_late(deployed: Deployed, method: Method) -> None:
-    """Peers take it in. A session does not, and it hears that, unless it has been so slow that all is over."""
+    """Peers take it in. A session does not, and it hears that, unless it has been so slow that all is over; uftp waits
+    for nobody, and on a busy machine may have begun without the other one, too.
+    """
     row = deployed(method, "late", LONG)
     assert row.odd_s is not None
-    assert row.ranges[0] < LONG // 20
+    left = reasons(row)
+    assert all(re.search("the session has begun without this PC|nobody sends", why) for why in left)
+    assert len(left) in {"p2p": {0}, "udpcast": {1}, "uftp": {1, CLIENTS}}[method]
+    if len(left) < CLIENTS:
+        assert row.ranges[0] < LONG // 20
     if method == "p2p":
-        assert (max(row.ranges) < LONG // 20, reasons(row)) == (True, [])
-    else:
-        [why] = reasons(row)
-        assert re.search("the session has begun without this PC|nobody sends", why)
+        assert max(row.ranges) < LONG // 20
 
 
 @by("loss")
