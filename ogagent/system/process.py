@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import PurePath
 from subprocess import DEVNULL, PIPE, STDOUT
@@ -19,6 +19,7 @@ from ogagent.system.account import Account
 from ogagent.system.child import Child
 from ogagent.system.flow import FLOW, Flow
 from ogagent.system.packages import package_of
+from ogagent.system.patience import wait_out
 
 _log = logging.getLogger(__name__)
 
@@ -55,14 +56,13 @@ async def run(
     name = PurePath(argv[0]).name
     if _is_there(_undying.get(tuple(argv))):
         raise ToolFailed(f"an earlier {name} does not end", hint="look at the kernel log (dmesg)")
-    child = await _start(argv, stdin, max_output, account=account, variables=variables)
-    try:
-        async with asyncio.timeout(timeout_s):
-            await child.ended.wait()
-    except TimeoutError:
-        raise ToolFailed(f"{name} did not end within {timeout_s:g} s") from None
-    finally:
-        await _end(child, grace_s, tuple(argv))
+    starting = _start(argv, stdin, max_output, account=account, variables=variables)
+    async with _running(argv, starting, grace_s) as child:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await child.ended.wait()
+        except TimeoutError:
+            raise ToolFailed(f"{name} did not end within {timeout_s:g} s") from None
     if child.overflowed:
         raise ToolFailed(f"{name} printed more than {max_output} bytes")
     status = child.transport.get_returncode()
@@ -77,14 +77,12 @@ async def beginning(argv: Sequence[str], *, enough: Callable[[bytearray], int], 
 
     Raises as ``run`` does, also when it ends before.
     """
-    child = await _start(argv, None, 0, enough=enough)
-    try:
-        async with asyncio.timeout(timeout_s):
-            await child.ended.wait()
-    except TimeoutError:
-        raise ToolFailed(f"{PurePath(argv[0]).name} did not begin within {timeout_s:g} s") from None
-    finally:
-        await _end(child, _GRACE_S, tuple(argv))
+    async with _running(argv, _start(argv, None, 0, enough=enough)) as child:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await child.ended.wait()
+        except TimeoutError:
+            raise ToolFailed(f"{PurePath(argv[0]).name} did not begin within {timeout_s:g} s") from None
     if not child.has_enough():
         raise ToolFailed(f"{PurePath(argv[0]).name} {child.outcome()}")
     return bytes(child.output[: enough(child.output)])
@@ -114,18 +112,11 @@ async def piped(argv: Sequence[str]) -> AsyncIterator[Piped]:
     Raises as ``run`` does what it ends of, when the block has not raised anything itself.
     """
     reading, writing = os.pipe()
-    try:
-        try:
-            child = await _start(argv, None, 0, stdout=writing)
-        finally:
-            os.close(writing)
-        try:
+    with os.fdopen(reading, "rb", buffering=0), os.fdopen(writing, "wb", buffering=0) as theirs:
+        async with _running(argv, _start(argv, None, 0, stdout=writing)) as child:
+            theirs.close()
             yield Piped(reading, lambda: child.signal(signal.SIGKILL))
             await child.ended.wait()
-        finally:
-            await _end(child, _GRACE_S, tuple(argv))
-    finally:
-        os.close(reading)
     if child.transport.get_returncode():
         raise ToolFailed(f"{PurePath(argv[0]).name} {child.outcome()}")
 
@@ -156,14 +147,12 @@ async def flowing(
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(output), pipe)
         try:
             deaf = not largest  # what does not hear SIGPIPE does not hear SIGXFSZ either
-            child = await _start(
+            starting = _start(
                 *(bound, None, 0), stdout=writing, account=account, fds=fds, hears=hears, mixed=mixed, deaf=deaf
             )
-            try:
+            async with _running(argv, starting, politely=politely) as child:
                 theirs.close()
                 yield Flow(child, output)
-            finally:
-                await _end(child, _GRACE_S, tuple(argv), politely)
         finally:
             transport.close()  # not before: what cannot print any more dies of that, and politely never comes
 
@@ -183,13 +172,27 @@ async def follow(
 
     Raises ToolMissing and ToolFailed when it cannot be started.
     """
-    child = await _start(argv, None, most, mixed=True, account=account, fds=fds)
-    try:
+    async with _running(argv, _start(argv, None, most, mixed=True, account=account, fds=fds)) as child:
         await child.ended.wait()
-    finally:
-        await _end(child, _GRACE_S, tuple(argv))
     status = child.transport.get_returncode()
     return Followed(-signal.SIGKILL if status is None else status, bytes(child.output))
+
+
+@asynccontextmanager
+async def _running(
+    argv: Sequence[str],
+    starting: Coroutine[Any, Any, Child],
+    grace_s: float = _GRACE_S,
+    politely: signal.Signals = signal.SIGTERM,
+) -> AsyncIterator[Child]:
+    """It has ended when the block has. A cancel waits until it has started: asyncio would kill it without a word."""
+    started = asyncio.ensure_future(starting)
+    try:
+        await wait_out([started])
+        yield started.result()
+    finally:
+        if not started.cancelled() and started.exception() is None:
+            await _end(started.result(), grace_s, tuple(argv), politely)
 
 
 async def _start(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -206,6 +207,20 @@ async def test_who_must_not_be_killed_at_once_is_given_time(tmp_path: Path) -> N
     assert left.exists()
 
 
+async def test_who_has_only_just_been_started_is_given_time_as_well(tmp_path: Path) -> None:
+    runs, asked, leave, left = (tmp_path / name for name in ("runs", "asked", "leave", "left"))
+    leave.touch()
+    call = asyncio.create_task(run(python(ORDERLY, runs, asked, leave, left), timeout_s=FAR_S, grace_s=FAR_S))
+    while not of_this_test(tmp_path):  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0)
+    while not runs.exists():
+        time.sleep(0.01)  # noqa: ASYNC251
+    call.cancel()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    assert left.exists()
+
+
 async def there(path: Path) -> None:
     async with asyncio.timeout(FAR_S):
         while not path.exists():  # noqa: ASYNC110, ASYNC240 - a file
@@ -241,4 +256,6 @@ async def test_cancelled_at_each_turn_of_its_start(tmp_path: Path) -> None:
 
 def of_this_test(folder: Path) -> list[int]:
     found = (each.info for each in psutil.process_iter(["pid", "cmdline"]))
-    return [each["pid"] for each in found if str(folder) in (each["cmdline"] or ()) and state(each["pid"]) != "Z"]
+    return [
+        each["pid"] for each in found if str(folder) in " ".join(each["cmdline"] or ()) and state(each["pid"]) != "Z"
+    ]
