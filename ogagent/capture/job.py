@@ -42,13 +42,14 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _CANCELLED_S: Final = 1.5
+"""Of the two seconds of a cancel."""
 _FAILED_S: Final = 30.0
-"""So long the repository has to remove what is there: of the two seconds of a cancel; and when nobody waits."""
 
 
 class Making(Struct, frozen=True, kw_only=True):
     """How images are made. ``level`` is that of zstd; ``folder``, on another partition, is for what shrinking may have
-    to undo; without a ``key`` nobody vouches for the image.
+    to undo; without a ``key`` nobody vouches for the image. ``cancelled_s`` is how long the repository has to
+    remove what is there when the job is cancelled.
     """
 
     store: StorePolicy
@@ -58,6 +59,7 @@ class Making(Struct, frozen=True, kw_only=True):
     verify: bool = True
     keep_previous: bool = True
     key: Ed25519PrivateKey | None = None
+    cancelled_s: float = _CANCELLED_S
 
 
 class Made(Struct, frozen=True):
@@ -198,7 +200,7 @@ class _Capture:
             self._progress.enter(Phase.COMMITTING)
             await _uninterrupted(self._commit())
         except asyncio.CancelledError:
-            await self._abandon(_CANCELLED_S)
+            await self._abandon(self._making.cancelled_s)
             raise
         except BaseException:
             await self._abandon(_FAILED_S)

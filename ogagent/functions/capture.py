@@ -72,12 +72,8 @@ class CrearImagen(Function):
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
         settings = equipment.settings
-        rules = PlanRules(
-            url=settings.capture.url or settings.repository.url,
-            networks=settings.repository.networks,
-            reduce=settings.capture.reduce,
-        )
-        return cls(equipment.machine, equipment.models, making_of(settings, equipment.policy), rules)
+        making = making_of(settings, equipment.policy)
+        return cls(equipment.machine, equipment.models, making, rules_of(settings))
 
     def order(self, members: Mapping[str, Any]) -> _Order:
         return _Order(capture_request(members), self._rules, self._work)
@@ -89,6 +85,14 @@ class CrearImagen(Function):
         """The image has its name if it was proven before; nothing else is left of it, and the model is as it was."""
         note = msgspec.json.decode(left.note or b"", type=Note)
         return await settle(note, self._models, self._making.store)
+
+
+def rules_of(settings: Settings) -> PlanRules:
+    return PlanRules(
+        url=settings.capture.url or settings.repository.url,
+        networks=settings.repository.networks,
+        reduce=settings.capture.reduce,
+    )
 
 
 def making_of(settings: Settings, policy: SourcePolicy) -> Making:

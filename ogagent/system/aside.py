@@ -21,12 +21,13 @@ async def aside(
     *,
     interrupt: Callable[[], None] = lambda: None,
     late: Callable[[T], object] = lambda _: None,
+    grace_s: float = _GRACE_S,
 ) -> T:
     """Runs ``work`` in a thread of its own. Raises TimeoutError after ``patience_s``.
 
-    Then, and after a cancel, ``interrupt`` makes the work end soon; when it has not ended in a moment it is left
-    behind, for nobody can end a thread that the kernel keeps. ``late`` gets what it comes to in the end. The work must
-    not depend on anything that whoever has asked takes away.
+    Then, and after a cancel, ``interrupt`` makes the work end soon; when it has not ended ``grace_s`` later it is
+    left behind, for nobody can end a thread that the kernel keeps. ``late`` gets what it comes to in the end. The work
+    must not depend on anything that whoever has asked takes away.
     """
     context = contextvars.copy_context()  # whose job it is, for the log
     future = DaemonThread("aside", idle_s=0).submit(context.run, work)
@@ -35,15 +36,15 @@ async def aside(
     try:
         await asyncio.wait([ended], timeout=patience_s)
     except asyncio.CancelledError:
-        await _leave(future, interrupt, late)
+        await _leave(future, interrupt, late, grace_s)
         raise
     if not ended.done():
-        await _leave(future, interrupt, late)
+        await _leave(future, interrupt, late, grace_s)
         raise TimeoutError
     return ended.result()
 
 
-async def _leave(future: Future[T], interrupt: Callable[[], None], late: Callable[[T], object]) -> None:
+async def _leave(future: Future[T], interrupt: Callable[[], None], late: Callable[[T], object], grace_s: float) -> None:
     interrupt()
     handed_over: Future[None] = Future()
 
@@ -56,7 +57,7 @@ async def _leave(future: Future[T], interrupt: Callable[[], None], late: Callabl
 
     future.add_done_callback(hand_over)
     # Not for the work alone: whoever comes back from here finds that ``late`` has had what came in time.
-    await asyncio.wait([asyncio.wrap_future(handed_over)], timeout=_GRACE_S)
+    await asyncio.wait([asyncio.wrap_future(handed_over)], timeout=grace_s)
 
 
 def warn_of_nothing(future: asyncio.Future[Any]) -> None:

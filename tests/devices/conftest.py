@@ -74,6 +74,12 @@ def cache_place(loop_disk: LoopDisk, tool: Callable[..., str]) -> Target:
     return bound(f"{disk}p1")
 
 
+@pytest.fixture
+def root(cache_place: Target, mount: Mount) -> Path:
+    """Where that CACHE is mounted."""
+    return mount(cache_place.device)
+
+
 def bound(device: str) -> Target:
     sysfs, place = disk_of_partition(block_device_number(device) or 0)
     disk = describe_disk(sysfs, {})

@@ -18,24 +18,13 @@ from ogagent.model.plan import Target
 from ogagent.model.progress import NoBooks
 from ogagent.restore.caching import Caching
 from tests.devices.conftest import LoopDisk, Mount
-from tests.devices.test_cache_room import images, put
+from tests.devices.test_cache_room import MIB, SIZE, TOOLS_ARE_THERE, images, put
 from tests.faults.bench import CACHE, Bench, Cell
 from tests.faults.classroom import KEPT, RUN, indexed, streamed
 
-MIB: Final = 1 << 20
-SIZE: Final = 96 * MIB
 BOTH: Final = pytest.mark.parametrize("cell", [indexed(), streamed()], ids=["indexed", "streamed"])
-TOOLS: Final = ("mke2fs", "mount", "chattr")
 
-pytestmark = pytest.mark.skipif(
-    not all(shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") for tool in TOOLS),
-    reason=f"not installed: one of {', '.join(TOOLS)}",
-)
-
-
-@pytest.fixture
-def root(cache_place: Target, mount: Mount) -> Path:
-    return mount(cache_place.device)
+pytestmark = TOOLS_ARE_THERE
 
 
 class Mounted:

@@ -12,12 +12,10 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from ogagent.errors import CacheFull
-from ogagent.model.plan import Target
 from ogagent.source.image_shelf import ImageShelf
 from ogagent.source.room import IMAGES, LENT
 from simulator.repository.app import PREFIX, repository_app
 from simulator.repository.crowd.offer import Crowd
-from tests.devices.conftest import Mount
 from tests.faults.peers import IMAGE, Pc, image_in
 from tests.simulator.crowd.room import LOOPBACK, Repository
 
@@ -26,11 +24,6 @@ SIZE: Final = 40 * MIB
 OTHER: Final = 65_519
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts, and gives files to others")
-
-
-@pytest.fixture
-def root(cache_place: Target, mount: Mount) -> Path:
-    return mount(cache_place.device)
 
 
 def fill(root: Path, left: int = 0) -> None:

@@ -13,7 +13,6 @@ from typing import Final, Protocol
 import pytest
 
 from ogagent.errors import CacheFull
-from ogagent.model.plan import Target
 from ogagent.source.image_shelf import ImageShelf, KeptFile, Run
 from tests.devices.conftest import LoopDisk, Mount
 from tests.faults.classroom import KEPT
@@ -24,15 +23,12 @@ SIZE: Final = 96 * MIB
 PARTS: Final = 64
 TOOLS: Final = ("mke2fs", "mount", "fincore", "chattr")
 
-pytestmark = pytest.mark.skipif(
+TOOLS_ARE_THERE: Final = pytest.mark.skipif(
     not all(shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") for tool in TOOLS),
     reason=f"not installed: one of {', '.join(TOOLS)}",
 )
 
-
-@pytest.fixture
-def root(cache_place: Target, mount: Mount) -> Path:
-    return mount(cache_place.device)
+pytestmark = TOOLS_ARE_THERE
 
 
 def images(root: Path) -> list[str]:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from ogagent.capture.machine import ModelMachine
 from ogagent.capture.progress import CaptureProgress
 from ogagent.disk.machine import Machine
+from ogagent.functions.capture import CrearImagen, making_of, rules_of
 from ogagent.functions.function import Equipment
 from ogagent.imagefile.check import verify
 from ogagent.jobs.journal import Journal
@@ -66,6 +67,8 @@ class Capture(Struct, frozen=True, kw_only=True):
     web: bool = True
     retry_s: float = 0
     stall_s: float = 30
+    cancelled_s: float = 60
+    """A repository beside a busy machine needs more than the two seconds of a cancel for all that it removes."""
     reduce: bool = False
     large: bool = False
     keep: bool = True
@@ -159,7 +162,12 @@ class Studio:
         )
 
     def equipped(self, equipment: Equipment) -> Equipment:
-        return replace(equipment, machine=self.machine, models=self.models)
+        self.equipment = replace(equipment, machine=self.machine, models=self.models)
+        return self.equipment
+
+    def function(self, settings: Settings) -> CrearImagen:
+        making = replace(making_of(settings, self.equipment.policy), cancelled_s=self.capture.cancelled_s)
+        return CrearImagen(self.equipment.machine, self.equipment.models, making, rules_of(settings))
 
     async def run(self, meanwhile: Callable[[], Awaitable[object]] | None = None) -> Ended:
         """``meanwhile`` is awaited when the job runs."""
@@ -173,7 +181,7 @@ class Studio:
         meanwhile: Callable[[], Awaitable[object]] | None = None,
     ) -> Ended:
         async with running(self.folder, settings, self.equipped, journal) as self.agent:
-            self.order = Watched(self.agent.functions["CrearImagen"].order(ASKED))
+            self.order = Watched(self.function(settings).order(ASKED))
             self.job = await self.agent.jobs.start(self.order)
             if meanwhile is not None:
                 await meanwhile()

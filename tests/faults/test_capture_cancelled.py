@@ -6,8 +6,6 @@ import asyncio
 from functools import partial
 from typing import Final
 
-import pytest
-
 from ogagent.model.job import Job, Phase, State
 from tests.faults.bench import CANCELLED, WELL
 from tests.faults.capturing import Capture, Ended, Studio, Studios
@@ -21,12 +19,6 @@ MOST_REQUESTS: Final = 30
 """With which what was begun is taken away again."""
 NEVER: Final = -1
 _WAIT_S: Final = 300
-
-
-@pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A repository beside a busy machine needs more than the two seconds of a cancel for all that it removes."""
-    monkeypatch.setattr("ogagent.capture.job._CANCELLED_S", 60.0)
 
 
 class Cancel:
@@ -78,7 +70,6 @@ async def cancelled_at_request(studios: Studios, at: int, name: str) -> list[tup
         return studio.gate.seen
 
 
-@pytest.mark.usefixtures("unhurried")
 async def test_at_each_request(studios: Studios) -> None:
     requests = await cancelled_at_request(studios, NEVER, "nothing")
     await studios.at_once(
@@ -107,7 +98,6 @@ async def cancelled_at_read(studios: Studios, at: int, most: int = 0) -> int:
         return reads.count
 
 
-@pytest.mark.usefixtures("unhurried")
 async def test_at_each_read(studios: Studios) -> None:
     """It is not looked at a second time, unless that had begun."""
     count = await cancelled_at_read(studios, NEVER)
@@ -141,7 +131,6 @@ async def stalled(studios: Studios, what: str, at: str) -> None:
         await studios.ended(studio, ended)
 
 
-@pytest.mark.usefixtures("unhurried")
 async def test_while_nothing_comes(studios: Studios) -> None:
     await studios.at_once(
         {
@@ -154,7 +143,8 @@ async def test_while_nothing_comes(studios: Studios) -> None:
 
 async def unanswered(studios: Studios, at: int) -> None:
     """The repository says nothing at all any more; the cancel does not wait for it, and the lock may stay."""
-    with studios.studio(FAMILY, f"request {at} is not answered", Capture(ends=(CANCELLED,), away=True)) as studio:
+    capture = Capture(ends=(CANCELLED,), away=True, cancelled_s=1.5)
+    with studios.studio(FAMILY, f"request {at} is not answered", capture) as studio:
         cancel, over = Cancel(studio), asyncio.Event()
 
         async def before(number: int) -> None:

@@ -36,17 +36,15 @@ async def test_what_does_not_answer_is_left_behind() -> None:
     assert got == [2]
 
 
-async def test_what_can_be_interrupted_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ogagent.system.aside._GRACE_S", FAR_S)
+async def test_what_can_be_interrupted_is_not_left_behind() -> None:
     stop = threading.Event()
     ended: list[bool] = []
     with pytest.raises(TimeoutError):
-        await aside(0.01, lambda: ended.append(stop.wait(FAR_S)), interrupt=stop.set)
+        await aside(0.01, lambda: ended.append(stop.wait(FAR_S)), interrupt=stop.set, grace_s=FAR_S)
     assert ended == [True]
 
 
-async def test_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ogagent.system.aside._GRACE_S", FAR_S)
+async def test_a_cancel() -> None:
     stop, inside = threading.Event(), threading.Event()
     got: list[bool] = []
 
@@ -58,7 +56,7 @@ async def test_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.05)  # whoever has cancelled must not be faster than this
         got.append(result)
 
-    task = asyncio.create_task(aside(FAR_S, work, interrupt=stop.set, late=take))
+    task = asyncio.create_task(aside(FAR_S, work, interrupt=stop.set, late=take, grace_s=FAR_S))
     await asyncio.to_thread(inside.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
