@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 _LONG_S: Final = 1.5
 _MANY: Final = 1000
 """Packets of others, in at least so long: over less the moment at which each of them was counted would decide."""
+_LOOK_S: Final = 3.0
+"""A word that has waited on a busy machine is compared with what has come since; not all of so many seconds have."""
 _KEPT: Final = 64
 _MOST: Final = 256
 """Others, of whom anybody can say that he is one."""
@@ -24,21 +26,33 @@ class _Count(NamedTuple):
     own: int
 
 
+class _Other:
+    def __init__(self) -> None:
+        self.counts: deque[_Count] = deque(maxlen=_KEPT)
+        self.share: float | None = None
+
+    def add(self, count: _Count) -> None:
+        counts = self.counts
+        if counts and count.theirs < counts[-1].theirs:
+            counts.clear()  # its machine has been started anew
+        counts.append(count)
+        while len(counts) > 2 and count.at - counts[1].at >= _LOOK_S and _tells(counts[1], count):
+            counts.popleft()
+        shares = [(count.own - first.own) / (count.theirs - first.theirs) for first in counts if _tells(first, count)]
+        self.share = max(shares, default=None)
+
+
 class Pace:
     """Of this PC, in packets received."""
 
     def __init__(self) -> None:
-        self._others: dict[str, deque[_Count]] = {}
+        self._others: dict[str, _Other] = {}
 
     def heard(self, other: str, theirs: int, own: int, at: float) -> None:
         """One of the others has received so many, this PC at that time so many; ``at`` in seconds."""
-        counts = self._others.pop(other, None) or deque(maxlen=_KEPT)
-        if counts and theirs < counts[-1].theirs:
-            counts.clear()  # its machine has been started anew
-        counts.append(_Count(at, theirs, own))
-        while len(counts) > 2 and _tells(counts[1], counts[-1]):
-            counts.popleft()
-        self._others[other] = counts
+        known = self._others.pop(other, None) or _Other()
+        known.add(_Count(at, theirs, own))
+        self._others[other] = known
         if len(self._others) > _MOST:
             del self._others[next(iter(self._others))]
 
@@ -46,10 +60,9 @@ class Pace:
     def share(self) -> float | None:
         """Of what others have got lately this PC has got so much; of the half of them that has got least.
 
-        None before enough is known.
+        Where that depends on when one began to count, the most of it. None before enough is known.
         """
-        spans = [(counts[0], counts[-1]) for counts in self._others.values() if _tells(counts[0], counts[-1])]
-        shares = [(last.own - first.own) / (last.theirs - first.theirs) for first, last in spans]
+        shares = [other.share for other in self._others.values() if other.share is not None]
         return statistics.median_high(shares) if shares else None
 
 

@@ -60,12 +60,23 @@ def test_half_of_them_may_lie() -> None:
     assert pace.share == pytest.approx(0.99, abs=0.01)
 
 
+def test_a_second_without_processor_is_not_taken_for_a_slow_link() -> None:
+    """Between the other's look at its count and its word: what has come here since is compared with it."""
+    pace = Pace()
+    for quarter in (*range(8), *range(12, 40)):
+        theirs = 8 if quarter == 12 else quarter
+        pace.heard("one", theirs * SECOND // 4, quarter * SECOND // 4, quarter / 4)
+        assert pace.share is None or pace.share > 0.99
+
+
 def test_who_becomes_slow_is_found_though_it_was_not() -> None:
     pace = Pace()
     told(pace, "one", 1.0, seconds=600)
-    for quarter in range(9):
+    for quarter in range(14):
         at = 600 + quarter / 4
         pace.heard("one", 10**6 + round(at * SECOND), 500 + 600 * SECOND + quarter * SECOND // 16, at)
+        assert pace.share is not None
+        assert pace.share < 0.75 or quarter < 8
     assert pace.share == pytest.approx(0.25, abs=0.02)
 
 
