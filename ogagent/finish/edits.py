@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ogagent.errors import NotReady
-from ogagent.finish.files import Edit, Files, undone
+from ogagent.finish.files import Edit, Files, Tail, undone
 from ogagent.system.tree import TooLarge
 
 
@@ -15,7 +15,7 @@ class Edits:
 
     warnings: Final[Sequence[str]] = ()
 
-    def __init__(self, files: Files, name: str, would: str, edits: Sequence[Edit]) -> None:
+    def __init__(self, files: Files, name: str, would: str, edits: Sequence[Edit | Tail]) -> None:
         self.name = name
         self.would = would
         self.edits = edits
@@ -35,7 +35,7 @@ class Edits:
         if left := self._undone():
             raise NotReady(f"/{left[0].path} does not hold what was written into it")
 
-    def _undone(self) -> list[Edit]:
+    def _undone(self) -> list[Edit | Tail]:
         try:
             return undone(self.edits, self._files)
         except OSError as error:

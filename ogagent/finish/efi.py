@@ -2,11 +2,13 @@
 machine, with a stub that finds the restored partition, and an entry in the firmware after those that are there.
 
 Where the loaders are in a system: Debian's and Ubuntu's shim-signed and grub-efi-amd64-signed, openSUSE's shim and
-grub2-x86_64-efi. Where GRUB of a distribution looks for its stub is built into it, and signed: ``EFI/<vendor>``.
+grub2-x86_64-efi. Where GRUB of a distribution looks for its stub is built into it, and signed: ``EFI/<vendor>``; a
+derivative that takes the GRUB of another one has that one's directory.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -16,6 +18,7 @@ from ogagent.errors import AgentError, NotReady, ToolFailed
 from ogagent.finish.files import Edit, Files
 from ogagent.finish.place import Place, Volume
 from ogagent.finish.system import System
+from ogagent.model.filesystem import BTRFS
 from ogagent.power.efi import BootEntry, Firmware, read_firmware
 from ogagent.system import process
 
@@ -40,6 +43,7 @@ _MANAGERS: Final = (
     "usr/share/efi/x86_64/MokManager.efi",
 )
 _FALLBACK: Final = ("EFI", "BOOT", "BOOTX64.EFI")
+_PREFIX: Final = re.compile(rb"\0/EFI/(?!BOOT\0)([A-Z0-9][A-Z0-9._-]{0,31})\0", re.IGNORECASE)  # of grub-mkimage
 
 
 class Loaders(Struct, frozen=True, kw_only=True):
@@ -53,6 +57,11 @@ class Loaders(Struct, frozen=True, kw_only=True):
     def first(self) -> str:
         """The program that the firmware starts."""
         return "shimx64.efi" if self.shim else "grubx64.efi"
+
+    def vendor(self, system: System) -> str:
+        """The directory in which its GRUB looks for its stub: as that says, or as the system is called."""
+        found = {each.decode("ascii") for each in _PREFIX.findall(self.grub or b"")}
+        return found.pop() if len(found) == 1 else system.vendor
 
 
 def loaders_of(files: Files) -> Loaders:
@@ -82,7 +91,7 @@ def first_program(system: System, loaders: Loaders, esp: Files) -> str:
     """That of the image, or, where it brings none, of those that are there already."""
     if loaders.grub is not None:
         return loaders.first
-    return "shimx64.efi" if esp.find("EFI", system.vendor, "shimx64.efi") else "grubx64.efi"
+    return "shimx64.efi" if esp.find("EFI", loaders.vendor(system), "shimx64.efi") else "grubx64.efi"
 
 
 def loader_edits(place: Place, system: System, loaders: Loaders, esp: Files, prefix: str) -> Iterator[Edit]:
@@ -90,19 +99,20 @@ def loader_edits(place: Place, system: System, loaders: Loaders, esp: Files, pre
 
     Raises NotReady when there is no loader, or its place is taken by another system of this machine.
     """
-    vendor = esp.find("EFI", system.vendor) or f"EFI/{system.vendor}"
-    stub = f"{vendor}/grub.cfg"
+    vendor = loaders.vendor(system)
+    folder = esp.find("EFI", vendor) or f"EFI/{vendor}"
+    stub = f"{folder}/grub.cfg"
     _refuse_taken(place, stub, esp)
-    if loaders.grub is None and esp.find("EFI", system.vendor, "grubx64.efi") is None:
+    if loaders.grub is None and esp.find("EFI", vendor, "grubx64.efi") is None:
         raise NotReady(
-            f"{system.name} on {place.target.name} has no boot loader for UEFI in it, and {vendor} has none either",
+            f"{system.name} on {place.target.name} has no boot loader for UEFI in it, and {folder} has none either",
             hint="install shim-signed and grub-efi-amd64-signed in the model, and make the image again",
         )
     if loaders.grub is not None:
-        yield from _programs(vendor, loaders)
+        yield from _programs(folder, loaders)
         if esp.find(*_FALLBACK) is None:
             yield from _programs("EFI/BOOT", loaders, first="BOOTX64.EFI")
-    yield Edit(path=stub, content=_stub(place.volume.uuid, prefix))
+    yield Edit(path=stub, content=_stub(place.volume, prefix))
 
 
 def _programs(folder: str, loaders: Loaders, first: str = "") -> Iterator[Edit]:
@@ -113,8 +123,11 @@ def _programs(folder: str, loaders: Loaders, first: str = "") -> Iterator[Edit]:
             yield Edit(path=f"{folder}/{first if first and name == loaders.first else name}", content=content)
 
 
-def _stub(uuid: str, prefix: str) -> bytes:
-    return f"search.fs_uuid {uuid} root\nset prefix=($root)'{prefix}'\nconfigfile $prefix/grub.cfg\n".encode()
+def _stub(volume: Volume, prefix: str) -> bytes:
+    """SUSE's GRUB knows the subvolume that is mounted where none is named, and all its menus go by that."""
+    relative = 'set btrfs_relative_path="yes"\n' if volume.filesystem == BTRFS.blkid else ""
+    search = f"search.fs_uuid {volume.uuid} root\n"
+    return f"{relative}{search}set prefix=($root)'{prefix}'\nconfigfile $prefix/grub.cfg\n".encode()
 
 
 def _refuse_taken(place: Place, stub: str, esp: Files) -> None:

@@ -37,6 +37,12 @@ class Files(Protocol):
         attributes stay as they are; a new one is root's, with ``mode``. Directories that are missing are made.
         """
 
+    def end(self, path: str, length: int) -> bytes | None:
+        """Of a regular file: its last bytes, all where it is shorter."""
+
+    def append(self, path: str, content: bytes, aligned: int) -> None:
+        """Behind what the file holds, after zeros up to a multiple of ``aligned`` bytes; otherwise as ``replace``."""
+
     def make_link(self, path: str, to: str) -> None:
         """In place of whatever file or link has the path."""
 
@@ -73,5 +79,19 @@ class Edit(Struct, frozen=True, kw_only=True):
             files.remove(self.path)
 
 
-def undone(edits: Iterable[Edit], files: Files) -> list[Edit]:
+class Tail(Struct, frozen=True, kw_only=True):
+    """What shall be at the end of the file at ``path``, which may be long; it begins at a multiple of ``aligned``."""
+
+    path: str
+    content: bytes
+    aligned: int
+
+    def holds(self, files: Files) -> bool:
+        return files.end(self.path, len(self.content)) == self.content
+
+    def make(self, files: Files) -> None:
+        files.append(self.path, self.content, self.aligned)
+
+
+def undone(edits: Iterable[Edit | Tail], files: Files) -> list[Edit | Tail]:
     return [edit for edit in edits if not edit.holds(files)]

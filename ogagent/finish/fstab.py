@@ -20,26 +20,40 @@ _WAIT: Final = "x-systemd.device-timeout=5s"
 
 
 def rewritten(text: str, place: Place) -> str:
-    return "".join(_line(line, place) for line in text.splitlines(keepends=True))
+    lines = text.splitlines(keepends=True)
+    entries = [_entry(line) for line in lines]
+    roots = {_plain(entry[2]) for entry in entries if entry and entry[4] == "/"}
+    return "".join(_line(line, entry, roots, place) for line, entry in zip(lines, entries, strict=True))
 
 
-def _line(line: str, place: Place) -> str:
-    found = _LINE.fullmatch(line)
-    if found is None or line.lstrip().startswith("#"):
+def names_another(spec: str, volume: Volume) -> bool:
+    """Whether it is a device, as ``fstab`` and the kernel's ``root=`` name them, and not this one."""
+    plain = _plain(spec)
+    return _is_device(spec) and plain != volume.target.device and not _names(plain, volume)
+
+
+def _entry(line: str) -> re.Match[str] | None:
+    """Of a device."""
+    found = None if line.lstrip().startswith("#") else _LINE.fullmatch(line)
+    return found if found and _is_device(found[2]) else None
+
+
+def _line(line: str, found: re.Match[str] | None, roots: set[str], place: Place) -> str:
+    if found is None:
         return line
     before, spec, gap, where, space, kind, blank, options, rest = found.groups()
-    if not _is_device(spec):
-        return line
-    here = _here(_plain(spec), where, kind, place)
+    here = _here(_plain(spec), where, kind, place, roots)
     if here is not None:
         return line if here == _plain(spec) else f"{before}{here}{gap}{line[found.start(4) :]}"
     wanted = _lenient(options or "defaults")
     return f"{before}{spec}{gap}{where}{space}{kind}{blank or ' '}{wanted}{rest}"
 
 
-def _here(spec: str, where: str, kind: str, place: Place) -> str | None:
-    """How this machine calls it; None for what it does not have."""
-    if where == "/":
+def _here(spec: str, where: str, kind: str, place: Place, roots: set[str]) -> str | None:
+    """How this machine calls it; None for what it does not have. What is mounted at / may have other places, too:
+    subvolumes of btrfs.
+    """
+    if spec in roots:
         return _lasting(spec, place.volume) if place.volume.uuid else spec
     swap, esp = kind == "swap", kind in ("vfat", "auto") and where in _ESP_PLACES
     found = [each for each in place.volumes if _names(spec, each) and (each.swap if swap else not each.swap)]

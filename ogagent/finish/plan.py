@@ -23,6 +23,7 @@ from ogagent.finish.hook import Hook, Job
 from ogagent.finish.linux import identity_steps, pinned_networks
 from ogagent.finish.machine import FinishMachine, Look, View
 from ogagent.finish.place import Place, Volume
+from ogagent.finish.startable import refuse_other_root, refuse_twin
 from ogagent.finish.step import Step
 from ogagent.finish.system import System, system_in
 from ogagent.settings import FinishSettings
@@ -97,6 +98,9 @@ async def _linux(site: Site, system: System, settings: FinishSettings, warn: War
             warn(NotReady(f"{path} names a network card of the model: this machine has another one"))
     if settings.agent and (edits := list(agent_edits(site.files, place.centre))):
         yield Edits(site.files, "agent", f"its agent belongs to {place.centre.url}", edits)
+    if settings.boot:
+        refuse_other_root(place, site.files, system)
+        refuse_twin(place)
     if settings.boot and place.uefi:
         for step in _by_uefi(site, system):
             yield step
@@ -128,7 +132,7 @@ def _by_uefi(site: Site, system: System) -> list[Step]:
     path = "\\" + f"{folder}/{first_program(system, loaders, files)}".replace("/", "\\")
     return [
         Edits(files, "boot loader", f"{esp.target.device} starts {site.place.target.name}", edits),
-        FirmwareEntry(esp, system.vendor, path),
+        FirmwareEntry(esp, loaders.vendor(system), path),
     ]
 
 

@@ -11,12 +11,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from ogagent.finish.files import Edit, Files
+from ogagent.finish.files import Edit, Files, Tail
 from ogagent.finish.place import Place
 
 _SETTING: Final = "etc/initramfs-tools/conf.d/resume"
 _IMAGES: Final = re.compile(r"initrd\.img-.*|initramfs-.*\.img")
-_LARGEST: Final = 400 << 20
 _IN_DEBIAN: Final = "conf/conf.d/zzz-ogagent"
 """initramfs-tools reads all of this directory, the last file last: initramfs-tools(7), ``init``."""
 _IN_DRACUT: Final = "etc/cmdline.d/99-ogagent.conf"
@@ -24,7 +23,7 @@ _IN_DRACUT: Final = "etc/cmdline.d/99-ogagent.conf"
 _ALIGNED: Final = 4
 
 
-def resume_edits(files: Files, place: Place) -> Iterator[Edit]:
+def resume_edits(files: Files, place: Place) -> Iterator[Edit | Tail]:
     """Nothing for a system that resumes from what is on this machine, or has no initramfs that would look."""
     debian, dracut = bool(files.names("etc/initramfs-tools")), bool(files.names("usr/lib/dracut"))
     wanted = f"UUID={place.swap.uuid}" if place.swap else "none"
@@ -39,10 +38,8 @@ def resume_edits(files: Files, place: Place) -> Iterator[Edit]:
     else:
         return
     for name in files.names("boot"):
-        image = files.read(f"boot/{name}", _LARGEST) if _IMAGES.fullmatch(name) else None
-        if image and not image.endswith(behind):
-            padding = bytes(-len(image) % _ALIGNED)
-            yield Edit(path=f"boot/{name}", content=image + padding + behind)
+        if _IMAGES.fullmatch(name) and files.end(f"boot/{name}", 1):
+            yield Tail(path=f"boot/{name}", content=behind, aligned=_ALIGNED)
 
 
 def _outside(setting: str, place: Place) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedWriter, FileIO
 from itertools import islice
 from typing import Final
 
@@ -26,6 +28,7 @@ _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, 
 _MOST_LINKS: Final = 40  # MAXSYMLINKS of the kernel, linux/namei.h
 _MOST_NAMES: Final = 50_000
 _FRESH: Final = ".ogagent-new"
+_PIECE: Final = 1 << 20
 _OF_NTFS: Final = ("system.ntfs_acl", "system.ntfs_attrib")
 """Which ntfs-3g keeps, and does not list: who may do what, and hidden, read-only and the like."""
 _WITHOUT: Final = (errno.ENOTSUP, errno.EPERM, errno.EINVAL)
@@ -39,17 +42,13 @@ class MountedFiles:
         self._root = root
 
     def read(self, path: str, limit: int = LARGEST) -> bytes | None:
-        with suppress(_Absent), self._opened(self._followed(path), _PLACE) as place:
-            if not stat.S_ISREG(os.fstat(place).st_mode):
-                return None
-            # What is no file is not opened: opening alone may do something, or never return.
-            with open(f"/proc/self/fd/{place}", "rb", buffering=0) as file:
-                content = bytearray()
-                while piece := file.read(min(1 << 20, limit + 1 - len(content))):
-                    content += piece
-                    if len(content) > limit:
-                        raise TooLarge(path, f"{limit} bytes")
-                return bytes(content)
+        with suppress(_Absent), self._reading(path) as file:
+            content = bytearray()
+            while piece := file.read(min(_PIECE, limit + 1 - len(content))):
+                content += piece
+                if len(content) > limit:
+                    raise TooLarge(path, f"{limit} bytes")
+            return bytes(content)
         return None
 
     def link(self, path: str) -> str | None:
@@ -75,18 +74,20 @@ class MountedFiles:
             path = f"{path}/{like[0]}".lstrip("/")
         return path
 
+    def end(self, path: str, length: int) -> bytes | None:
+        with suppress(_Absent), self._reading(path) as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - length, 0))
+            return file.read(length)
+        return None
+
     def replace(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        with self._parent(path) as (folder, name):
-            with suppress(FileNotFoundError):
-                os.unlink(name + _FRESH, dir_fd=folder)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(name + _FRESH, flags, 0o600, dir_fd=folder), "wb") as file:
-                file.write(content)
-                file.flush()
-                self._dress(file.fileno(), folder, name, mode)
-                os.fsync(file.fileno())
-            os.rename(name + _FRESH, name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
+        with self._fresh(path, mode) as file:
+            file.write(content)
+
+    def append(self, path: str, content: bytes, aligned: int) -> None:
+        with self._reading(path) as old, self._fresh(path, 0o644) as file:
+            shutil.copyfileobj(old, file, _PIECE)
+            file.write(bytes(-file.tell() % aligned) + content)
 
     def make_link(self, path: str, to: str) -> None:
         with self._parent(path, follow=False) as (folder, name):
@@ -99,6 +100,30 @@ class MountedFiles:
     def remove(self, path: str) -> None:
         with suppress(_Absent, FileNotFoundError), self._parent(path, follow=False, make=False) as (folder, name):
             os.unlink(name, dir_fd=folder)
+            os.fsync(folder)
+
+    @contextmanager
+    def _reading(self, path: str) -> Iterator[FileIO]:
+        """Raises _Absent for what is no file, which is not opened: that alone may do something, or never return."""
+        with self._opened(self._followed(path), _PLACE) as place:
+            if not stat.S_ISREG(os.fstat(place).st_mode):
+                raise _Absent
+            with open(f"/proc/self/fd/{place}", "rb", buffering=0) as file:
+                yield file
+
+    @contextmanager
+    def _fresh(self, path: str, mode: int) -> Iterator[BufferedWriter]:
+        """What is to come in its place, once all of it is on the medium."""
+        with self._parent(path) as (folder, name):
+            with suppress(FileNotFoundError):
+                os.unlink(name + _FRESH, dir_fd=folder)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(name + _FRESH, flags, 0o600, dir_fd=folder), "wb") as file:
+                yield file
+                file.flush()
+                self._dress(file.fileno(), folder, name, mode)
+                os.fsync(file.fileno())
+            os.rename(name + _FRESH, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
 
     # --- inside ---------------------------------------------------------------------------------------------------
@@ -193,8 +218,11 @@ class MountedFiles:
             os.close(old)
 
 
-class _Absent(Exception):
+class _Absent(FileNotFoundError):
     """Nothing is there, or what cannot be reached from inside."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 @contextmanager

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ogagent.model.text import is_printable
 from ogagent.power.menu import Entry, default_entry, environment_block, expanded, parse_menu
-from ogagent.system.tree import Tree
 
 _ENTRIES: Final = "boot/loader/entries"
 _SUFFIX: Final = ".conf"
@@ -24,6 +23,14 @@ _SMALL: Final = 1 << 16
 _MOST_ENTRIES: Final = 200
 _LONGEST: Final = 2047  # COMMAND_LINE_SIZE of x86, less its zero byte
 _PATH: Final = re.compile(r"/[!-~]{1,200}")
+
+
+class Readable(Protocol):
+    """The files of a system. Blocking; None and an empty list for what is not there."""
+
+    def read(self, path: str, limit: int) -> bytes | None: ...
+
+    def names(self, path: str) -> list[str]: ...
 
 
 class Kernel(Struct, frozen=True, kw_only=True):
@@ -40,7 +47,7 @@ class Kernel(Struct, frozen=True, kw_only=True):
         return replace(self, linux=f"{folder}{self.linux}", initrd=f"{folder}{self.initrd}")
 
 
-def default_kernel(root: Tree, folder: str) -> Kernel | None:
+def default_kernel(root: Readable, folder: str) -> Kernel | None:
     """``folder`` is where ``grub.cfg`` is. None when that starts no Linux, or in a way that is not understood here."""
     environment = environment_block(_text(root, f"{folder}/grubenv", _SMALL))
     menu = parse_menu(_text(root, f"{folder}/grub.cfg", _LARGEST), environment)
@@ -52,7 +59,7 @@ def default_kernel(root: Tree, folder: str) -> Kernel | None:
     return Kernel(linux=entry.linux, initrd=entry.initrd, command_line=entry.options, uuid=entry.uuid.lower())
 
 
-def _default_file(root: Tree, variables: Mapping[str, str]) -> Entry | None:
+def _default_file(root: Readable, variables: Mapping[str, str]) -> Entry | None:
     names = [each.removesuffix(_SUFFIX) for each in root.names(_ENTRIES) if each.endswith(_SUFFIX)]
     newest = sorted(names[:_MOST_ENTRIES], key=_version, reverse=True)
     saved = variables.get("saved_entry", "")
@@ -73,5 +80,5 @@ def _version(name: str) -> list[tuple[int, str]]:
     return [(int(each), "") if each.isdecimal() else (-1, each) for each in re.findall(r"\d{1,18}|[a-z]+", name)]
 
 
-def _text(root: Tree, path: str, limit: int) -> str:
+def _text(root: Readable, path: str, limit: int) -> str:
     return (root.read(path, limit) or b"").decode("utf-8", "replace")

@@ -5,6 +5,8 @@ e2fsprogs alone, without a mount and without root.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import posixpath
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -113,14 +115,10 @@ class TreeFiles:
         self.nodes = dict(nodes)
 
     def read(self, path: str, limit: int = LARGEST) -> bytes | None:
-        node = self.nodes.get(self._followed(path))
-        if node is not None and node.kind == "hard link":
-            node = self.nodes.get(node.target)
-        if node is None or node.kind != "file":
-            return None
-        if len(node.content) > limit:
+        content = self._content(path)
+        if content is not None and len(content) > limit:
             raise TooLarge(path, f"{limit} bytes")
-        return node.content
+        return content
 
     def link(self, path: str) -> str | None:
         node = self.nodes.get(self._named(path))
@@ -148,11 +146,27 @@ class TreeFiles:
         kept = old if old is not None and old.kind == "file" else Node(kind="file", mode=mode)
         self.nodes[place] = Node(kind="file", mode=kept.mode, uid=kept.uid, gid=kept.gid, content=content)
 
+    def end(self, path: str, length: int) -> bytes | None:
+        content = self._content(path)
+        return None if content is None else content[max(len(content) - length, 0) :]
+
+    def append(self, path: str, content: bytes, aligned: int) -> None:
+        old = self._content(path)
+        if old is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        self.replace(path, old + bytes(-len(old) % aligned) + content)
+
     def make_link(self, path: str, to: str) -> None:
         self.nodes[self._named(path)] = Node(kind="symlink", mode=0o777, target=to)
 
     def remove(self, path: str) -> None:
         self.nodes.pop(self._named(path), None)
+
+    def _content(self, path: str) -> bytes | None:
+        node = self.nodes.get(self._followed(path))
+        if node is not None and node.kind == "hard link":
+            node = self.nodes.get(node.target)
+        return node.content if node is not None and node.kind == "file" else None
 
     def _named(self, path: str) -> str:
         """What has this path itself."""

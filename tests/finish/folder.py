@@ -54,6 +54,15 @@ class Folder:
         part.rename(place)
         self.replaced.append(path)
 
+    def end(self, path: str, length: int) -> bytes | None:
+        place = self._found(path)
+        content = place.read_bytes() if place is not None and place.is_file() else None
+        return None if content is None else content[max(len(content) - length, 0) :]
+
+    def append(self, path: str, content: bytes, aligned: int) -> None:
+        old = self._made(path).read_bytes()
+        self.replace(path, old + bytes(-len(old) % aligned) + content)
+
     def make_link(self, path: str, to: str) -> None:
         place = self._made(path, follow=False)
         place.unlink(missing_ok=True)

@@ -77,6 +77,15 @@ class FatedFiles:
         self._files.replace(path, content, mode)
         self._fate.meet()
 
+    def end(self, path: str, length: int) -> bytes | None:
+        self._fate.meet()
+        return self._files.end(path, length)
+
+    def append(self, path: str, content: bytes, aligned: int) -> None:
+        self._fate.meet()
+        self._files.append(path, content, aligned)
+        self._fate.meet()
+
     def make_link(self, path: str, to: str) -> None:
         self._fate.meet()
         self._files.make_link(path, to)

@@ -56,6 +56,30 @@ def test_the_image_s_own_signed_loaders_and_a_stub() -> None:
     }
 
 
+def test_a_derivative_has_its_stub_where_the_grub_that_it_took_looks() -> None:
+    grub = b"grub-core\0(memdisk)/grub.cfg\n\0\0\x18\0/EFI/debian\0\0\0"
+    image = {**IMAGE, "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed": grub}
+    mint = replace(DEBIAN, name="LMDE 6", vendor="linuxmint")
+    found = laid(image, {}, system=mint)
+    assert found["/EFI/debian/grub.cfg"] == STUB
+    assert not [path for path in found if "mint" in path]
+    with pytest.raises(NotReady, match=r"EFI/debian/grub.cfg starts partition 5 of disk 1"):
+        laid(image, {"/EFI/debian/grub.cfg": b"search.fs_uuid other-uuid root\n"}, system=mint)
+
+
+@pytest.mark.parametrize(
+    "grub", [b"\0/EFI/boot\0", b"\0/EFI/debian\0/EFI/ubuntu\0", b"\0/EFI/../x\0", b"\0/EFI/debian"]
+)
+def test_a_grub_that_names_no_directory_of_its_own(grub: bytes) -> None:
+    image = {"/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed": grub}
+    assert laid(image, {})["/EFI/debian/grub.cfg"] == STUB
+
+
+def test_on_btrfs_the_menu_is_where_the_mounted_subvolume_has_it() -> None:
+    btrfs = replace(HERE, volume=replace(ROOT, filesystem="btrfs"))
+    assert laid(IMAGE, {}, at=btrfs)["/EFI/debian/grub.cfg"] == b'set btrfs_relative_path="yes"\n' + STUB
+
+
 def test_another_system_s_files_stay() -> None:
     there = {"/EFI/Boot/bootx64.efi": b"windows", "/EFI/Microsoft/Boot/bootmgfw.efi": b"windows", "/EFI/ubuntu/x": b"u"}
     found = laid(IMAGE, there)

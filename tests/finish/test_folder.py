@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ogagent.finish.files import Edit, Files, undone
+from ogagent.finish.files import Edit, Files, Tail, undone
 from ogagent.system.tree import TooLarge
 from tests.finish.folder import Folder
 
@@ -75,3 +75,13 @@ def test_edits_are_made_and_found_made(root: Path) -> None:
         edit.make(files)
     assert undone(edits, files) == []
     assert files.read("b/c") == b"1"
+
+
+def test_a_tail_is_put_behind_what_is_there(root: Path) -> None:
+    files = Folder(root)
+    tail = Tail(path="Windows/System32/Kernel", content=b"tail", aligned=4)
+    assert undone([tail], files) == [tail]
+    tail.make(files)
+    assert undone([tail], files) == []
+    assert files.read("Windows/System32/Kernel") == b"kernel\0\0tail"
+    assert files.end("nothing", 1) is None

@@ -47,6 +47,13 @@ def test_a_line(line: str, wanted: str) -> None:
     assert rewritten(f"# a comment\n{line}\n\n", EVERYTHING) == f"# a comment\n{wanted}\n\n"
 
 
+@pytest.mark.parametrize("spec", ["/dev/sda2", "/dev/disk/by-id/ata-of-the-model-part2", "PARTUUID=of-the-model"])
+def test_subvolumes_come_with_the_root(spec: str) -> None:
+    text = "{0} / btrfs subvol=@ 0 0\n{0} /home btrfs subvol=@home 0 0\n/dev/sdb1 /datos btrfs defaults 0 0\n"
+    wanted = text.format("UUID=root-uuid").replace("defaults", f"defaults,{NOFAIL}")
+    assert rewritten(text.format(spec), EVERYTHING) == wanted
+
+
 def test_a_machine_without_swap_and_esp_waits_for_neither() -> None:
     text = "UUID=of-the-model none swap sw 0 0\nUUID=AAAA-BBBB /boot/efi vfat umask=0077 0 1\n"
     assert rewritten(text, place(ROOT)) == (

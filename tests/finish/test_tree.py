@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ogagent.finish.files import Edit
+from ogagent.finish.files import Edit, Tail
 from ogagent.finish.tree import MountedFiles
 from ogagent.system.tree import TooLarge
 
@@ -125,6 +126,35 @@ def test_what_a_file_was_dressed_in_stays(files: MountedFiles, root: Path) -> No
     if os.geteuid() == 0:
         assert os.getxattr(path, "security.selinux").startswith(b"system_u:")
     assert [each.name for each in path.parent.iterdir()] == ["hosts"]
+
+
+def test_what_is_long_gets_another_end(files: MountedFiles, root: Path) -> None:
+    path = root / "etc/initrd"
+    path.write_bytes(b"\x01" * (64 << 20) + b"end")
+    path.chmod(0o600)
+    tail = Tail(path="etc/initrd", content=b"behind", aligned=4)
+    tracemalloc.start()
+    try:
+        assert not tail.holds(files)
+        tail.make(files)
+        assert tail.holds(files)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert path.read_bytes() == b"\x01" * (64 << 20) + b"end\0behind"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in path.parent.iterdir()] == ["initrd"]
+
+
+def test_what_is_no_file_has_no_end(files: MountedFiles, root: Path) -> None:
+    os.mkfifo(root / "etc/fifo")
+    (root / "etc/short").write_bytes(b"ab")
+    assert files.end("etc/short", 3) == b"ab"
+    for path in ("etc/fifo", "etc/nothing"):
+        assert files.end(path, 3) is None
+        with pytest.raises(FileNotFoundError):
+            files.append(path, b"x", 4)
+    assert sorted(each.name for each in (root / "etc").iterdir()) == ["fifo", "short"]
 
 
 def test_new_ones_and_their_directories(files: MountedFiles, root: Path) -> None:
