@@ -13,6 +13,7 @@ from ogagent.errors import AgentError, NotReady
 from ogagent.finish import windows
 from ogagent.finish.agent_settings import agent_edits
 from ogagent.finish.bcd import NameBootDevices, stores
+from ogagent.finish.boot_code import BootCode
 from ogagent.finish.drive import place_of
 from ogagent.finish.edits import Edits
 from ogagent.finish.efi import FirmwareEntry, esp_of, first_program, loader_edits, loaders_of
@@ -159,6 +160,8 @@ async def _windows(site: Site, settings: FinishSettings) -> AsyncIterator[Step]:
     for path in found:
         yield NameBootDevices(kept, path, folder, former=former, here=here, own=own)
     yield windows.LetterDrive(site.files, system, folder, here)
+    if own and place.table == "msdos":
+        yield BootCode(place)
 
 
 def _esp_files(site: Site, esp: Volume) -> Files:

@@ -16,10 +16,11 @@ import pytest
 from msgspec.structs import replace
 
 from ogagent.disk.blkid import filesystem_uuid, partition_uuid
+from ogagent.disk.boot_record import make_active
 from ogagent.errors import DeviceBusy, DiskChanged, NoSystem
 from ogagent.model.disk import TableKind
 from ogagent.model.plan import Target
-from ogagent.power.active import ActivePartition, make_active
+from ogagent.power.active import ActivePartition
 from ogagent.power.down import Down
 from ogagent.power.look import Look, looking_from, probed
 from ogagent.power.power import BootPlace

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ogagent.disk.boot_record import is_startable
 from ogagent.disk.real import RealMachine
 from ogagent.errors import FinishError
 from ogagent.finish.finish import foreseen, make_ready
@@ -232,7 +233,9 @@ async def test_a_windows_on_ntfs(
         "computer name": "done",
         "boot devices, Boot/BCD": "done",
         "drive letter": "done",
+        "boot code": "done",
     }
+    assert is_startable(sector(target.device), grub_counts=True)
     boot = sector(target.node)
     assert int.from_bytes(boot[28:32], "little") == 2048
     assert int.from_bytes(boot[40:48], "little") == 200 * MIB // 512 - 1
