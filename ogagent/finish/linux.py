@@ -60,9 +60,11 @@ def _name(files: Files, name: str) -> Iterable[Edit]:
 
 
 def _machine_id(files: Files) -> Iterable[Edit]:
-    """Empty it is made at the next start, and kept: machine-id(5), "Initialization"."""
+    """Empty it is made at the next start, and kept: machine-id(5), "Initialization". Where it is a link itself, to that
+    of D-Bus perhaps, what it leads to is emptied.
+    """
     yield Edit(path=_MACHINE_ID, content=b"", mode=0o444)
-    if files.link(_DBUS_ID) is None and files.names("var/lib/dbus"):
+    if files.link(_DBUS_ID) is None and files.link(_MACHINE_ID) is None and files.names("var/lib/dbus"):
         yield Edit(path=_DBUS_ID, to="/etc/machine-id")
 
 

@@ -92,6 +92,15 @@ async def test_host_keys_of_the_kinds_that_were_there_and_dsa_goes() -> None:
     assert files.read("etc/ssh/ssh_host_dsa_key.pub") is None
 
 
+async def test_a_machine_id_that_is_a_link_to_the_one_of_dbus_leads_there_still() -> None:
+    nodes = dict(tree("debian"))
+    nodes["/etc/machine-id"] = Node(kind="symlink", mode=0o777, target="/var/lib/dbus/machine-id")
+    files = TreeFiles(nodes)
+    assert "machine id" in await made(files)
+    assert files.read("etc/machine-id") == b""
+    assert files.link("etc/machine-id") == "/var/lib/dbus/machine-id"
+
+
 async def test_a_file_that_cannot_be_one_is_no_system() -> None:
     nodes = dict(tree("debian"))
     nodes["/etc/machine-id"] = Node(kind="file", content=bytes(3 << 20))
