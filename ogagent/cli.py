@@ -203,7 +203,7 @@ def _restore(options: argparse.Namespace) -> None:
         options.source, options.target, policy, console, excluded, read_back=options.read_back, confirmed=options.yes
     )
     progress = asyncio.run(work)
-    if options.json and progress is not None:
+    if options.json:
         print_json({"bytes": progress.counts, "timings": progress.timings})
 
 
@@ -264,7 +264,8 @@ def parser() -> argparse.ArgumentParser:
 
     finish_help = "make a restored partition ready: the PC boots from it, as itself"
     cli_finish.add_command(commands.add_parser("finish", help=finish_help), settings_of_machine)
-    cli_capture.add_command(commands.add_parser("capture", help="make an image of one block device or file"))
+    capture_help = "make an image of one block device or file"
+    cli_capture.add_command(commands.add_parser("capture", help=capture_help), settings_of_machine)
     cli_oglive.add_commands(commands.add_parser("oglive", help="put the agent into the image of an ogLive"))
     cli_image.add_max_window(restore_command)
     cli_image.add_commands(commands.add_parser("image", help="look into image files, and index them"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +18,7 @@ from ogagent.cli_image import add_threads, print_json
 from ogagent.errors import FilesystemNotSupported, InvalidField, ModelNotClean
 from ogagent.image.seekable import LEVELS
 from ogagent.model.units import format_bytes
+from ogagent.settings import Settings
 
 if TYPE_CHECKING:
     from ogagent.capture.job import Made, Making
@@ -24,9 +27,11 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 0.1
 _SUFFIX: Final = ".img"
+_HEAD: Final = 8 << 10
 
 
-def add_command(command: argparse.ArgumentParser) -> None:
+def add_command(command: argparse.ArgumentParser, settings: Callable[[Path | None], Settings]) -> None:
+    """``settings`` are those of the agent of this machine."""
     command.add_argument("device", metavar="DEVICE", help="a block device that nobody uses, or a file")
     command.add_argument("target", metavar="TARGET", help="a file, or an https URL, that ends in .img")
     command.add_argument(
@@ -42,13 +47,17 @@ def add_command(command: argparse.ArgumentParser) -> None:
     command.add_argument("--ca", default="", metavar="FILE", help="CA of an https target")
     command.add_argument("--credential", default="", metavar="FILE", help="holds what an https target wants to see")
     command.add_argument("--json", action="store_true", help="print what was made as JSON")
-    command.set_defaults(command=_capture)
+    command.add_argument("--config", type=Path, metavar="FILE", help="the agent's configuration, for disks.exclude")
+    command.set_defaults(command=lambda options: _capture(options, settings(options.config)))
 
 
-def _capture(options: argparse.Namespace) -> None:
+def _capture(options: argparse.Namespace, settings: Settings) -> None:
     """Raises AgentError; the target is then what it was before."""
     from ogagent.capture.progress import CaptureProgress
+    from ogagent.disk.excluded import Exclusions, refuse_excluded
 
+    if options.reduce:  # all else leaves it as it is
+        refuse_excluded(options.device, Exclusions(settings.disks.exclude).now())
     progress = CaptureProgress(job_id=f"capture-{secrets.token_hex(4)}", verify_wanted=options.verify)
     made = asyncio.run(_shown(_plan(options), _making(options), progress, Console(stderr=True)))
     if options.json:
@@ -61,6 +70,7 @@ def _plan(options: argparse.Namespace) -> CapturePlan:
     from ogagent.capture.request import CapturePlan, CaptureRequest
     from ogagent.disk.by_path import target_at
     from ogagent.disk.content import probe
+    from ogagent.image.strangers import disk_in
     from ogagent.model.filesystem import by_blkid
     from ogagent.resize.reduce import reducible
 
@@ -69,9 +79,12 @@ def _plan(options: argparse.Namespace) -> CapturePlan:
         raise FilesystemNotSupported(f"{options.device} has no bytes", hint="name a partition, or a file that is one")
     with Path(options.device).open("rb") as device:
         found = probe(device.fileno(), 0, target.size)
+        disk = disk_in(os.pread(device.fileno(), _HEAD, 0))
     if found.hibernated:
         raise ModelNotClean(f"a system sleeps in {options.device}", hint="start it, and shut it down")
     known = by_blkid(found.filesystem)
+    if not found.filesystem and disk is not None:
+        raise FilesystemNotSupported(f"{options.device} is {disk.name}", hint="name one of its partitions")
     if not options.whole and (known is None or known.partclone is None):
         raise FilesystemNotSupported(
             f"{options.device} holds {found.filesystem or 'no file system'}", hint="take all of it: --whole"

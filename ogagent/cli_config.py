@@ -64,9 +64,8 @@ def _config(options: argparse.Namespace) -> None:
     if options.old is not None:
         _import(options.old, options.into)
         return
-    # Of the file alone: whether what it names is there is known on the machine that it is for.
     load(options.check, {}, "")
-    _say(f"{options.check}: nothing is wrong with it")
+    _say(f"{options.check}: nothing is wrong with it; whether what it names is there, ogagent check says on the PC")
 
 
 def _import(old: Path, into: Path | None) -> None:

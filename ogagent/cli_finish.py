@@ -80,6 +80,8 @@ async def _steps(
         steps = list(await foreseen(finisher, place, wanted))
         for step in steps:
             console.print(_line(step, dry=True))
+        if not steps:
+            console.print(f"{device} holds no system, and what is there fills it: nothing would be done.", markup=False)
         return steps
     progress = JobProgress()
     work = asyncio.create_task(make_ready(finisher, place, wanted, Job(), progress))

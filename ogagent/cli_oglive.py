@@ -7,12 +7,18 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 from ogagent.errors import NotAdded, SettingsError
 from ogagent.oglive.add import Addition, Identity, add, add_to_tree
 from ogagent.oglive.namespace import begin_anew, is_wholly_root, require_namespaces
 from ogagent.settings_urls import check_ogcore_url
-from ogagent.system.tls import given_identity
+from ogagent.system.tls import client_context, given_identity
+
+_PACKAGE: Final = b"!<arch>\ndebian-binary"
+"""deb(5)."""
+_SECRET: Final = b"PRIVATE KEY-----"
+"""RFC 7468, and the older labels of OpenSSL."""
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +43,7 @@ def _add(options: argparse.Namespace) -> None:
             raise SettingsError(f"--ogcore: {error}") from error
     for file in filter(None, (options.image, options.deb, options.ca, options.certificate, options.key)):
         file.open("rb").close()
+    _check(options)
     addition = Addition(options.deb, options.ogcore, options.ca, _identity(options.certificate, options.key))
     if options.dir:
         asyncio.run(add_to_tree(_replaceable(options.dir), addition, _say))
@@ -45,6 +52,17 @@ def _add(options: argparse.Namespace) -> None:
         asyncio.run(require_namespaces())
         begin_anew(sys.argv[1:])
     asyncio.run(add(options.image, addition, _say))
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What would be found out late, or never: all PCs can read what is brought into their image."""
+    with options.deb.open("rb") as deb:
+        if deb.read(len(_PACKAGE)) != _PACKAGE:
+            raise NotAdded(f"{options.deb} is no package", hint="--deb names the .deb of the agent")
+    if options.ca:
+        if _SECRET in options.ca.read_bytes():
+            raise SettingsError(f"--ca: {options.ca} holds a private key", hint="give the certificate of the CA alone")
+        client_context(str(options.ca), "--ca")
 
 
 def _replaceable(tree: Path) -> Path:

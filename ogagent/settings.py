@@ -6,7 +6,6 @@ file says, and from the environment, which replaces both.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -18,6 +17,7 @@ from msgspec import Meta, Struct, field
 
 from ogagent.errors import SettingsError
 from ogagent.model.host_name import RULE, is_host_name
+from ogagent.settings_refused import key_and_reason
 from ogagent.settings_state import StateSettings
 from ogagent.settings_urls import check_capture_url, check_ogcore_url, check_repository_url, directory_of
 
@@ -196,7 +196,7 @@ def checked(text: str, name: str) -> Settings:
     try:
         settings = msgspec.convert(tomllib.loads(text), Settings)
     except msgspec.ValidationError as error:
-        key, reason = _key_and_reason(str(error))
+        key, reason = key_and_reason(str(error), Settings)
         raise SettingsError(f"{name}: {key}: {reason}") from error
     except ValueError as error:
         raise SettingsError(f"{name}: is not TOML: {error}") from error
@@ -211,15 +211,6 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else f"is not TOML: {error}"
         raise SettingsError(f"{path}: {reason}") from error
-
-
-def _key_and_reason(message: str) -> tuple[str, str]:
-    """msgspec says ``Expected `int`, got `str` - at `$.server.port` ``, and of an unknown key only where it lies."""
-    reason, _, place = message.partition(" - at `$")
-    key = place.rstrip("`").removeprefix(".")
-    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", reason, re.DOTALL):
-        return f"{key}.{unknown[1]}".removeprefix("."), "unknown key"
-    return key, reason
 
 
 def _replacements(environment: Mapping[str, str], kernel_command_line: str) -> Iterator[tuple[str, str]]:
@@ -245,6 +236,8 @@ def _mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.capture.url and (reason := _reason(check_capture_url, settings.capture.url)):
         yield "capture.url", reason
     yield from _finish_mistakes(settings.finish)
+    if settings.state.mistake:
+        yield "state.dir", settings.state.mistake
     if reason := _ogcore_url_mistake(settings.ogcore.url):
         yield "ogcore.url", reason
     for key, devices in (("disks.include", settings.disks.include), ("disks.exclude", settings.disks.exclude)):

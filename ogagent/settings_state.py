@@ -16,6 +16,12 @@ class StateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     dir: Annotated[str, Meta(min_length=1)] = STATE_DIRECTORY
 
     @property
+    def mistake(self) -> str:
+        """What is wrong with it; empty when nothing is."""
+        right = self.on_cache or self.dir.startswith("/")
+        return "" if right else f'{self.dir!r} is neither the path of a directory nor "{ON_CACHE}"'
+
+    @property
     def on_cache(self) -> bool:
         """Whether of each job there is a copy on the CACHE that tells of it."""
         return self.dir == ON_CACHE

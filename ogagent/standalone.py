@@ -21,7 +21,7 @@ from ogagent.disk.inventory import read_disk
 from ogagent.disk.kernel import KernelDisk, describe_disk
 from ogagent.disk.occupancy import block_device_number, read_occupants
 from ogagent.disk.precious import member_of_a_volume, refuse_precious
-from ogagent.errors import DiskNotFound, TargetIsCache, TargetIsSystem
+from ogagent.errors import DiskNotFound, NotConfirmed, TargetIsCache, TargetIsSystem
 from ogagent.imagefile.check import describe
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
@@ -46,10 +46,10 @@ async def restore_to(
     *,
     read_back: bool,
     confirmed: bool,
-) -> Progress | None:
-    """Asks before it writes unless ``confirmed``; None when the answer was no.
+) -> Progress:
+    """Asks before it writes unless ``confirmed``.
 
-    Raises AgentError; the target then mounts nowhere or is untouched.
+    Raises NotConfirmed, and other AgentErrors; the target then mounts nowhere or is untouched.
     """
     if _same(source, path):
         raise TargetIsSystem(f"{path} is the image itself")
@@ -60,9 +60,8 @@ async def restore_to(
     summary = f"{plan.source}\n  {describe(header)}\n{path}\n  {format_bytes(plan.target.size)}"
     foreseen = warnings_of(plan)
     console.print("\n".join((summary, *foreseen)), highlight=False, markup=False, emoji=False)
-    if not confirmed and console.input("Everything on it will be overwritten. Go on? \\[yes/no] ").strip() != "yes":
-        console.print("Nothing was written.")
-        return None
+    if not confirmed:
+        _ask(console)
     progress = Progress(read_back_wanted=read_back)
     work = asyncio.create_task(restore(plan, ByPath(), policy, progress))
     await _show(work, progress, console)
@@ -70,6 +69,16 @@ async def restore_to(
     unforeseen = [warning for warning in progress.warnings if warning not in foreseen]
     console.print("\n".join((*unforeseen, _result(progress))), markup=False, emoji=False)
     return progress
+
+
+def _ask(console: Console) -> None:
+    """Raises NotConfirmed."""
+    try:
+        answer = console.input("Everything on it will be overwritten. Go on? \\[yes/no] ").strip()
+    except EOFError:
+        raise NotConfirmed("nothing was written: nobody answers", hint="--yes goes on without an answer") from None
+    if answer != "yes":
+        raise NotConfirmed("nothing was written: the answer was not yes")
 
 
 def _result(progress: Progress) -> str:

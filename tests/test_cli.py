@@ -147,7 +147,12 @@ def test_a_configuration_is_checked(tmp_path: Path) -> None:
     config.write_text("[server]\nport = 8000\n")
     done = ogagent("config", "--check", config)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{config}: nothing is wrong with it\n"
+    assert done.stdout.startswith(f"{config}: nothing is wrong with it")
+    config.write_text('[access]\nmode = "password"\n')
+    refused = ogagent("config", "--check", config).stderr
+    assert refused.endswith(
+        """access.mode: Invalid enum value 'password': it is "secret" or "certificate" or "address"\n"""
+    )
     config.write_text("[server]\nprt = 8000\n")
     done = ogagent("config", "--check", config)
     assert (done.returncode, done.stdout) == (78, "")

@@ -152,6 +152,19 @@ def test_all_of_it(tmp_path: Path, image: Path) -> None:
     assert restored(image) == noise.read_bytes()
 
 
+@pytest.mark.parametrize("label", ["gpt", "dos"])
+def test_a_whole_disk_is_no_partition(tmp_path: Path, image: Path, label: str) -> None:
+    disk = tmp_path / "disk"
+    with disk.open("xb") as file:
+        file.truncate(8 * MIB)
+    subprocess.run(["sfdisk", "-q", disk], input=f"label: {label}\nsize=4MiB\n", text=True, check=True)
+    for options in ((), ("--whole",)):
+        said = refused(disk, image, *options)
+        assert f"{disk} is a whole disk with its partition table" in said
+        assert "(name one of its partitions)" in said
+    assert not any(image.parent.iterdir())
+
+
 def test_names_are_taken_and_shown_as_they_are(model: Path, image: Path) -> None:
     odd = image.with_name("[red] a b%20ñ :smile: [.img")
     said = capture(model, odd)

@@ -191,6 +191,7 @@ def test_the_packaged_file_explains_every_key() -> None:
         ("[restore]\nmax_window = 2147483649", "restore.max_window", "<= 2147483648"),
         ("[restore]\nmax_window = '128M'", "restore.max_window", "`int`, got `str`"),
         ("[state]\ndir = ''", "state.dir", "length"),
+        ("[state]\ndir = 'cach'", "state.dir", "'cach' is neither the path of a directory nor"),
         ("[log]\nlevel = 'loud'", "log.level", "'loud'"),
         ("[log]\nformat = 'xml'", "log.format", "'xml'"),
     ],

@@ -56,11 +56,12 @@ def test_restore(image: Path, tmp_path: Path) -> None:
     assert check.returncode == 0, check.stdout
 
 
-@pytest.mark.parametrize("answer", ["no\n", "\n", "y\n"])
+@pytest.mark.parametrize("answer", ["no\n", "\n", "y\n", ""])
 def test_nothing_is_written_without_a_yes(image: Path, tmp_path: Path, answer: str) -> None:
     target = blank(tmp_path / "target.raw")
     asked = ogagent("restore", image, target, said=answer)
-    assert "Nothing was written" in asked.stdout
+    assert (asked.returncode, "Everything on it will be overwritten" in asked.stdout) == (1, True)
+    assert asked.stderr.startswith("ogagent: nothing was written: ")
     assert target.read_bytes() == b"\xaa" * (16 * MIB)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from ogagent.check.finding import Finding, ok, problem, warning
 from ogagent.check.machine import disk, machine, oglive
+from ogagent.check.named import named
 from ogagent.check.reach import ogcore
 from ogagent.check.state import state_directory, state_on_cache
 from ogagent.check.tools import PURPOSES, tools
@@ -31,7 +32,7 @@ async def check(settings: Settings, disks: Machine | None) -> list[Finding]:
 
 async def quick_check(settings: Settings, disks: Machine | None) -> list[Finding]:
     """Without what may not answer: disks and ogCore."""
-    found = await asyncio.to_thread(lambda: list(machine()))
+    found = await asyncio.to_thread(lambda: [*machine(), *named(settings)])
     if disks is None or not settings.state.on_cache:
         found.append(await asyncio.to_thread(state_directory, settings.state.place))
     if disks is None:

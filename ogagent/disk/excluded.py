@@ -14,7 +14,7 @@ from msgspec import Struct
 from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, sysfs_directory
 from ogagent.disk.layout import Span
 from ogagent.disk.occupancy import block_device_number
-from ogagent.errors import SettingsError
+from ogagent.errors import SettingsError, TargetIsSystem
 
 
 class Excluded(Struct, frozen=True):
@@ -47,6 +47,16 @@ class Exclusions:
     def now(self) -> Excluded:
         found = _together(map(_named, self._paths))
         return Excluded(self._at_start.disks | found.disks, self._at_start.places | found.places)
+
+
+def refuse_excluded(path: str, excluded: Excluded) -> None:
+    """Raises TargetIsSystem for a block device of which any byte is protected. Blocking."""
+    named = _named(path) or Excluded()
+    parts = any(excluded.protects(disk, span) for disk, span in named.places)
+    if parts or any(disk in excluded.disks or excluded.spans_on(disk) for disk in named.disks):
+        raise TargetIsSystem(
+            f"{path} is protected: disks.exclude names it", hint="choose another one, or see the agent's configuration"
+        )
 
 
 def _together(named: Iterable[Excluded | None]) -> Excluded:

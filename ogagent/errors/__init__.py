@@ -27,6 +27,7 @@
     ├── FinishError                    the disk holds the image, and is not ready: NotGrown, NotReady
     ├── Interrupted                    the agent died while the job ran
     ├── NotAdded                       the image of an ogLive does not get the agent
+    ├── NotConfirmed                   whoever was asked has not said yes
     ├── NotRetired                     an agent that is to make room for a newer one still works
     ├── ScriptError                    ScriptFailed, ScriptNotRun
     ├── NoSystem                       what was to be booted does not start

@@ -43,6 +43,12 @@ class NotAdded(AgentError):
     code = "not-added"
 
 
+class NotConfirmed(AgentError):
+    """Whoever was asked has not said yes."""
+
+    code = "not-confirmed"
+
+
 class Interrupted(AgentError):
     code = "interrupted"
     number = 93

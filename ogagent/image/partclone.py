@@ -9,17 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from ogagent.errors import ImageCorrupt
+from ogagent.errors import ImageCorrupt, UnknownImage
 from ogagent.image import bitmap, checksum
 from ogagent.image.bitmap import Bitmap
 from ogagent.image.checksum import partclone_crc32
+from ogagent.image.filesystem import recognize
 from ogagent.image.partclone_header import Geometry, read_header
 from ogagent.image.piece import Check, Extent, Piece, Prover
+from ogagent.image.strangers import disk_in
 from ogagent.image.stream import ByteStream, goes_on
 from ogagent.model.plan import ImageHeader
 from ogagent.model.units import MIB
 
 _PIECE: Final = 4 * MIB
+_DAMAGED: Final = "prove it in the repository: ogagent image verify; when it is wrong there, too, make it again"
+_ALL_OF_IT: Final = "raw"
+"""As partclone.dd calls what it takes without knowing what it is."""
+_HEAD: Final = 8 << 10
 _BITMAP_END: Final = b"BiTmAgIc"  # closes the bitmap of format 0001
 
 
@@ -81,7 +87,14 @@ class PartcloneImage:
         if used != geometry.used_blocks and geometry.version != "0001":
             raise ImageCorrupt(f"the header counts {geometry.used_blocks} used blocks, the bitmap {used}")
         self._used = used
+        if geometry.filesystem.lower() == _ALL_OF_IT:
+            self._refuse_a_disk()
         return used * geometry.block_size
+
+    def _refuse_a_disk(self) -> None:
+        head = self._stream.peek(_HEAD)
+        if recognize(head) is None and (disk := disk_in(head)):
+            raise UnknownImage(f"the image is one of {disk.name}, and not of a partition", hint=disk.hint)
 
     def check_length(self, size: int) -> None:
         geometry = self._geometry
@@ -155,7 +168,9 @@ class PartcloneImage:
             for start, end, expected in piece.checks:
                 running.update(piece.buffer[start:end])
                 if running.digest() != expected:
-                    raise ImageCorrupt(f"{_where(piece, start, end)} do not match their checksum")
+                    raise ImageCorrupt(
+                        f"the image is damaged: {_where(piece, start, end)} do not match their checksum", hint=_DAMAGED
+                    )
                 if reseed:
                     running.reset()
 

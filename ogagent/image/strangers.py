@@ -30,6 +30,8 @@ _MAKE_SWAP: Final = "there is nothing in it to deploy: make swap space on the PC
 _PARTCLONE: Final = "its raw bytes cannot be checked: make the image with partclone"
 _NO_PARTITION: Final = "make an image of a partition with partclone"
 
+_WHOLE_DISK: Final = "a whole disk with its partition table"
+
 # The pages of memory that swap space may have been made for: its signature ends the first one.
 _PAGE_SIZES: Final = (4 * KIB, 8 * KIB, 16 * KIB, 32 * KIB, 64 * KIB)
 _SWAP: Final = (
@@ -65,8 +67,8 @@ _STRANGERS: Final[tuple[tuple[int, bytes, str, str], ...]] = (
     (0, b"vhdxfile", "a VHDX disk", _ONE_PARTITION),
     (0, b"conectix", "a VHD disk", _ONE_PARTITION),
     (0, b"<<< Oracle VM VirtualBox Disk Image", "a VDI disk", _ONE_PARTITION),
-    (512, b"EFI PART", "a whole disk with its partition table (GPT)", _ONE_PARTITION),
-    (4 * KIB, b"EFI PART", "a whole disk with its partition table (GPT, sectors of 4096 bytes)", _ONE_PARTITION),
+    (512, b"EFI PART", f"{_WHOLE_DISK} (GPT)", _ONE_PARTITION),
+    (4 * KIB, b"EFI PART", f"{_WHOLE_DISK} (GPT, sectors of 4096 bytes)", _ONE_PARTITION),
     (0, b"MSWIM\0\0\0", "a WIM image", _OTHER_PROGRAM),
     (0, b"PaRtImAgE-VoLuMe", "a partimage image", _OTHER_PROGRAM),
     (0, b"\0ntfsclone-image", "an ntfsclone image", _OTHER_PROGRAM),
@@ -111,8 +113,14 @@ def stranger_in(head: bytes) -> Stranger | None:
     if _is_lzma(head):
         return Stranger("an lzma file", _PACK_AGAIN)
     if _has_msdos_table(head):
-        return Stranger("a whole disk with its partition table (MSDOS)", _ONE_PARTITION)
+        return Stranger(f"{_WHOLE_DISK} (MSDOS)", _ONE_PARTITION)
     return None
+
+
+def disk_in(head: bytes) -> Stranger | None:
+    """Where these are the first bytes of a disk that holds partitions."""
+    found = stranger_in(head)
+    return found if found is not None and found.name.startswith(_WHOLE_DISK) else None
 
 
 def _is_lzma(head: bytes) -> bool:

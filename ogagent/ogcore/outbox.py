@@ -138,8 +138,8 @@ class Outbox:
         return job_id not in self._lanes
 
     def backlog(self) -> Backlog:
-        waiting = [lane.since for lane in self._lanes.values() if lane.final]
-        oldest_s = self._clock.now() - min(waiting, default=self._clock.now())
+        now, waiting = self._clock.now(), [lane.since for lane in self._lanes.values() if lane.final]
+        oldest_s = now - min(waiting, default=now)
         return Backlog(depth=len(waiting), oldest_s=oldest_s, delivered=self._delivered, refused=self._refused)
 
     async def aclose(self, grace_s: float) -> None:

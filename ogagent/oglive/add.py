@@ -25,6 +25,7 @@ _FOLDER: Final = "etc/ogagent"
 _SETTINGS: Final = f"{_FOLDER}/ogagent.toml"
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 _ATTRIBUTES: Final = re.compile(r"^Number of xattr ids [1-9]", re.MULTILINE)
+_NEEDED: Final = ("proc", "dev", "etc", "usr", "var/lib/dpkg")
 _LONG_S: Final = 3600.0
 _SHORT_S: Final = 60.0
 _QUIETLY: Final = {"DEBIAN_FRONTEND": "noninteractive"}
@@ -106,6 +107,8 @@ def _packing(image: Path, about: str) -> list[str]:
 
 async def _install(root: Path, addition: Addition, say: Callable[[str], None]) -> None:
     """dpkg, and not apt: what the agent depends on has to be in the image, for nothing is fetched."""
+    if missing := [each for each in _NEEDED if not (root / each).is_dir()]:
+        raise NotAdded(f"this is no ogLive: it has no /{missing[0]}", hint="it has to be an ogclient.sqfs, or its root")
     brought = root / addition.deb.name
     shutil.copy(addition.deb, brought)
     try:

@@ -12,11 +12,19 @@ from msgspec.structs import replace
 from ogagent.check import tools as tool_check
 from ogagent.check.check import check
 from ogagent.check.finding import Finding, Verdict, ok, warning
+from ogagent.check.named import named as things_named
 from ogagent.check.reach import ogcore
 from ogagent.check.state import state_directory, state_on_cache
 from ogagent.cli_check import as_text
 from ogagent.model.disk import Disk, Inventory, Partition
-from ogagent.settings import CacheSettings, OgCoreSettings, Settings
+from ogagent.settings import (
+    AccessSettings,
+    CacheSettings,
+    CrowdSettings,
+    FinishSettings,
+    OgCoreSettings,
+    Settings,
+)
 from ogagent.settings_state import StateSettings
 from simulator.machine.file_machine import FileMachine
 from tests.e2e.agent_process import own_certificate, served
@@ -127,6 +135,25 @@ async def test_programs_that_are_missing_are_named_with_their_package() -> None:
     assert {each.what for each in found if each.state is Verdict.PROBLEM} == tool_check.NEEDED
     for each in tool_check.PURPOSES:
         assert named(found, each).hint == f"apt install {each}"
+
+
+def test_what_the_settings_name(tmp_path: Path) -> None:
+    """Files that are not there would show when the agent starts, or after the last byte of a restore."""
+    there = tmp_path / "there"
+    there.write_text("#!/bin/sh\n")
+    assert list(things_named(Settings())) == []
+    hook, secret = FinishSettings(hook=f"{there}"), AccessSettings(secret_file=f"{tmp_path}/gone")
+    found = {each.what: (each.state, each.said) for each in things_named(Settings(finish=hook, access=secret))}
+    assert found == {
+        "access.secret_file": (Verdict.PROBLEM, f"{tmp_path}/gone: No such file or directory"),
+        "finish.hook": (Verdict.PROBLEM, f"{there} is no program that may be run"),
+    }
+    there.chmod(0o755)
+    assert list(things_named(Settings(finish=hook))) == [ok("files", "1 that the settings name")]
+    (card,) = things_named(Settings(crowd=CrowdSettings(interface="no-card")))
+    assert (card.state, card.said) == (Verdict.WARNING, "there is no network card no-card")
+    assert "lo" in card.hint
+    assert list(things_named(Settings(crowd=CrowdSettings(interface="lo")))) == []
 
 
 async def test_an_ogcore_that_is_believed(tmp_path: Path) -> None:

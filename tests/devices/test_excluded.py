@@ -198,3 +198,19 @@ def test_a_neighbour_by_hand(loop_disk: LoopDisk, tool: Tool, tmp_path: Path) ->
     done = ogagent("restore", "--config", configured(tmp_path, f"{device}p2"), "--yes", raw, f"{device}p1")
     assert done.returncode == 0, done.stderr
     tool("e2fsck", "-fn", f"{device}p1")
+
+
+@pytest.mark.parametrize("excluded", ["p2", ""])
+def test_a_model_that_is_protected_is_not_made_smaller(
+    loop_disk: LoopDisk, tool: Tool, tmp_path: Path, excluded: str
+) -> None:
+    """For its image; without that it is read, and stays as it is."""
+    device = loop_disk(64 * MIB, TABLE)
+    tool("mke2fs", "-q", "-F", "-t", "ext4", f"{device}p2")
+    before = Path(f"{device}p2").read_bytes()
+    command = ("capture", "--config", configured(tmp_path, f"{device}{excluded}"), f"{device}p2", tmp_path / "x.img")
+    done = ogagent(*command, "--reduce")
+    assert (done.returncode, f"{device}p2 is protected: disks.exclude names it" in done.stderr) == (1, True)
+    assert not (tmp_path / "x.img").exists()
+    assert ogagent(*command).returncode == 0
+    assert Path(f"{device}p2").read_bytes() == before

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from ogagent.errors import ImageCorrupt, ImageError
+from ogagent.errors import ImageCorrupt, ImageError, UnknownImage
 from ogagent.image.detect import open_image
 from ogagent.image.partclone_header import parse_header
 from tests.image.partclone_programs import clone, restore, run
@@ -192,6 +192,23 @@ def test_header_and_bitmap_must_count_the_same() -> None:
     image = written(SOURCE, USED, 0x20, 256, True)
     with pytest.raises(ImageCorrupt, match="699 used blocks, the bitmap 700"):
         restored(header(1003, 699) + image[110:])
+
+
+@pytest.mark.parametrize("table", ["GPT", "MSDOS"])
+def test_all_of_a_disk_is_no_partition(table: str) -> None:
+    """As partclone.dd makes it of whatever it is given."""
+    raw = bytearray(header(8, 8, bitmap_mode=0))
+    raw[36:52] = b"raw".ljust(16, b"\0")
+    disk = bytearray(8 * BLOCK)
+    if table == "GPT":
+        disk[512:520] = b"EFI PART"
+    else:
+        disk[446:462] = bytes([0x80, 0, 0, 0, 0x83, 0, 0, 0]) + (2048).to_bytes(4, "little") * 2
+        disk[510:512] = b"\x55\xaa"
+    with pytest.raises(UnknownImage, match=rf"is one of a whole disk with its partition table \({table}\)"):
+        restored(as_sealed(bytes(raw)) + disk + crc(bytes(disk)))
+    plain = SOURCE[: 8 * BLOCK]
+    assert restored(as_sealed(bytes(raw)) + plain + crc(plain)) == plain
 
 
 def test_without_a_bitmap_every_block_is_there() -> None:

@@ -44,8 +44,8 @@ def squashed(tmp_path: Path) -> Path:
 def test_an_oglive_gets_the_agent(squashed: Path, deb: Path, tmp_path: Path) -> None:
     required(roots.recipe("bookworm"))
     before = packed(roots.root("bookworm"), squashed)
-    ca = tmp_path / "ca.pem"
-    ca.write_text("the CA\n", "utf-8")
+    own_certificate(tmp_path, "192.168.2.1")
+    ca = tmp_path / "ogcore.pem"
     done = add(squashed, deb, "--ogcore", URL, "--ca", ca)
     assert (done.returncode, done.stderr) == (0, "")
     assert "nothing is wrong with it" in done.stdout
@@ -56,11 +56,11 @@ def test_an_oglive_gets_the_agent(squashed: Path, deb: Path, tmp_path: Path) -> 
     assert "Compression lz4\n" in said
     assert "Block size 262144\n" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("ca.pem", "ogclient.sqfs", "ogclient.sqfs.ant", "ogclient.sqfs.sum")
+        *("ogclient.sqfs", "ogclient.sqfs.ant", "ogclient.sqfs.sum", "ogcore.key", "ogcore.pem")
     ]
     told = tomllib.loads(run("unsquashfs", "-cat", squashed, "etc/ogagent/ogagent.toml"))["ogcore"]
     assert (told["url"], told["ca"]) == (URL, "/etc/ogagent/ogcore.pem")
-    assert run("unsquashfs", "-cat", squashed, "etc/ogagent/ogcore.pem") == "the CA\n"
+    assert run("unsquashfs", "-cat", squashed, "etc/ogagent/ogcore.pem") == ca.read_text("utf-8")
     listed = run("unsquashfs", "-lls", squashed)
     assert "/opt/ogagent/venv -> venv-" in listed
     assert deb.name not in listed
@@ -69,8 +69,12 @@ def test_an_oglive_gets_the_agent(squashed: Path, deb: Path, tmp_path: Path) -> 
 def test_an_image_that_lacks_what_is_needed_stays(squashed: Path, deb: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "tmp").mkdir(parents=True)
-    for name in ("proc", "dev"):
-        (tree / name).mkdir()
+    before = packed(tree, squashed)
+    done = add(squashed, deb)
+    assert (done.returncode, "this is no ogLive: it has no /proc (" in done.stderr) == (1, True)
+    assert squashed.read_bytes() == before
+    for name in ("proc", "dev", "etc", "usr", "var/lib/dpkg"):
+        (tree / name).mkdir(parents=True)
     before = packed(tree, squashed)
     done = add(squashed, deb)
     assert done.returncode == 1
@@ -83,10 +87,24 @@ def test_an_image_that_lacks_what_is_needed_stays(squashed: Path, deb: Path, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ogclient.sqfs", "tree"]
 
 
-def test_what_it_is_told_is_looked_at_first(squashed: Path, deb: Path) -> None:
+def test_what_it_is_told_is_looked_at_first(squashed: Path, deb: Path, tmp_path: Path) -> None:
     squashed.write_bytes(b"")
     assert add(squashed, deb, "--ogcore", "http://192.168.2.1").returncode == 78
     assert "No such file" in add(squashed, Path("/no/such.deb")).stderr
+    assert f"{squashed} is no package (--deb names" in add(squashed, squashed).stderr
+
+
+def test_a_private_key_is_brought_to_nobody(squashed: Path, deb: Path, tmp_path: Path) -> None:
+    """It lies beside the certificate, and every PC of the room can read the image."""
+    squashed.write_bytes(b"")
+    own_certificate(tmp_path, "192.168.2.1")
+    both, key = tmp_path / "both.pem", tmp_path / "ogcore.key"
+    both.write_bytes((tmp_path / "ogcore.pem").read_bytes() + key.read_bytes())
+    for file in (key, both):
+        done = add(squashed, deb, "--ogcore", URL, "--ca", file)
+        assert (done.returncode, f"--ca: {file} holds a private key (" in done.stderr) == (78, True)
+    (tmp_path / "none.pem").write_text("no certificate\n")
+    assert add(squashed, deb, "--ca", tmp_path / "none.pem").returncode == 78
 
 
 # --- without root -------------------------------------------------------------------------------------------------
