@@ -3,7 +3,7 @@
 Its partition says whose restore has not finished, its disk whose job changed the table (``ogagent.disk.record``). On a
 shelf that outlives the power is a copy of each job that leaves no trace on a partition, or of every one (``of_all``),
 from its acceptance, and of each final report that ogCore has not taken at once. All are put right when ogCore has been
-told; ``ogagent.jobs.adoption`` looks for them at the start.
+told or, where there is none, when the job has ended; ``ogagent.jobs.adoption`` looks for them at the start.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Copies:
         return self._begin(self._put, job_id)
 
     def told(self, job_id: str) -> None:
-        """ogCore has taken the final report, or will never take it."""
+        """ogCore has taken the final report, or will never take it; or there is no ogCore."""
         self._begin(self._mark_told, job_id)
         if job_id in self._shelved:
             self._shelved.discard(job_id)

@@ -250,6 +250,8 @@ class JobManager:
             inventory = await self._disks.after_a_job() if work.kind.disks else Inventory()
             report = self._reporter.conclude(job.job_id, final_report(job, work.kind, inventory, work.answer()))
             await asyncio.to_thread(self._journal.end, job, report)
+            if report is None and self._copies is not None:  # there is nobody to tell, now or later
+                self._copies.told(job.job_id)
         except Exception:  # noqa: BLE001 - the job has ended: nothing stays busy because of its books
             _log.exception("the end of the job could not be written into the journal")
         return report
