@@ -69,7 +69,7 @@ def _public_key(path: Path) -> Ed25519PublicKey:
 
 async def run(settings: Settings, host: Host | InstalledHost) -> bool:
     """Serves until SIGTERM or SIGINT, or until no job runs after SIGUSR1; then another agent is to be started, which is
-    True. Raises SettingsError when it cannot begin to.
+    True. Raises SettingsError when it cannot begin to, and InternalError while its journal cannot be used.
     """
     notifier = Notifier.from_environment(os.environ)
     stop, hangup, retire = asyncio.Event(), asyncio.Event(), asyncio.Event()
