@@ -49,6 +49,8 @@ class Copies:
         self, journal: Journal, machine: WholeMachine, shelf: ReportShelf, kinds: Kinds, *, of_all: bool = False
     ) -> None:
         """``of_all``: each job has a copy from its acceptance, not only one that nothing else tells of."""
+        self.late = False
+        """Whether the shelf was asked what lies on it, and has not answered in time."""
         self._of_all = of_all
         self._journal = journal
         self._kinds = kinds
@@ -115,11 +117,19 @@ class Copies:
 
     # --- the shelf ------------------------------------------------------------------------------------------------
 
-    async def shelved(self) -> dict[str, Ended]:
-        """Copies that are whole, by job; of jobs that only began as well. Raises CacheError."""
+    async def shelved(self, patience_s: float | None = None) -> dict[str, Ended]:
+        """Copies that are whole, by job; of jobs that only began as well.
+
+        Raises CacheError, and TimeoutError when the shelf has not answered after ``patience_s`` seconds.
+        """
         found = {}
-        async with self._shelf_is_free:
-            files = await self._shelf.list(MOST_COPIES, LARGEST_COPY)
+        self.late = False
+        try:
+            async with asyncio.timeout(patience_s), self._shelf_is_free:
+                files = await self._shelf.list(MOST_COPIES, LARGEST_COPY)
+        except TimeoutError:
+            self.late = True
+            raise
         files.pop(NUMBERS, None)
         for name, content in files.items():
             ended = _copy(content, self._kinds, of_all=self._of_all)

@@ -185,6 +185,14 @@ class Journal:
         with self._transaction() as do:
             do.execute("DELETE FROM incomplete WHERE identity = ? AND partition = ? AND whole = 1", place)
 
+    def has_had(self, target: Target) -> bool:
+        """Whether a job that is known has, or had, this partition to overwrite."""
+        rows = self._rows("SELECT job_id, target FROM jobs")
+        places = [
+            (had.identity, had.partition) for job_id, data in rows if (had := target_of(data, job_id)) is not None
+        ]
+        return (target.identity, target.partition) in places
+
     # --- reports --------------------------------------------------------------------------------------------------
 
     def sending(self, job_id: str, seq: int, progress: int) -> None:
