@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -22,10 +22,11 @@ from ogagent.functions.installed import InstalledFunctions, InstalledHost
 from ogagent.functions.table import KINDS, Functions
 from ogagent.installed.ledger import Ledger
 from ogagent.installed.people import Nobody, People
-from ogagent.jobs.adoption import adopt_unknown
+from ogagent.jobs.adoption import adopt_late, adopt_unknown
 from ogagent.jobs.cache_shelf import CacheShelf
 from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
+from ogagent.jobs.entry import Ended
 from ogagent.jobs.finals import FinalsInJournal
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.numbers import ToldNumbers
@@ -41,7 +42,7 @@ from ogagent.system.os_release import system_name
 _log: Final = logging.getLogger(__name__)
 
 _LOOK_S: Final = 30.0
-"""So long the start waits for the disks to say what an earlier agent has left."""
+"""So long the start waits for the disks to say whether there is a CACHE."""
 _PATIENCE_S: Final = 15.0
 """So long ogCore has for the last words of an agent that nobody hurries."""
 _SESSIONS: Final = "sessions.json"
@@ -151,10 +152,17 @@ async def _settle(settings: Settings, house: House, journal: Journal) -> None:
     if house.copies is None:
         return
     try:
-        async with asyncio.timeout(_LOOK_S):
-            await adopt_unknown(journal, house.disks, house.copies, KINDS, report=report)
+        await adopt_unknown(journal, house.disks, house.copies, KINDS, report=report)
     except Exception:  # noqa: BLE001 - whatever it is: an agent that cannot settle the past must start all the same
         _log.exception("what the partitions say of unfinished jobs waits until the next start")
+
+
+def late_news(settings: Settings, house: House, journal: Journal) -> Callable[[], Awaitable[list[Ended]]] | None:
+    """Waits for what a CACHE tells that was too slow for the start; None when there is nothing to wait for."""
+    if house.copies is None or not house.copies.late:
+        return None
+    report = bool(settings.ogcore.url)
+    return partial(adopt_late, journal, house.disks, house.copies, KINDS, report=report)
 
 
 async def say_goodbye(voices: Voices, patience_s: float = _PATIENCE_S) -> None:

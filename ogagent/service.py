@@ -20,7 +20,7 @@ from ogagent.crowd.seeding import Seeding
 from ogagent.errors import SettingsError
 from ogagent.functions.host import Host
 from ogagent.functions.installed import InstalledHost
-from ogagent.house import House, installed_house, oglive_house, say_goodbye
+from ogagent.house import House, installed_house, late_news, oglive_house, say_goodbye
 from ogagent.http.access import make_access
 from ogagent.http.app import make_app
 from ogagent.http.front import identity_of, open_front, renew_client_ca
@@ -69,7 +69,7 @@ def _public_key(path: Path) -> Ed25519PublicKey:
 
 async def run(settings: Settings, host: Host | InstalledHost) -> bool:
     """Serves until SIGTERM or SIGINT, or until no job runs after SIGUSR1; then another agent is to be started, which is
-    True. Raises SettingsError when it cannot begin to.
+    True. Raises SettingsError when it cannot begin to, and InternalError while its journal cannot be used.
     """
     notifier = Notifier.from_environment(os.environ)
     stop, hangup, retire = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -118,6 +118,8 @@ async def run(settings: Settings, host: Host | InstalledHost) -> bool:
             chores.insert(0, ("the watch over sessions", people.run))
         if seeding is not None:
             chores.append(("what others can have", seeding.run))
+        if (late := late_news(settings, house, journal)) is not None:
+            chores.append(("what the CACHE tells of earlier jobs", partial(jobs.take_up, late)))
         if voices.line is not None:
             chores.append(("what ogCore is told of sessions", voices.line.run))
         async with beside("the watchdog's heartbeat", notifier.keep_alive):

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from msgspec import Struct
 
-from ogagent.errors import CallerNotAllowed, CredentialMissing, CredentialWrong, TooManyRequests
+from ogagent.errors import AccessDenied, CallerNotAllowed, CredentialMissing, CredentialWrong, TooManyRequests
 from ogagent.settings import AccessSettings, Network
 
 _log: Final = logging.getLogger(__name__)
@@ -53,13 +53,28 @@ def make_access(settings: AccessSettings, secret: str) -> Access:
     return CertificateAccess() if settings.mode == "certificate" else SecretAccess(secret)
 
 
-def guard(access: Access, open_paths: Container[str]) -> Middleware:
-    """Asks before anything is said, also about which paths exist."""
+def guard(access: Access, open_paths: Container[str], clock: Callable[[], float] = time.monotonic) -> Middleware:
+    """Asks before anything is said, also about which paths exist.
+
+    The log tells of an address that is turned away once in WINDOW_S seconds: nobody fills it who has no credential.
+    """
+    told = Refusals(clock, most=0)
 
     @web.middleware
     async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in open_paths:
-            access.check(caller_of(request))
+            caller = caller_of(request)
+            try:
+                access.check(caller)
+            except AccessDenied as error:
+                level = logging.DEBUG
+                if not told.too_many(caller.address):
+                    told.add(caller.address)
+                    level = logging.INFO
+                _log.log(
+                    level, "%s %s from %s refused: %s", request.method, request.path, request.remote, error.message
+                )
+                raise
         return await handler(request)
 
     return checked
@@ -137,15 +152,17 @@ def _too_many(address: str) -> TooManyRequests:
 class Refusals:
     """When each address was refused lately. With too many addresses the one refused longest ago is forgotten."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], most: int = REFUSALS) -> None:
+        """More than ``most`` in WINDOW_S seconds are too many."""
         self._clock = clock
+        self._most = most
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._times)
 
     def add(self, remote: str) -> None:
-        times = self._times.setdefault(remote, deque(maxlen=REFUSALS + 1))
+        times = self._times.setdefault(remote, deque(maxlen=self._most + 1))
         times.append(self._clock())
         self._times.move_to_end(remote)
         if len(self._times) > _ADDRESSES:
@@ -153,4 +170,4 @@ class Refusals:
 
     def too_many(self, remote: str) -> bool:
         times = self._times.get(remote)
-        return times is not None and len(times) > REFUSALS and self._clock() - times[0] < WINDOW_S
+        return times is not None and len(times) > self._most and self._clock() - times[0] < WINDOW_S

@@ -22,8 +22,8 @@ PROBLEM: Final = "application/problem+json"
 
 _log: Final = logging.getLogger(__name__)
 
-_LAST_WORDS: Final = (errors.MalformedHttp, errors.TooManyConnections)
-"""After these the connection is closed."""
+_LAST_WORDS: Final = (errors.AccessDenied, errors.MalformedHttp, errors.TooManyConnections)
+"""After these the connection is closed: who goes on has to knock again, and that has its pace."""
 
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Bearer realm="ogagent"'},
@@ -55,7 +55,8 @@ def answer(request: web.BaseRequest, error: AgentError, headers: Mapping[str, st
     status = error.status
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return _bug(request, error)
-    _log.info("%s %s from %s refused: %s", request.method, request.path, request.remote, error.message)
+    if not isinstance(error, errors.AccessDenied):  # of which the guard tells
+        _log.info("%s %s from %s refused: %s", request.method, request.path, request.remote, error.message)
     response = _problem(error, status, {**_HEADERS.get(status, {}), **(headers or {})})
     if isinstance(error, _LAST_WORDS):
         response.force_close()

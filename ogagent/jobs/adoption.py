@@ -33,41 +33,78 @@ _log: Final = logging.getLogger(__name__)
 
 LAST_SEQ: Final = (1 << 31) - 1
 """Nobody remembers how many reports went before: this one comes after all of them."""
+_LOOK_S: Final = 30.0
+"""So long the start waits for the CACHE, and then for the disks, to say what an earlier agent has left."""
 
 
 async def adopt_unknown(
-    journal: Journal, disks: MarkedDisks, copies: Copies, kinds: Kinds, *, report: bool, now: Now = now
+    journal: Journal,
+    disks: MarkedDisks,
+    copies: Copies,
+    kinds: Kinds,
+    *,
+    report: bool,
+    now: Now = now,
+    cache_s: float = _LOOK_S,
 ) -> list[Job]:
     """Returns the jobs; their final reports, when there is to be a ``report``, are in the journal.
 
-    Raises sqlite3.Error.
+    A CACHE that is late, since it has to be checked first, say, keeps nobody: it is waited for ``cache_s`` seconds.
+    Then the disks, which do not know how a job has ended, are asked by ``adopt_late``, too. Raises sqlite3.Error, and
+    TimeoutError when a disk does not answer.
     """
-    kept = await _shelved(copies)
-    inventory = await disks.after_a_job()
-    found = {job_id: (_ended(left, inventory, kinds, now), False) for job_id, left in kept.items()}
-    for target in _incomplete(inventory):
-        record = await copies.record_on(target)
-        if record is None or not _waits(record) or record.disk != disk_mark(target.identity):
-            continue
-        copy = kept.get(record.job_id)
-        if copy is None or copy.job.state in (State.SUCCEEDED, State.RUNNING):
-            copy = _interrupted(record, target.named, target, inventory, kinds, now)
-        found[record.job_id] = (copy, True)
-    for disk in inventory.disks:
-        record = await copies.record_in_gap(disk)
-        if record is not None and _waits(record) and record.job_id not in found:
-            place = JobTarget(disk=disk.disk, partition=None, device=disk.device, identity=disk.identity)
-            found[record.job_id] = (_interrupted(record, place, None, inventory, kinds, now), False)
+    kept = await _shelved(copies, cache_s)
+    async with asyncio.timeout(_LOOK_S):
+        inventory = await disks.after_a_job()
+        found = {job_id: (_ended(left, inventory, kinds, now), False) for job_id, left in kept.items()}
+        for target in _incomplete(inventory):
+            record = await copies.record_on(target)
+            if record is None or not _waits(record) or record.disk != disk_mark(target.identity):
+                continue
+            copy = kept.get(record.job_id)
+            if copy is None or copy.job.state in (State.SUCCEEDED, State.RUNNING):
+                copy = _interrupted(record, target.named, target, inventory, kinds, now)
+            found[record.job_id] = (copy, True)
+        for left in [] if copies.late else await _in_gaps(copies, inventory, kinds, now):
+            found.setdefault(left.job.job_id, (left, False))
     adopted = []
-    for job_id, (left, incomplete) in found.items():
-        if await asyncio.to_thread(journal.knows, job_id):
-            await _follow(journal, copies, job_id)
-            continue
-        final = left if report else replace(left, report=None)
-        await asyncio.to_thread(journal.adopt, final, incomplete=incomplete)
-        _log.warning("the power went before ogCore knew that the job had ended", extra={"job_id": job_id})
-        adopted.append(left.job)
+    for left, incomplete in found.values():
+        if await _adopt(journal, copies, left, incomplete=incomplete, report=report):
+            adopted.append(left.job)
     return adopted
+
+
+async def adopt_late(
+    journal: Journal, disks: MarkedDisks, copies: Copies, kinds: Kinds, *, report: bool, now: Now = now
+) -> list[Ended]:
+    """What waited until the CACHE has answered, beside jobs that run; as ``adopt_unknown`` otherwise.
+
+    A partition that a job has had since then is not what it was. Raises sqlite3.Error.
+    """
+    kept = await _shelved(copies, None)
+    inventory = await disks.after_a_job()
+    found = {job_id: _ended(left, inventory, kinds, now) for job_id, left in kept.items()}
+    for left in await _in_gaps(copies, inventory, kinds, now):
+        found.setdefault(left.job.job_id, left)
+    adopted = []
+    for left in found.values():
+        since = left.target is not None and await asyncio.to_thread(journal.has_had, left.target)
+        news = replace(left, finishing=left.finishing and not since)
+        if await _adopt(journal, copies, news, incomplete=False, report=report):
+            adopted.append(news)
+    return adopted
+
+
+async def _adopt(journal: Journal, copies: Copies, left: Ended, *, incomplete: bool, report: bool) -> bool:
+    """Whether the journal knew nothing of it."""
+    job_id = left.job.job_id
+    if await asyncio.to_thread(journal.knows, job_id):
+        await _follow(journal, copies, job_id)
+        return False
+    final = left if report else replace(left, report=None)
+    await asyncio.to_thread(journal.adopt, final, incomplete=incomplete)
+    _log.warning("the power went before ogCore knew that the job had ended", extra={"job_id": job_id})
+    return True
 
 
 async def _follow(journal: Journal, copies: Copies, job_id: str) -> None:
@@ -77,12 +114,25 @@ async def _follow(journal: Journal, copies: Copies, job_id: str) -> None:
         copies.told(job_id)
 
 
-async def _shelved(copies: Copies) -> dict[str, Ended]:
+async def _shelved(copies: Copies, cache_s: float | None) -> dict[str, Ended]:
     try:
-        return await copies.shelved()
+        return await copies.shelved(cache_s)
     except CacheError as error:
         _log.warning("copies of reports cannot be looked for: %s", error.message)
-        return {}
+    except TimeoutError:
+        _log.warning("the CACHE has not answered yet: copies of reports are looked for when it has")
+    return {}
+
+
+async def _in_gaps(copies: Copies, inventory: Inventory, kinds: Kinds, now: Now) -> list[Ended]:
+    """By what the disks say."""
+    found = []
+    for disk in inventory.disks:
+        record = await copies.record_in_gap(disk)
+        if record is not None and _waits(record):
+            place = JobTarget(disk=disk.disk, partition=None, device=disk.device, identity=disk.identity)
+            found.append(_interrupted(record, place, None, inventory, kinds, now))
+    return found
 
 
 def _incomplete(inventory: Inventory) -> Iterator[Target]:

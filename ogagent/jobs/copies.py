@@ -3,7 +3,7 @@
 Its partition says whose restore has not finished, its disk whose job changed the table (``ogagent.disk.record``). On a
 shelf that outlives the power is a copy of each job that leaves no trace on a partition, or of every one (``of_all``),
 from its acceptance, and of each final report that ogCore has not taken at once. All are put right when ogCore has been
-told; ``ogagent.jobs.adoption`` looks for them at the start.
+told or, where there is none, when the job has ended; ``ogagent.jobs.adoption`` looks for them at the start.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class Copies:
         self, journal: Journal, machine: WholeMachine, shelf: ReportShelf, kinds: Kinds, *, of_all: bool = False
     ) -> None:
         """``of_all``: each job has a copy from its acceptance, not only one that nothing else tells of."""
+        self.late = False
+        """Whether the shelf was asked what lies on it, and has not answered in time."""
         self._of_all = of_all
         self._journal = journal
         self._kinds = kinds
@@ -101,7 +103,7 @@ class Copies:
         return self._begin(self._put, job_id)
 
     def told(self, job_id: str) -> None:
-        """ogCore has taken the final report, or will never take it."""
+        """ogCore has taken the final report, or will never take it; or there is no ogCore."""
         self._begin(self._mark_told, job_id)
         if job_id in self._shelved:
             self._shelved.discard(job_id)
@@ -115,11 +117,19 @@ class Copies:
 
     # --- the shelf ------------------------------------------------------------------------------------------------
 
-    async def shelved(self) -> dict[str, Ended]:
-        """Copies that are whole, by job; of jobs that only began as well. Raises CacheError."""
+    async def shelved(self, patience_s: float | None = None) -> dict[str, Ended]:
+        """Copies that are whole, by job; of jobs that only began as well.
+
+        Raises CacheError, and TimeoutError when the shelf has not answered after ``patience_s`` seconds.
+        """
         found = {}
-        async with self._shelf_is_free:
-            files = await self._shelf.list(MOST_COPIES, LARGEST_COPY)
+        self.late = False
+        try:
+            async with asyncio.timeout(patience_s), self._shelf_is_free:
+                files = await self._shelf.list(MOST_COPIES, LARGEST_COPY)
+        except TimeoutError:
+            self.late = True
+            raise
         files.pop(NUMBERS, None)
         for name, content in files.items():
             ended = _copy(content, self._kinds, of_all=self._of_all)

@@ -15,6 +15,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from ogagent.errors import InternalError
+from ogagent.jobs.damage import is_damage, set_aside
 from ogagent.jobs.entry import Ended, Mark, Place, Told, Unended
 from ogagent.jobs.salvage import readable, step_of, target_of, unreadable_job
 from ogagent.jobs.schema import prepare
@@ -51,17 +53,27 @@ class Journal:
 
     @classmethod
     def open(cls, state_dir: Path) -> Self:
-        """A journal that cannot be read is set aside, so that the agent starts all the same."""
+        """A journal that is damaged is set aside, so that the agent starts all the same.
+
+        Raises SettingsError for one of a newer agent, and InternalError when none can be used at the moment: the disk
+        is full, or fails. Then what is there stays as it is.
+        """
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = state_dir / "journal.sqlite"
+        try:
+            return cls._opened(state_dir / "journal.sqlite")
+        except sqlite3.Error as error:
+            raise InternalError(
+                f"the journal cannot be used: {error}", hint="look at the state directory (state.dir) and its disk"
+            ) from error
+
+    @classmethod
+    def _opened(cls, file: Path) -> Self:
         try:
             return cls._readable(file)
         except sqlite3.DatabaseError as error:
-            aside = file.with_suffix(".damaged")
-            _log.warning("%s cannot be read (%s): set aside as %s", file, error, aside.name)
-            file.replace(aside)
-            for rest in ("-wal", "-shm"):
-                file.with_name(file.name + rest).unlink(missing_ok=True)
+            if not is_damage(error):
+                raise
+            _log.warning("%s cannot be read (%s): set aside as %s", file, error, set_aside(file).name)
             return cls(str(file))
 
     @classmethod
@@ -172,6 +184,14 @@ class Journal:
         """By hand, by somebody who is no job: a partition that was whole."""
         with self._transaction() as do:
             do.execute("DELETE FROM incomplete WHERE identity = ? AND partition = ? AND whole = 1", place)
+
+    def has_had(self, target: Target) -> bool:
+        """Whether a job that is known has, or had, this partition to overwrite."""
+        rows = self._rows("SELECT job_id, target FROM jobs")
+        places = [
+            (had.identity, had.partition) for job_id, data in rows if (had := target_of(data, job_id)) is not None
+        ]
+        return (target.identity, target.partition) in places
 
     # --- reports --------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from ogagent.jobs.board import Board
 from ogagent.jobs.claims import refuse_claimed
 from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
+from ogagent.jobs.entry import Ended
 from ogagent.jobs.idle import Idling, NoIdling
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.numbers import ToldNumbers
@@ -138,6 +139,13 @@ class JobManager:
     async def changed(self, job_id: str, seen: Job | None) -> Job:
         return await self._board.changed(job_id, seen)
 
+    async def take_up(self, left: Callable[[], Awaitable[list[Ended]]]) -> None:
+        """Jobs of an earlier agent that are found out only now: they are shown, and told."""
+        for ended in await left():
+            self._board.show(ended.job)
+            if ended.report is not None:
+                self._reporter.final(ended.job.job_id, ended.report)
+
     async def cancel(self, job_id: str) -> Job:
         job = self.job(job_id)
         running = self._running.get(job_id)
@@ -250,6 +258,8 @@ class JobManager:
             inventory = await self._disks.after_a_job() if work.kind.disks else Inventory()
             report = self._reporter.conclude(job.job_id, final_report(job, work.kind, inventory, work.answer()))
             await asyncio.to_thread(self._journal.end, job, report)
+            if report is None and self._copies is not None:  # there is nobody to tell, now or later
+                self._copies.told(job.job_id)
         except Exception:  # noqa: BLE001 - the job has ended: nothing stays busy because of its books
             _log.exception("the end of the job could not be written into the journal")
         return report

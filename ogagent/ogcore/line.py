@@ -124,5 +124,5 @@ class Line:
         pause_s = delay_s(self._attempts, outcome.after_s, self._jitter, last_s)
         level = logging.DEBUG if outcome.reason == self._last_reason else logging.WARNING
         self._last_reason = outcome.reason
-        _log.log(level, "ogCore does not take who is logged in, again in %.1f s: %s", pause_s, outcome.reason)
+        _log.log(level, "ogCore does not take who is logged in, again in %.1f s: %s", pause_s, outcome.said)
         return pause_s

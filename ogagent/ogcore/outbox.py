@@ -239,7 +239,7 @@ class Outbox:
             self._forgotten()
         level = logging.DEBUG if outcome.reason == lane.last_reason else logging.WARNING
         lane.last_reason = outcome.reason
-        _log.log(level, "report not taken, again in %.1f s: %s", wait, outcome.reason, extra={"job_id": job_id})
+        _log.log(level, "report not taken, again in %.1f s: %s", wait, outcome.said, extra={"job_id": job_id})
 
     def _count(self, job_id: str, lane: Lane, report: Report, outcome: Delivered | Refused) -> None:
         if isinstance(outcome, Delivered):

@@ -100,7 +100,7 @@ class Registration:
             old = outcome.reason == last_reason
             _log.log(
                 logging.DEBUG if old else logging.WARNING,
-                "ogCore does not take the registration, again in %.1f s: %s", wait, outcome.reason,
+                "ogCore does not take the registration, again in %.1f s: %s", wait, outcome.said,
             )  # fmt: skip
             last_reason = outcome.reason
             if outcome.unknown:  # an ogCore that has no such call may take reports all the same
@@ -126,7 +126,7 @@ class Registration:
         if isinstance(outcome, Delivered):
             self._told = True
         else:
-            _log.warning("ogCore could not be told that this agent stops: %s", outcome.reason)
+            _log.warning("ogCore could not be told that this agent stops: %s", outcome.said)
 
     async def _say(self, webhook: Webhook, event_id: str, more: Report) -> Outcome:
         try:

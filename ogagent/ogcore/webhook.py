@@ -40,18 +40,29 @@ class Delivered(Struct, frozen=True):
 class Again(Struct, frozen=True):
     """Not now; ``after_s`` is the wait that ogCore asked for, 0 when it did not.
 
-    ``unknown``: whoever answers does not know this agent, so that it has to register once more.
+    ``unknown``: whoever answers does not know this agent, so that it has to register once more. ``hint``: what to do
+    about it; it may tell the time, and be another one for the same ``reason``.
     """
 
     reason: str
     after_s: float = 0.0
     unknown: bool = False
+    hint: str = ""
+
+    @property
+    def said(self) -> str:
+        """For the log."""
+        return f"{self.reason} ({self.hint})" if self.hint else self.reason
 
 
 class Refused(Struct, frozen=True):
     """It would be refused again."""
 
     reason: str
+
+    @property
+    def said(self) -> str:
+        return self.reason
 
 
 Outcome = Delivered | Again | Refused
@@ -75,6 +86,7 @@ class Webhook:
         self._session = session
         self._url = url
         self._secret = secret
+        self._quoted = _quoted(secret)
 
     async def post(self, event_id: str, report: Report) -> Outcome:
         body = msgspec.json.encode(report)
@@ -84,8 +96,7 @@ class Webhook:
             async with request as response:
                 return await self._outcome(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
-            hint = certificate_hint(error)
-            return Again(f"{type(error).__name__} {error}".strip() + (f" ({hint})" if hint else ""))
+            return Again(f"{type(error).__name__} {error}".strip(), hint=certificate_hint(error))
 
     def _signature(self, body: bytes) -> str:
         return f"sha256={hmac.new(self._secret.encode(), body, hashlib.sha256).hexdigest()}"
@@ -96,12 +107,17 @@ class Webhook:
         if 200 <= response.status < 300:
             return Delivered()
         # Reasons are logged, and a server may quote what it was sent.
-        reason = f"{response.status} {answer.replace(self._secret, '***')[:200]!r}"
+        reason = f"{response.status} {self._quoted.sub('***', answer)[:200]!r}"
         unknown = response.status in _UNKNOWN
         if 400 <= response.status < 500 and response.status not in _AGAIN and not unknown:
             return Refused(reason)
         after_s = retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
         return Again(reason, after_s, unknown)
+
+
+def _quoted(secret: str) -> re.Pattern[str]:
+    """The secret as it is, and as JSON may write it: RFC 8259, section 7."""
+    return re.compile("".join(rf"(?:\\?{re.escape(each)}|\\u(?i:{ord(each):04x}))" for each in secret))
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,11 +28,13 @@ from simulator.ogcore.rooms import Rooms
 from simulator.ogcore.sessions import Sessions
 from simulator.ogcore.store import Store
 from simulator.ogcore.traces import Trace, Traces
+from simulator.ogcore.watch import kept_up
 from simulator.ogcore.webhook import Webhook
+
+_log: Final = logging.getLogger(__name__)
 
 _LARGEST_BODY: Final = 3 << 18
 """The last 64 KiB that a script has printed may all be characters that JSON writes in six."""
-_ASK_EVERY_S: Final = 0.5
 _CONNECTIONS: Final = 4
 """At once to one agent, which has a restore to get on with."""
 
@@ -58,8 +63,8 @@ async def ogcore_app(
 
     async def running(_: web.Application) -> AsyncIterator[None]:
         watches = [
-            asyncio.create_task(_watch(room, traces, agents, store)),
-            asyncio.create_task(_end_sessions(sessions, traces)),
+            asyncio.create_task(kept_up("the watch over clients", partial(_look, room, traces, agents, store))),
+            asyncio.create_task(kept_up("the watch over sessions", partial(sessions.end_those_left, traces))),
         ]
         yield
         for watch in watches:
@@ -79,21 +84,13 @@ async def ogcore_app(
     return app
 
 
-async def _watch(clients: Clients, traces: Traces, agents: Agents, store: Store) -> None:
-    while True:
-        async with asyncio.TaskGroup() as group:
-            for client in clients.all():
-                if client.agent:
-                    group.create_task(_ask(client, agents))
-            for trace in traces.without_job():
-                group.create_task(_remember_job(trace, clients, agents, store))
-        await asyncio.sleep(_ASK_EVERY_S)
-
-
-async def _end_sessions(sessions: Sessions, traces: Traces) -> None:
-    while True:
-        await sessions.end_those_left(traces)
-        await asyncio.sleep(_ASK_EVERY_S)
+async def _look(clients: Clients, traces: Traces, agents: Agents, store: Store) -> None:
+    async with asyncio.TaskGroup() as group:
+        for client in clients.all():
+            if client.agent:
+                group.create_task(_ask(client, agents))
+        for trace in traces.without_job():
+            group.create_task(_remember_job(trace, clients, agents, store))
 
 
 async def _ask(client: Client, agents: Agents) -> None:
@@ -115,7 +112,10 @@ async def _remember_job(trace: Trace, clients: Clients, agents: Agents, store: S
         trace.looks += 1
         with suppress(Unreachable):
             trace.job = await agents.job(client, trace.job_id)
-            await store.save_trace(trace)
+            try:
+                await store.save_trace(trace)
+            except sqlite3.Error as error:
+                _log.error("trace %s is not kept: %s", trace.id, error)
 
 
 @web.middleware

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpClient
 
 from ogagent.errors import (
     AccessDenied,
@@ -15,14 +18,17 @@ from ogagent.errors import (
     TooManyRequests,
 )
 from ogagent.http.access import (
+    Access,
     AddressAccess,
     Caller,
     CertificateAccess,
     Refusals,
     SecretAccess,
+    guard,
     make_access,
     plain_address,
 )
+from ogagent.http.problems import problems
 from ogagent.http.secret import agent_secret
 from ogagent.settings import AccessSettings
 
@@ -111,6 +117,28 @@ def test_memory_is_bounded_and_keeps_the_latest() -> None:
         refusals.add(HERE)
     assert len(refusals) == 4096
     assert refusals.too_many(HERE)
+
+
+@pytest.mark.parametrize("access", [SecretAccess(SECRET, Clock()), AddressAccess(()), CertificateAccess()])
+async def test_who_is_turned_away_loses_the_connection_and_is_told_of_once_a_minute(
+    aiohttp_client: AiohttpClient, access: Access, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever goes on has to come anew each time, at the pace of the door, and does not fill the log."""
+    clock = Clock()
+    app = web.Application(middlewares=[problems, guard(access, ("/open",), clock)])
+    caller = await aiohttp_client(app, headers={"Authorization": "wrong"})
+    with caplog.at_level(logging.INFO, "ogagent.http"):
+        for _ in range(3):
+            for _ in range(30):
+                async with caller.get("/jobs") as response:
+                    assert response.status in {401, 403, 429}
+                    assert response.headers["Connection"] == "close"
+            clock.now += 60
+    assert [record.getMessage().partition(" refused: ")[0] for record in caplog.records] == [
+        "GET /jobs from 127.0.0.1"
+    ] * 3
+    async with caller.get("/open") as response:
+        assert (response.status, response.headers.get("Connection")) == (404, None)
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,12 @@ from tests.jobs.restoring import KIND, recoveries
 FAILED = ImageCorrupt("byte 7 is wrong")
 
 
-async def adopted(lost: Lost, journal: Journal, copies: Copies, *, report: bool = True) -> list[Job]:
+async def adopted(
+    lost: Lost, journal: Journal, copies: Copies, *, report: bool = True, cache_s: float = 300
+) -> list[Job]:
     when = datetime(2026, 11, 25, tzinfo=UTC)
     disks = MarkedDisks(lost.machine, journal)
-    return await adopt_unknown(journal, disks, copies, KINDS, report=report, now=lambda: when)
+    return await adopt_unknown(journal, disks, copies, KINDS, report=report, cache_s=cache_s, now=lambda: when)
 
 
 async def next_life(lost: Lost, shelf: MemoryShelf) -> list[dict[str, Any]]:

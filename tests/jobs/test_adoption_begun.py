@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,8 +17,12 @@ from ogagent.jobs.running import ended_job
 from ogagent.model.disk import Inventory
 from ogagent.model.job import ByteCounts, Job, JobError, JobTarget, State
 from ogagent.model.report import final_report
+from ogagent.ogcore.outbox import NoOutbox
+from ogagent.restore.progress import Progress
+from ogagent.restore.request import RestorePlan
 from tests.jobs.lost_power import CREATED, Lost, MemoryShelf
 from tests.jobs.test_adoption import next_life
+from tests.jobs.two_disks import cannot_be_written, ended, manager, until
 
 
 def configuring(identity: str = "serial:1") -> Job:
@@ -75,3 +80,28 @@ async def test_a_beginning_that_somebody_has_made_up(lost: Lost, shelf: MemorySh
     job = replace(lost.job(), state=State.RUNNING)
     shelf.files[f"{job.job_id}.json"] = msgspec.json.encode(Ended(job=job, target=None, report=None))
     assert await next_life(lost, shelf) == []
+
+
+@pytest.mark.parametrize("written", [True, False])
+async def test_without_ogcore_the_end_in_the_journal_is_enough(
+    lost: Lost, journal: Journal, copies: Copies, shelf: MemoryShelf, *, written: bool
+) -> None:
+    """Nobody is told of it later either: what succeeded was not interrupted, and its partition is ready."""
+
+    async def restore(_plan: RestorePlan, progress: Progress) -> None:
+        await asyncio.to_thread(_commit, progress)
+
+    def _commit(progress: Progress) -> None:
+        progress.change_begins()
+        progress.books.committing(b"edges")
+        progress.books.finishing(b"")
+        if not written:
+            cannot_be_written(journal)
+        progress.commit()
+
+    jobs = manager(lost.machine, restore, NoOutbox(), journal, copies=copies)
+    job = await ended(jobs, await jobs.ask())
+    assert job.state is State.SUCCEEDED
+    await until(lambda: not jobs.busy)
+    await copies.aclose()
+    assert list(shelf.files) == ([] if written else [f"{job.job_id}.json"])

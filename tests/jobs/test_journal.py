@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from ogagent.errors import SettingsError
+from ogagent.errors import InternalError, SettingsError
 from ogagent.jobs.journal import MOST_JOBS, OLDEST, Journal
 from ogagent.jobs.steps import IllegalStep, Step
 from ogagent.model.job import ByteCounts, Job, JobTarget, State
@@ -266,6 +269,57 @@ def test_a_journal_that_cannot_be_read_is_set_aside(
     assert set(journal.incomplete()) == {PLACE}
     assert len(journal.unended()) == 1
     journal.close()
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+
+
+@contextmanager
+def nothing_can_be_written() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full_is_no_damage(tmp_path: Path) -> None:
+    """The journal is whole, and is used as soon as there is room again; until then no agent starts."""
+    killed = Journal.open(tmp_path / "killed")
+    reach(killed, 1)
+    for rest in ("", "-wal"):
+        shutil.copy(tmp_path / "killed" / f"journal.sqlite{rest}", tmp_path)
+    killed.close()
+    shutil.rmtree(tmp_path / "killed")
+    before = files_in(tmp_path)
+    for _ in range(2):
+        with nothing_can_be_written(), pytest.raises(InternalError, match="the journal cannot be used: disk I/O error"):
+            Journal.open(tmp_path)
+        assert files_in(tmp_path) == before
+    journal = Journal.open(tmp_path)
+    assert [each.job for each in journal.unended()] == [job(1)]
+    journal.close()
+
+
+def test_what_is_set_aside_keeps_what_was_written_last_and_is_not_overwritten(tmp_path: Path) -> None:
+    """The first one stays, and of those that come later the newest."""
+    Journal.open(tmp_path).close()
+    aside = []
+    for number in range(3):
+        somebody = Journal.open(tmp_path)  # who looks at it, so that SQLite leaves its WAL where it is
+        reach(somebody, number)
+        garbage(tmp_path / "journal.sqlite")
+        aside.append((tmp_path / "journal.sqlite-wal").read_bytes())
+        Journal.open(tmp_path).close()
+        somebody.close()
+    found = files_in(tmp_path)
+    assert found.keys() == {
+        "journal.sqlite",
+        "journal.damaged", "journal.damaged-wal", "journal.damaged-again", "journal.damaged-again-wal",
+    }  # fmt: skip
+    assert [found["journal.damaged-wal"], found["journal.damaged-again-wal"]] == [aside[0], aside[2]]
 
 
 def test_a_journal_of_a_newer_agent_is_refused_and_stays(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ogagent.disk.machine import Device
+from ogagent.disk.machine import Device, Machine
 from ogagent.errors import ToolFailed
 from ogagent.functions.restore import Engine, RestaurarImagen
+from ogagent.jobs.copies import Copies
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.manager import JobManager
@@ -19,7 +20,7 @@ from ogagent.jobs.running import now
 from ogagent.model.disk import Disk, Inventory, Partition
 from ogagent.model.job import Job
 from ogagent.model.plan import Target
-from ogagent.ogcore.outbox import Backlog
+from ogagent.ogcore.outbox import Backlog, Reporter
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.system.metrics import Metrics
@@ -127,11 +128,16 @@ class Jobs(JobManager):
 
 
 def manager(
-    machine: TwoDisks, engine: Engine, told: Recorder, journal: Journal, now: Callable[[], datetime] = now
+    machine: Machine,
+    engine: Engine,
+    told: Reporter,
+    journal: Journal,
+    now: Callable[[], datetime] = now,
+    copies: Copies | None = None,
 ) -> Jobs:
     disks = MarkedDisks(machine, journal)
     numbers = ToldNumbers(journal)
-    jobs = Jobs(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers, now=now)
+    jobs = Jobs(disks=disks, reporter=told, journal=journal, metrics=Metrics(), numbers=numbers, copies=copies, now=now)
     jobs.function = restoring(machine, RULES, engine)
     return jobs
 

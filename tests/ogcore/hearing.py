@@ -12,7 +12,7 @@ from aiohttp import web
 
 from ogagent.ogcore.address import LocalAddress
 from ogagent.ogcore.outbox import Outbox
-from ogagent.ogcore.webhook import Report
+from ogagent.ogcore.webhook import Again, Delivered, Outcome, Report, Webhook
 
 SECRET = "0123456789abcdef" * 4
 JOB, OTHER = "RestaurarImagen-00000001", "RestaurarImagen-00000002"
@@ -74,6 +74,17 @@ class OgCore:
 
     def said(self, job_id: str = JOB) -> list[Any]:
         return [report["progress"] for report in self.seen if report["job_id"] == job_id]
+
+
+class Expired(Webhook):
+    """Of an ogCore whose certificate has ended, for three attempts: what to do about it tells the time, too."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+
+    async def post(self, event_id: str, report: Report) -> Outcome:  # noqa: ARG002 - as Webhook has it
+        self.attempts += 1
+        return Again("it has expired", hint=f"it is 10:0{self.attempts}") if self.attempts < 4 else Delivered()
 
 
 class Store:

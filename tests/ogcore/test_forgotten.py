@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ogagent.ogcore.outbox import Backlog, Outbox
 from ogagent.ogcore.webhook import Webhook
-from tests.ogcore.hearing import JOB, OgCore, StoppedClock, Store, end, here, registered, report
+from tests.ogcore.hearing import JOB, Expired, OgCore, StoppedClock, Store, end, here, registered, report
 
 NO_WORD = (401, 403, 404, 405, 407, 421, 426, 451)
 VERDICTS = (400, 409, 410, 422)
@@ -91,6 +91,18 @@ async def test_a_long_wait_is_one_line_in_the_log(
         await clock.next_attempt()
     warnings = [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
     assert [warning.rpartition(": ")[2] for warning in warnings] == ["404 ''", "503 ''"]
+
+
+async def test_it_is_one_line_also_when_the_hint_tells_the_time(
+    clock: StoppedClock, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(Expired(), here, store, registered(), clock, jitter=lambda: 1.0)
+    end(outbox, report(100))
+    for _ in range(3):
+        await clock.next_attempt()
+    await outbox.aclose(0)
+    warnings = [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
+    assert warnings == ["report not taken, again in 0.5 s: it has expired (it is 10:01)"]
 
 
 @pytest.mark.parametrize("status", [404, 503])

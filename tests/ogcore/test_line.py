@@ -15,7 +15,7 @@ from pytest_aiohttp.plugin import AiohttpServer
 from ogagent.ogcore.address import LocalAddress
 from ogagent.ogcore.line import Line, Notice
 from ogagent.ogcore.webhook import Webhook
-from tests.ogcore.hearing import StoppedClock
+from tests.ogcore.hearing import Expired, StoppedClock
 
 SECRET = "0123456789abcdef" * 4
 
@@ -133,6 +133,20 @@ async def test_a_complaint_is_told_once(kept: Room, caplog: pytest.LogCaptureFix
         await kept.clock.advance(pause)
     warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
     assert [warning.rpartition(": ")[2] for warning in warnings] == ["503 ''", "500 ''"]
+
+
+async def test_it_is_told_once_also_when_the_hint_tells_the_time(caplog: pytest.LogCaptureFixture) -> None:
+    notices, clock, registered = Waiting(), StoppedClock(), asyncio.Event()
+    line = Line({"in": Expired()}, here, notices, registered, clock=clock, jitter=lambda: 1.0)
+    registered.set()
+    notices.add("in", "ana")
+    task = asyncio.create_task(line.run())
+    for pause in (0.5, 1, 2):
+        await clock.advance(pause)
+    task.cancel()
+    await asyncio.wait({task})
+    warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert [warning.rpartition(" s: ")[2] for warning in warnings] == ["it has expired (it is 10:01)"]
 
 
 async def test_at_the_end_each_has_one_more_attempt(room: Room) -> None:

@@ -19,6 +19,7 @@ from ogagent.ogcore.address import LocalAddress
 from ogagent.ogcore.registration import BOOT_S, EVERY_S, Registration, spread_s
 from ogagent.ogcore.webhook import Webhook
 from ogagent.system.os_release import system_name
+from tests.ogcore.hearing import Expired
 
 SECRET = "0123456789abcdef" * 4
 FINGERPRINT = "ab" * 32
@@ -225,6 +226,17 @@ async def test_only_what_is_new_about_it_is_a_warning(
     await registration.start(asyncio.Event())
     warnings = [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
     assert [warning.rpartition(": ")[2] for warning in warnings] == ["500 ''", "404 ''", "500 ''"]
+
+
+async def test_what_to_do_about_it_is_nothing_new(waits: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    registration = Registration(Expired(), Expired(), here, SECRET, FINGERPRINT, sleep=sleep)
+    await registration.start(asyncio.Event())
+    await registration.stop()
+    warnings = [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
+    assert [warning.rpartition(": ")[2] for warning in warnings] == ["it has expired (it is 10:01)"] * 2
 
 
 def test_only_a_machine_that_has_just_booted_waits() -> None:

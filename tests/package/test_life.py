@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,24 @@ def test_another_python_gets_an_environment_of_its_own(debian: System, deb: Path
     wheels.write_text(wheels.read_text("utf-8").replace(roots.SUITES[suite], "3.10"), "utf-8")
     debian.run("/var/lib/dpkg/info/ogagent.postinst", "triggered", "/usr/bin/python3")
     assert (debian.root / "opt/ogagent/venv").readlink() != first
+    assert debian.run("ogagent", "--version").startswith("ogagent ")
+
+
+def test_an_environment_that_was_made_by_hand_is_not_taken_from_who_works_in_it(debian: System, deb: Path) -> None:
+    """What an agent imports later is still there: its job is not lost."""
+    environment = debian.root / "opt/ogagent/venv"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin/python3").symlink_to("/usr/bin/python3")
+    (environment / "late.py").write_text("print('imported late')", "utf-8")
+    job = f"import sys; sys.path.append('{VENV}/venv'); print('works', flush=True); sys.stdin.read(); import late"
+    command = ["chroot", str(debian.root), f"{VENV}/venv/bin/python3", "-c", job]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as agent:
+        assert agent.stdout is not None
+        assert agent.stdout.readline() == b"works\n"
+        with pytest.raises(ToolFailed, match="was made by hand, and is in use"):
+            debian.install(deb)
+        assert agent.communicate()[0] == b"imported late\n"
+    debian.run("dpkg", "--configure", "ogagent")
     assert debian.run("ogagent", "--version").startswith("ogagent ")
 
 

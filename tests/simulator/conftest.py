@@ -45,7 +45,8 @@ async def room(tmp_path: Path, images: Path, aiohttp_server: AiohttpServer, aioh
         Client(name="pc2", mac="08:00:27:0b:88:bf", ip="127.0.0.2"),
     ]
     url = f"http://127.0.0.1:{repository.port}"
-    ogcore: TestClient[web.Request, web.Application] = await aiohttp_client(await ogcore_app(clients, repository=url))
+    app = await ogcore_app(clients, repository=url, memory=tmp_path / "memory")
+    ogcore: TestClient[web.Request, web.Application] = await aiohttp_client(app)
     return Room(ogcore, agent, authority.fingerprint("127.0.0.1"))
 
 

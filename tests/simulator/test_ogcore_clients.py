@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from simulator.ogcore.watch import kept_up
 from tests.simulator.ogcore_room import FINAL, JOB, SECRET, STOPPED, Members, Room
 
 # --- clients ----------------------------------------------------------------------------------------------------------
@@ -162,3 +166,41 @@ async def test_the_agents_own_account_of_a_job_is_kept(room: Room) -> None:
         while (job := (await room.trace())["job"]) is None:  # noqa: ASYNC110 - REST has no events
             await asyncio.sleep(0.01)
     assert (job["error"]["hint"], job["timings"]) == ("capture it again", {"fetching": 1.5})
+
+
+# --- the watch over all of that ---------------------------------------------------------------------------------------
+
+
+async def test_a_trace_that_cannot_be_kept_costs_nothing_else(
+    room: Room, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await room.start()
+    await room.wait_for_state("og-live")
+    await room.deploy()
+    await room.report(FINAL)
+    with closing(sqlite3.connect(tmp_path / "memory")) as memory:
+        memory.execute("DROP TABLE traces")
+    room.agent.job = (200, {"job_id": JOB, "state": "succeeded"})
+    async with asyncio.timeout(300):
+        while (await room.trace())["job"] is None:  # noqa: ASYNC110 - REST has no events
+            await asyncio.sleep(0.01)
+    room.agent.status = {"status": "busy", "loggedin": False}
+    await room.wait_for_state("busy")
+    assert [
+        (entry.levelname, entry.getMessage()) for entry in caplog.records if entry.name == "simulator.ogcore.app"
+    ] == [("ERROR", "trace 1 is not kept: no such table: traces")]
+
+
+async def test_a_look_that_fails_is_told_and_not_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    looks, seen = iter((RuntimeError("odd"), None, None)), asyncio.Event()
+
+    async def look() -> None:
+        if error := next(looks, None):
+            raise error
+        seen.set()
+
+    watching = asyncio.create_task(kept_up("the watch", look, 0.001, 0.001))
+    await asyncio.wait_for(seen.wait(), 300)
+    watching.cancel()
+    await asyncio.wait([watching])
+    assert [entry.getMessage() for entry in caplog.records] == ["the watch has failed, and goes on"]
