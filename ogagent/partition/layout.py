@@ -21,7 +21,7 @@ from ogagent.errors import (
 )
 from ogagent.model.disk import UNREADABLE, Disk, Partition, TableKind
 from ogagent.model.units import KIB, MIB, format_bytes
-from ogagent.partition.cache import PRIMARIES, Cache, apart
+from ogagent.partition.cache import PRIMARIES, Cache, apart, is_size, whole_sectors
 from ogagent.partition.checks import check_content, check_numbers, check_sizes
 from ogagent.partition.formats import format_of
 from ogagent.partition.kinds import CACHE, EMPTY, EXTENDED
@@ -218,10 +218,10 @@ class _Layout:
         """An extended partition may be a little shorter, for it does not always begin where it might."""
         if loosely:
             return size - GRAIN < there.size <= size
-        return there.size // KIB == size // KIB or there.size == self._whole_sectors(size)
+        return is_size(there, size, self._disk.sector_size)
 
     def _whole_sectors(self, size: int) -> int:
-        return -(-size // self._disk.sector_size) * self._disk.sector_size
+        return whole_sectors(size, self._disk.sector_size)
 
     def _is_logical(self, number: int) -> bool:
         return self._table == "msdos" and number > PRIMARIES

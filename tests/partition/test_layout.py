@@ -114,6 +114,19 @@ def test_a_cache_is_kept_when_nothing_or_the_same_is_said_of_it(cfg: str) -> Non
     assert fates(plan(cfg, CACHED))[4] == "kept"
 
 
+def test_a_cache_is_kept_with_another_number_unless_a_row_means_the_partition_that_it_is() -> None:
+    before = rows((1, "EFI", 100), (2, "LINUX", 300), (3, "NTFS", 300))
+    made = plan([*before, *rows((4, "LINUX", 200), (5, "CACHE", 200))], replace(CACHED, size=2048 * MIB))
+    assert fates(made) == {1: "kept", 2: "kept", 3: "kept", 4: "moved", 5: "kept"}
+
+    meant = disk(partition(1, 101, 100, "83", label="CACHE"), table="msdos")
+    made = plan(rows((1, "LINUX", 100), (4, "CACHE", 100)), meant)
+    assert {part.number: (part.fate, part.start) for part in made.partitions} == {
+        1: ("kept", 101 * MIB),
+        4: ("new", 923 * MIB),
+    }
+
+
 def test_a_cache_of_another_size_is_made_anew_and_without_one_it_goes() -> None:
     assert fates(plan("dis=1*che=1*tch=102400!par=1*cpt=EFI*tam=102400", CACHED)) == {1: "kept", 4: "moved"}
     assert fates(plan("dis=1*che=0!par=1*cpt=EFI*tam=102400", CACHED)) == {1: "kept"}
