@@ -19,9 +19,9 @@ _USUAL: Final = 4
 
 
 class Cache(Struct, frozen=True, kw_only=True):
-    """A CACHE at the end of the disk, or where it lies now. ``size`` in bytes; None: as it is.
+    """A CACHE where it lies now, or at the end of the disk, a logical one at that of the extended partition.
 
-    ``must_work``: one without a file system gets one.
+    ``size`` in bytes; None: as it is. ``must_work``: one without a file system gets one.
     """
 
     number: int
@@ -32,7 +32,7 @@ class Cache(Struct, frozen=True, kw_only=True):
 
 
 def apart(request: ConfigureRequest, disk: Disk, table: TableKind) -> tuple[list[Row], Cache | None]:
-    """The rows, and what is the CACHE apart from them. A logical partition is a row, whatever it is.
+    """The rows, and what is the CACHE apart from them.
 
     Where nothing is said of the CACHE, it stays. Raises InvalidField, MissingField or TableDoesNotFit.
     """
@@ -53,9 +53,6 @@ def apart(request: ConfigureRequest, disk: Disk, table: TableKind) -> tuple[list
         return others, None
     if cache.size is None and there is None:
         raise MissingField("the size of the CACHE is missing", field="tam" if named else "tch")
-    if table == "msdos" and cache.number > PRIMARIES:
-        size = cache.size or (there.size if there else None)
-        return [*others, Row(number=cache.number, kind=CACHE, size=size, format=cache.format)], None
     return others, cache
 
 
@@ -85,11 +82,8 @@ def _there(disk: Disk, named: Sequence[Row], others: Sequence[Row]) -> Partition
 
 
 def _means(row: Row, disk: Disk, part: Partition) -> bool:
-    return (
-        (row.number == part.partition and row.kind.means(disk, part))
-        and row.size is not None
-        and is_size(part, row.size, disk.sector_size)
-    )
+    same = row.number == part.partition and row.kind.means(disk, part)
+    return same and row.size is not None and is_size(part, row.size, disk.sector_size)
 
 
 def is_size(part: Partition, size: int, sector_size: int) -> bool:

@@ -60,7 +60,7 @@ def align_down(offset: int) -> int:
 
 
 def _fresh(wanted: Wanted, cursor: int, room: Room, placed: Iterable[Span]) -> Span:
-    obstacles = sorted([*room.taken, *placed], key=lambda span: span.start)
+    obstacles = sorted((_widened(span, room) for span in (*room.taken, *placed)), key=lambda span: span.start)
     start = align_up(cursor + room.gap)
     while start < room.span.end:
         limit = min((each.start for each in obstacles if each.end > start), default=room.span.end)

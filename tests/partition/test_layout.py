@@ -127,6 +127,47 @@ def test_a_cache_is_kept_with_another_number_unless_a_row_means_the_partition_th
     }
 
 
+LOGICAL_CACHE: Final = disk(
+    partition(1, 1, 99, "7", filesystem="ntfs"),
+    partition(2, 100, 600, "f", filesystem=""),
+    partition(5, 101, 99, "83"),
+    partition(6, 201, 99, "ca", label="CACHE"),
+    table="msdos",
+)
+
+
+@pytest.mark.parametrize(
+    ("head", "more", "found"),
+    [
+        ([], [], {5: 301, 6: 201}),
+        ([{"che": "1", "tch": str(99 * KIB)}], [], {5: 301, 6: 201}),
+        ([], rows((6, "CACHE", 99)), {5: 301, 6: 201}),
+        ([], rows((6, "LINUX", 20), (7, "CACHE", 99)), {5: 301, 6: 452, 7: 201}),
+    ],
+    ids=["nothing said", "che and tch", "a row", "another number"],
+)
+def test_a_logical_cache_is_kept_too_and_another_one_gives_way(
+    head: list[dict[str, str]], more: list[dict[str, str]], found: dict[int, int]
+) -> None:
+    made = plan([*head, *rows((1, "NTFS", 99), (2, "EXTENDED", 600), (5, "LINUX", 150)), *more], LOGICAL_CACHE)
+    (cache,) = (part for part in made.partitions if part.code == "ca")
+
+    assert (cache.fate, cache.filesystem) == ("kept", "")
+    assert {part.number: part.start // MIB for part in made.partitions if part.number > 4} == found
+
+
+def test_a_logical_cache_that_cannot_stay_is_made_anew_with_a_file_system_where_its_size_is_said() -> None:
+    around = rows((1, "NTFS", 99), (2, "EXTENDED", 150))
+    cache = plan([{"che": "1", "tch": str(40 * KIB)}, *around, *rows((5, "LINUX", 99))], LOGICAL_CACHE).partitions[-1]
+
+    assert (cache.number, cache.start, cache.size) == (6, 210 * MIB, 40 * MIB)
+    assert (cache.fate, cache.filesystem, cache.label) == ("moved", "EXT4", "CACHE")
+    with pytest.raises(TableDoesNotFit, match="CACHE cannot stay"):
+        plan([*around, *rows((5, "LINUX", 99))], LOGICAL_CACHE)
+    with pytest.raises(TableDoesNotFit, match="CACHE needs"):
+        plan([*around, *rows((5, "CACHE", 150))], LOGICAL_CACHE)
+
+
 def test_a_cache_of_another_size_is_made_anew_and_without_one_it_goes() -> None:
     assert fates(plan("dis=1*che=1*tch=102400!par=1*cpt=EFI*tam=102400", CACHED)) == {1: "kept", 4: "moved"}
     assert fates(plan("dis=1*che=0!par=1*cpt=EFI*tam=102400", CACHED)) == {1: "kept"}
