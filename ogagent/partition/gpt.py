@@ -199,19 +199,21 @@ def _protective(there: bytes, geometry: _Geometry, *, keep_code: bool) -> bytes:
 
 
 def gpt_at(at: int, read: Read, size: int, sector_size: int) -> Gpt | None:
-    """None where there is none that is whole; ``at`` in sectors."""
+    """None where there is none that is whole, or one for a larger disk, which is none for libblkid and the kernel
+    (``is_gpt_valid`` in linux/block/partitions/efi.c) either; ``at`` in sectors.
+    """
     last = size // sector_size - 1
     if not 0 < at <= last:
         return None
     sector = read(at * sector_size, sector_size)
-    signature, _, length, said, _, own, other, _, _, guid, entries_at, count, each, checksum = _HEADER.unpack_from(
+    signature, _, length, said, _, own, other, *usable, guid, entries_at, count, each, checksum = _HEADER.unpack_from(
         sector
     )
     if signature != _SIGNATURE or own != at or each != _ENTRY.size or not _HEADER.size <= length <= sector_size:
         return None
     if zlib.crc32(sector[:16] + bytes(4) + sector[20:length]) != said:
         return None
-    if not 0 < count <= _MOST_ENTRIES or not 2 <= entries_at < last:
+    if max(usable) > last or not 0 < count <= _MOST_ENTRIES or not 2 <= entries_at < last:
         return None
     whole = -(-count * each // sector_size) * sector_size
     entries = read(entries_at * sector_size, min(whole, (last - entries_at) * sector_size))[: count * each]
