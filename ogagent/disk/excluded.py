@@ -14,7 +14,8 @@ from msgspec import Struct
 from ogagent.disk.identity import device_node, disk_identity, disk_of_partition, sysfs_directory
 from ogagent.disk.layout import Span
 from ogagent.disk.occupancy import block_device_number
-from ogagent.errors import SettingsError
+from ogagent.errors import SettingsError, TargetIsSystem
+from ogagent.model.disk import PROTECTED
 
 
 class Excluded(Struct, frozen=True):
@@ -47,6 +48,12 @@ class Exclusions:
     def now(self) -> Excluded:
         found = _together(map(_named, self._paths))
         return Excluded(self._at_start.disks | found.disks, self._at_start.places | found.places)
+
+    def refuse(self, device: str, identity: str, spans: Iterable[Span]) -> None:
+        """Also what a job of an earlier agent was bound to, before somebody protected it. Raises TargetIsSystem."""
+        now = self.now()
+        if identity in now.disks or any(now.protects(identity, span) for span in spans):
+            raise TargetIsSystem(f"{device}: {PROTECTED}", hint="see the agent's configuration")
 
 
 def _together(named: Iterable[Excluded | None]) -> Excluded:
