@@ -13,12 +13,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ogagent import errors
-from ogagent.disk.lookup import find_disk
+from ogagent.disk.lookup import check_identity, find_disk
 from ogagent.disk.record import record_of
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.jobs.entry import Unended
 from ogagent.jobs.recovery import SETTLE_S
-from ogagent.jobs.work import Claims
+from ogagent.jobs.work import Claims, claims_on
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, JobTarget, Phase
 from ogagent.model.kind import Kind
@@ -53,6 +53,7 @@ class Configurar(Function):
         *(errors.PartitionInUse, errors.PartitionOverlaps, errors.TargetIsSystem),
         *(errors.TableDoesNotFit, errors.FilesystemNotSupported, errors.Stopping),
     )
+    foreseen: ClassVar[Refusals] = (errors.DiskChanged,)
     preview: ClassVar[type] = TablePlan
 
     def __init__(self, tables: TableMachine, firmware: Firmware, *, reports: bool, settle_s: float = SETTLE_S) -> None:
@@ -100,13 +101,14 @@ class _Order:
         self._reports = reports
 
     def claims(self, inventory: Inventory) -> Claims:
-        number = self._wanted.dsk
-        return Claims(disks={disk.identity: number for disk in inventory.disks if disk.disk == number})
+        return claims_on(self._wanted.dsk, self._wanted.identity, inventory)
 
     def plan(self, inventory: Inventory) -> _Work:
         plan = plan_table(self._wanted, find_disk(self._wanted.dsk, inventory), self._firmware)
         require_tools(part.filesystem for part in plan.partitions)
-        request = {"nfn": FUNCTION, "dsk": str(self._wanted.dsk), "cfg": self._cfg, "ids": self._wanted.ids}
+        wanted = self._wanted
+        named = {"dsk": str(wanted.dsk), "identity": wanted.identity}
+        request = {"nfn": FUNCTION, **named, "cfg": self._cfg, "ids": wanted.ids}
         return _Work(self._tables, plan, request, reports=self._reports)
 
 
@@ -152,11 +154,16 @@ class _Work:
         return JobTarget(disk=plan.disk, partition=None, device=plan.device, identity=plan.identity)
 
     async def preview(self) -> TablePlan:
+        self._check()
         return self._plan
+
+    def _check(self) -> None:
+        check_identity(self.request["identity"], self._plan.disk, self._plan.identity)
 
     async def run(self) -> None:
         self.progress.enter(Phase.CHECKING)
         try:
+            self._check()
             await configure(self._tables, self._plan, self, self._record())
             await in_thread(self.progress.commit)
         finally:

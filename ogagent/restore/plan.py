@@ -12,7 +12,6 @@ from ogagent.disk.lookup import find_disk, find_partition, refuse_without_table
 from ogagent.disk.precious import refuse_precious
 from ogagent.errors import (
     CacheMissing,
-    DiskChanged,
     FilesystemMismatch,
     ImageTooLarge,
     MethodNotSupported,
@@ -92,16 +91,6 @@ def hibernated_beside(target: Partition, inventory: Inventory) -> tuple[tuple[Ta
         if part.hibernated and part is not target and not part.cache and not may_be_a_cache(disk, part)
     ]
     return tuple(place for place, linux in others if linux), tuple(place for place, linux in others if not linux)
-
-
-def check_identity(plan: RestorePlan) -> None:
-    """Raises DiskChanged when the request names a disk, and another one has its number."""
-    wanted, found = plan.request.identity, plan.target.identity
-    if wanted and wanted != found:
-        raise DiskChanged(
-            f"disk {plan.target.disk} is {found}, the request means {wanted}",
-            hint="read the inventory again, and repeat the request with the number that the disk has now",
-        )
 
 
 def check_image(plan: RestorePlan, header: ImageHeader) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from ogagent.errors import PartitioningFailed, TableDoesNotFit
+from ogagent.errors import DiskChanged, PartitioningFailed, TableDoesNotFit
 from ogagent.functions.function import Equipment
 from ogagent.functions.table import KINDS
 from ogagent.jobs.disks import MarkedDisks
@@ -87,6 +87,18 @@ async def test_what_does_not_fit_is_refused(agent: Agent, tmp_path: Path) -> Non
         await agent.start("Configurar", dsk="1", cfg=[ROWS[0], {"par": "1", "cpt": "LINUX", "tam": str(1 << 30)}])
     assert not agent.jobs.jobs()
     assert (tmp_path / "disk").read_bytes() == before
+
+
+async def test_another_disk_than_the_request_names_is_not_configured(agent: Agent, tmp_path: Path) -> None:
+    before, named = (tmp_path / "disk").read_bytes(), {"dsk": "1", "cfg": ROWS, "identity": "serial:other;size:1"}
+    with pytest.raises(DiskChanged, match="the request means serial:other;size:1"):
+        await (await agent.jobs.plan(agent.functions["Configurar"].order(named))).preview()
+    job, report = await agent.run("Configurar", **named)
+    assert (job.state, report["der"][:4]) == (State.FAILED, "092-")
+    assert (tmp_path / "disk").read_bytes() == before
+    identity = (await agent.inventory()).identity
+    job, _ = await agent.run("Configurar", **{**named, "identity": identity})
+    assert (job.state, job.request["identity"]) == (State.SUCCEEDED, identity)
 
 
 async def test_what_the_rows_mean_stays(agent: Agent, tmp_path: Path) -> None:
