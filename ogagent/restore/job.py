@@ -16,6 +16,7 @@ from yarl import URL
 from ogagent.disk.lookup import check_identity
 from ogagent.disk.machine import Device, Machine
 from ogagent.disk.record import record_of
+from ogagent.disk.sleepers import discard_images, warn_of_windows
 from ogagent.errors import ImageError, InternalError, SessionNotJoined
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.job import Phase
@@ -25,7 +26,6 @@ from ogagent.restore.caching import Cache, Caching, opened_cache
 from ogagent.restore.counted import CountedSource
 from ogagent.restore.crowd import Crowding, CrowdSource
 from ogagent.restore.delivery import Delivery
-from ogagent.restore.hibernation import discard_images, warn_of_windows
 from ogagent.restore.indexed import RegionDelivery
 from ogagent.restore.kept_regions import KeptRegions
 from ogagent.restore.patience import share_out

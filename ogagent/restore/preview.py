@@ -6,9 +6,9 @@ import asyncio
 from typing import Final
 
 from ogagent.disk.lookup import check_identity
+from ogagent.disk.sleepers import warnings_of
 from ogagent.errors import RepositoryUnreachable
 from ogagent.model.plan import Preview
-from ogagent.restore.hibernation import warnings_of
 from ogagent.restore.job import read_header
 from ogagent.restore.request import RestorePlan
 from ogagent.source.source import SourcePolicy
@@ -35,4 +35,5 @@ class Previewer:
                 f"{plan.source} did not show its header within {self._timeout_s:g} s",
                 hint="check that the repository runs and that this machine reaches it",
             ) from error
-        return Preview(target=plan.target, source=plan.source, image=image, warnings=warnings_of(plan))
+        warnings = (*plan.remarks, *warnings_of(plan))
+        return Preview(target=plan.target, source=plan.source, image=image, warnings=warnings)
