@@ -166,10 +166,20 @@ class _Layout:
                     f"tam of partition {row.number} is missing: only the last can have the rest", field="tam"
                 )
         return [
-            Wanted(number=row.number, size=row.size and self._whole_sectors(row.size), pin=self._pin(row))
+            Wanted(
+                number=row.number,
+                size=row.size and self._whole_sectors(row.size),
+                pin=self._pin(row),
+                new=self._is_new(row),
+            )
             for row in rows
             if row.kind is not EMPTY or row.size
         ]
+
+    def _is_new(self, row: Row) -> bool:
+        """Its number is nobody's, or was the CACHE's, which has another one."""
+        there = self._there.get(row.number)
+        return there is None or (self._cache is not None and there == self._cache.there)
 
     def _pin(self, row: Row) -> Span | None:
         """Where it lies now, when the row speaks of what is there, or of its place at least."""
@@ -222,7 +232,7 @@ class _Layout:
     def _is_size(self, there: Partition, size: int, *, loosely: bool = False) -> bool:
         """An extended partition may be a little shorter, for it does not always begin where it might."""
         if loosely:
-            return size - GRAIN < there.size <= size
+            return size - GRAIN < there.size <= self._whole_sectors(size)
         return is_size(there, size, self._disk.sector_size)
 
     def _whole_sectors(self, size: int) -> int:

@@ -74,6 +74,63 @@ def test_a_partition_that_grows_takes_the_place_of_those_after_it_and_not_of_the
     assert [part.partition for part in made.lost] == [2, 3]
 
 
+GIB: Final = 1 << 10
+WINDOWS: Final = disk(
+    partition(1, 1, 100, "EF00", filesystem="vfat"),
+    partition(2, 101, 16, "0C01", filesystem=""),
+    partition(3, 117, 60 * GIB, "0700", filesystem="ntfs"),
+    partition(4, 119 * GIB, 700, "2700", filesystem="ntfs"),
+    size=120 * TIB // 1024,
+)
+SECOND_MISSING: Final = disk(
+    partition(1, 1, 100, "EF00", filesystem="vfat"),
+    partition(3, 101, 60 * GIB, "0700", filesystem="ntfs"),
+    size=220 * TIB // 1024,
+)
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "start"),
+    [
+        (WINDOWS, [*own_rows(WINDOWS), *rows((5, "LINUX", 20 * GIB))], 117 + 60 * GIB),
+        (SECOND_MISSING, [*own_rows(SECOND_MISSING), *rows((2, "LINUX", 20 * GIB))], 101 + 60 * GIB),
+        (SECOND_MISSING, [*own_rows(SECOND_MISSING), *rows((2, "EMPTY", 20 * GIB), (4, "LINUX", 9))], 101 + 80 * GIB),
+        (replace(CACHED, size=2048 * MIB), [*own_rows(CACHED), *rows((5, "LINUX", 90))], 701),
+        (LOGICAL, [*own_rows(LOGICAL), *rows((3, "LINUX", 200))], 700),
+        (LOGICAL, [*own_rows(LOGICAL), *rows((7, "LINUX", 300))], 301),
+    ],
+    ids=["a hole", "behind", "what stays free", "before the CACHE", "behind the extended one", "logical"],
+)
+def test_a_new_partition_finds_room_that_leaves_all_others_where_they_are(
+    there: Disk, wanted: list[dict[str, str]], start: int
+) -> None:
+    made = plan(wanted, there)
+
+    assert [part.start // MIB for part in made.partitions if part.fate == "new"] == [start]
+    assert not made.lost
+
+
+def test_a_partition_that_gets_the_number_of_the_cache_is_a_new_one() -> None:
+    there = disk(partition(1, 1, 100), partition(4, 801, 200, label="CACHE"), partition(5, 101, 100, "2700"))
+    made = plan(rows((1, "LINUX", 100), (4, "LINUX", 50), (5, "WIN-RECOVERY", 100), (6, "CACHE", 200)), there)
+
+    assert {part.number: part.start // MIB for part in made.partitions} == {1: 1, 4: 201, 5: 101, 6: 801}
+    assert not made.lost
+
+
+def test_a_new_partition_for_which_there_is_no_such_room_takes_the_place_of_those_after_it() -> None:
+    split = disk(partition(1, 1, 100), partition(3, 401, 300))
+    made = plan(rows((1, "LINUX", 100), (2, "LINUX", 400), (3, "LINUX", 300)), split)
+    assert {part.number: (part.fate, part.start // MIB) for part in made.partitions} == {
+        1: ("kept", 1),
+        2: ("new", 101),
+        3: ("moved", 501),
+    }
+    grows = disk(partition(1, 1, 100), partition(3, 101, 300), partition(4, 401, 300))
+    made = plan(rows((1, "LINUX", 100), (2, "LINUX", 300), (3, "LINUX", 310), (4, "LINUX", 300)), grows)
+    assert fates(made) == {1: "kept", 2: "new", 3: "moved", 4: "moved"}
+
+
 def test_what_is_asked_to_be_formatted_stays_in_its_place() -> None:
     made = plan(rows((1, "EFI", 100), (2, "LINUX", 300), ope="1"), CACHED)
 
