@@ -143,7 +143,7 @@ def _host(settings: Settings) -> Host:
         machine=machine,
         store=store,
         insight=RealInsight(settings.state.place),
-        tables=RealTables(),
+        tables=RealTables(settings.disks.exclude),
         models=RealModels(machine),
         finisher=RealFinisher(machine, settings.state.place, uefi=firmware() == "uefi"),
         firmware=firmware(),

@@ -54,10 +54,10 @@ def add_command(command: argparse.ArgumentParser, settings: Callable[[Path | Non
 def _capture(options: argparse.Namespace, settings: Settings) -> None:
     """Raises AgentError; the target is then what it was before."""
     from ogagent.capture.progress import CaptureProgress
-    from ogagent.disk.excluded import Exclusions, refuse_excluded
+    from ogagent.disk.excluded import Exclusions
 
     if options.reduce:  # all else leaves it as it is
-        refuse_excluded(options.device, Exclusions(settings.disks.exclude).now())
+        Exclusions(settings.disks.exclude).refuse_path(options.device)
     progress = CaptureProgress(job_id=f"capture-{secrets.token_hex(4)}", verify_wanted=options.verify)
     made = asyncio.run(_shown(_plan(options), _making(options), progress, Console(stderr=True)))
     if options.json:

@@ -21,14 +21,13 @@ from ogagent.disk.inventory import read_disk
 from ogagent.disk.kernel import KernelDisk, describe_disk
 from ogagent.disk.occupancy import block_device_number, read_occupants
 from ogagent.disk.precious import member_of_a_volume, refuse_precious
+from ogagent.disk.sleepers import hibernated_beside, warnings_of
 from ogagent.errors import DiskNotFound, NotConfirmed, TargetIsCache, TargetIsSystem
 from ogagent.imagefile.check import describe
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
 from ogagent.model.units import format_bytes
-from ogagent.restore.hibernation import warnings_of
 from ogagent.restore.job import read_header, restore
-from ogagent.restore.plan import hibernated_beside
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, RestoreRequest
 from ogagent.source.source import SourcePolicy
@@ -119,7 +118,7 @@ async def _look_around(path: str, number: int, excluded: Excluded) -> tuple[tupl
     if partition.cache or may_be_a_cache(disk, partition):
         raise TargetIsCache(f"{path} is the CACHE")
     refuse_precious(disk, partition, path)
-    return hibernated_beside(partition, Inventory(disks=(disk,)))
+    return hibernated_beside([partition], Inventory(disks=(disk,)))
 
 
 def _content(path: str, size: int) -> Content:

@@ -25,6 +25,7 @@ from ogagent.capture.proof import prove_image
 from ogagent.capture.recovery import Note, grow_back, prover
 from ogagent.capture.request import CapturePlan
 from ogagent.capture.store import Store, StorePolicy, open_store
+from ogagent.disk.lookup import check_identity
 from ogagent.disk.machine import Device, Machine
 from ogagent.errors import AgentError, CannotReduce, ModelNotGrownBack, RepositoryFull, ToolMissing
 from ogagent.image import index as image_index
@@ -84,6 +85,7 @@ async def capture(
     async def run() -> Made:
         try:
             progress.enter(Phase.CHECKING)
+            check_identity(plan.request.identity, plan.target.disk, plan.target.identity)
             async with open_store(plan.destination, making.store) as (store, name):
                 return await _Capture(plan, machine, models, making, progress, store, name, named).run()
         finally:

@@ -13,6 +13,7 @@ from ogagent.capture.look import held, look, origin_of
 from ogagent.capture.machine import ModelMachine
 from ogagent.capture.request import CapturePlan
 from ogagent.capture.store import StorePolicy, open_store
+from ogagent.disk.lookup import check_identity
 from ogagent.disk.machine import Machine
 from ogagent.errors import RepositoryUnreachable
 from ogagent.model.plan import Target
@@ -45,6 +46,7 @@ async def preview(
     plan: CapturePlan, machine: Machine, models: ModelMachine, policy: StorePolicy, timeout_s: float = _TIMEOUT_S
 ) -> CapturePreview:
     """Raises what the job would fail with before its first change."""
+    check_identity(plan.request.identity, plan.target.disk, plan.target.identity)
     try:
         async with asyncio.timeout(timeout_s):
             return await _preview(plan, machine, models, policy)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ogagent.model.members import (
     DISK,
+    IDENTITY,
     IMAGE_NAME,
     PARTITION,
     REPOSITORY,
@@ -38,6 +39,7 @@ _RULES: Final[Mapping[str, Rule]] = {
         "a partition code of 1-4 hexadecimal digits",
         *(re.compile("[0-9A-Fa-f]{0,4}"), integers(0, 9999)),
     ),
+    "identity": IDENTITY,
     "ids": TRACE,
 }
 
@@ -53,6 +55,7 @@ class CaptureRequest(Struct, frozen=True, kw_only=True):
     nci: str
     ipr: str
     cpt: str = ""
+    identity: str = ""
     ids: str = ""
 
     def echo(self) -> dict[str, str]:
@@ -65,6 +68,7 @@ class CaptureRequest(Struct, frozen=True, kw_only=True):
             "nci": self.nci,
             "ipr": self.ipr,
             "cpt": self.cpt,
+            "identity": self.identity,
             "ids": self.ids,
         }
 
@@ -79,6 +83,7 @@ def capture_request(members: Mapping[str, Any]) -> CaptureRequest:
         nci=texts["nci"].removeprefix("/"),
         ipr=texts["ipr"],
         cpt=texts["cpt"],
+        identity=texts["identity"],
         ids=texts["ids"],
     )
 

@@ -15,6 +15,7 @@ from ogagent.disk.identity import device_node, disk_identity, disk_of_partition,
 from ogagent.disk.layout import Span
 from ogagent.disk.occupancy import block_device_number
 from ogagent.errors import SettingsError, TargetIsSystem
+from ogagent.model.disk import PROTECTED
 
 
 class Excluded(Struct, frozen=True):
@@ -48,15 +49,19 @@ class Exclusions:
         found = _together(map(_named, self._paths))
         return Excluded(self._at_start.disks | found.disks, self._at_start.places | found.places)
 
+    def refuse(self, device: str, identity: str, spans: Iterable[Span]) -> None:
+        """Also what a job of an earlier agent was bound to, before somebody protected it. Raises TargetIsSystem."""
+        now = self.now()
+        if identity in now.disks or any(now.protects(identity, span) for span in spans):
+            raise TargetIsSystem(f"{device}: {PROTECTED}", hint="see the agent's configuration")
 
-def refuse_excluded(path: str, excluded: Excluded) -> None:
-    """Raises TargetIsSystem for a block device of which any byte is protected. Blocking."""
-    named = _named(path) or Excluded()
-    parts = any(excluded.protects(disk, span) for disk, span in named.places)
-    if parts or any(disk in excluded.disks or excluded.spans_on(disk) for disk in named.disks):
-        raise TargetIsSystem(
-            f"{path} is protected: disks.exclude names it", hint="choose another one, or see the agent's configuration"
-        )
+    def refuse_path(self, path: str) -> None:
+        """A block device of which any byte is protected. Raises TargetIsSystem."""
+        named, now = _named(path) or Excluded(), self.now()
+        for disk, span in named.places:
+            self.refuse(path, disk, [span])
+        for disk in named.disks:
+            self.refuse(path, disk, now.spans_on(disk))
 
 
 def _together(named: Iterable[Excluded | None]) -> Excluded:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ogagent.errors import DiskNotFound, DiskNotPartitioned, PartitionNotFound
+from ogagent.errors import DiskChanged, DiskNotFound, DiskNotPartitioned, PartitionNotFound
 from ogagent.model.disk import Disk, Inventory, Partition
 
 
@@ -13,6 +13,15 @@ def find_disk(number: int, inventory: Inventory) -> Disk:
         known = ", ".join(str(disk.disk) for disk in inventory.disks) or "none"
         raise DiskNotFound(f"there is no disk {number}: this machine has {known}", field="dsk")
     return disk
+
+
+def check_identity(wanted: str, number: int, found: str) -> None:
+    """Raises DiskChanged when the request names a disk (``wanted``), and another one has its number."""
+    if wanted and wanted != found:
+        raise DiskChanged(
+            f"disk {number} is {found}, the request means {wanted}",
+            hint="read the inventory again, and repeat the request with the number that the disk has now",
+        )
 
 
 def refuse_without_table(disk: Disk) -> None:

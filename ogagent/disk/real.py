@@ -21,8 +21,8 @@ from ogagent.disk.layout import Span
 from ogagent.disk.machine import Device
 from ogagent.disk.readings import Readings
 from ogagent.disk.tables import read_table
-from ogagent.errors import DiskChanged, PartitionOverlaps, TargetIsSystem, ToolFailed
-from ogagent.model.disk import PROTECTED, Disk, Inventory
+from ogagent.errors import DiskChanged, PartitionOverlaps, ToolFailed
+from ogagent.model.disk import Disk, Inventory
 from ogagent.model.plan import Target
 from ogagent.system import exclusive
 
@@ -49,7 +49,7 @@ class RealMachine:
         try:
             compare(fd, base, target)
             span = Span(target.start, target.start + target.size)
-            self._refuse_protected(target.device, target.identity, span)
+            self._exclusions.refuse(target.device, target.identity, [span])
         except BaseException:
             os.close(fd)
             raise
@@ -67,18 +67,13 @@ class RealMachine:
             raise DiskChanged(f"{disk.device} cannot be opened: {error.strerror}", hint=_HINT) from error
         try:
             compare_disk(fd, disk)
-            self._refuse_protected(disk.device, disk.identity, GAP)
+            self._exclusions.refuse(disk.device, disk.identity, [GAP])
         except BaseException:
             os.close(fd)
             raise
         size = GAP.end - GAP.start
         with BlockDevice(fd, base=GAP.start, size=size, sector_size=disk.sector_size, name=disk.device) as device:
             yield device
-
-    def _refuse_protected(self, device: str, identity: str, span: Span) -> None:
-        """Also what a job of an earlier agent was bound to, before somebody protected it."""
-        if self._exclusions.now().protects(identity, span):
-            raise TargetIsSystem(f"{device}: {PROTECTED}", hint="see the agent's configuration")
 
 
 def _open_target(target: Target) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from ogagent.disk.machine import Machine
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.image.workers import cores
 from ogagent.jobs.entry import Unended
-from ogagent.jobs.work import Claims
+from ogagent.jobs.work import Claims, claims_on
 from ogagent.model.disk import Inventory
 from ogagent.model.filesystem import by_blkid
 from ogagent.model.job import Job, JobTarget
@@ -117,8 +117,7 @@ class _Order:
         self._work = work
 
     def claims(self, inventory: Inventory) -> Claims:
-        number = self._request.dsk
-        return Claims(disks={disk.identity: number for disk in inventory.disks if disk.disk == number})
+        return claims_on(self._request.dsk, self._request.identity, inventory)
 
     def plan(self, inventory: Inventory) -> _Work:
         return self._work(plan_capture(self._request, inventory, self._rules))

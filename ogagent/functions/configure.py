@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Final, Self
@@ -13,12 +13,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ogagent import errors
-from ogagent.disk.lookup import find_disk
+from ogagent.disk.lookup import check_identity, find_disk
+from ogagent.disk.machine import Machine
 from ogagent.disk.record import record_of
+from ogagent.disk.sleepers import discard_images, hibernated_beside, warn_of_windows, warnings_of
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.jobs.entry import Unended
 from ogagent.jobs.recovery import SETTLE_S
-from ogagent.jobs.work import Claims
+from ogagent.jobs.work import Claims, claims_on
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, JobTarget, Phase
 from ogagent.model.kind import Kind
@@ -53,12 +55,22 @@ class Configurar(Function):
         *(errors.PartitionInUse, errors.PartitionOverlaps, errors.TargetIsSystem),
         *(errors.TableDoesNotFit, errors.FilesystemNotSupported, errors.Stopping),
     )
+    foreseen: ClassVar[Refusals] = (errors.DiskChanged,)
     preview: ClassVar[type] = TablePlan
 
-    def __init__(self, tables: TableMachine, firmware: Firmware, *, reports: bool, settle_s: float = SETTLE_S) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        tables: TableMachine,
+        firmware: Firmware,
+        *,
+        reports: bool,
+        settle_s: float = SETTLE_S,
+    ) -> None:
         """``reports``: ogCore waits to hear how a job ended. ``settle_s``: so long a disk may take to tell what a dead
         agent has left on it.
         """
+        self._machine = machine
         self._tables = tables
         self._firmware = firmware
         self._reports = reports
@@ -66,10 +78,14 @@ class Configurar(Function):
 
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
-        return cls(equipment.tables, equipment.firmware, reports=bool(equipment.settings.ogcore.url))
+        machine, reports = equipment.machine, bool(equipment.settings.ogcore.url)
+        return cls(machine, equipment.tables, equipment.firmware, reports=reports)
 
     def order(self, members: Mapping[str, Any]) -> _Order:
-        return _Order(self._tables, self._firmware, members, reports=self._reports)
+        return _Order(members, self._firmware, self._work)
+
+    def _work(self, plan: TablePlan, request: Mapping[str, str]) -> _Work:
+        return _Work(self._machine, self._tables, plan, request, reports=self._reports)
 
     async def settled(self, left: Unended, books: Books) -> bool:  # noqa: ARG002 - nothing follows its commit
         """The table is the old or the new one afterwards, and what was being formatted is empty."""
@@ -92,22 +108,31 @@ class _Note(Struct, frozen=True):
 class _Order:
     looks: Final = True
 
-    def __init__(self, tables: TableMachine, firmware: Firmware, members: Mapping[str, Any], *, reports: bool) -> None:
+    def __init__(
+        self,
+        members: Mapping[str, Any],
+        firmware: Firmware,
+        work: Callable[[TablePlan, Mapping[str, str]], _Work],
+    ) -> None:
         self._wanted = configure_request(members)
         self._cfg = members["cfg"] if isinstance(members["cfg"], str) else json.dumps(members["cfg"])
-        self._tables = tables
         self._firmware = firmware
-        self._reports = reports
+        self._work = work
 
     def claims(self, inventory: Inventory) -> Claims:
-        number = self._wanted.dsk
-        return Claims(disks={disk.identity: number for disk in inventory.disks if disk.disk == number})
+        return claims_on(self._wanted.dsk, self._wanted.identity, inventory)
 
     def plan(self, inventory: Inventory) -> _Work:
         plan = plan_table(self._wanted, find_disk(self._wanted.dsk, inventory), self._firmware)
         require_tools(part.filesystem for part in plan.partitions)
-        request = {"nfn": FUNCTION, "dsk": str(self._wanted.dsk), "cfg": self._cfg, "ids": self._wanted.ids}
-        return _Work(self._tables, plan, request, reports=self._reports)
+        if plan.lost:
+            suspended, sleeping = hibernated_beside(plan.lost, inventory)
+            plan = replace(plan, suspended=suspended, sleeping=sleeping)
+        plan = replace(plan, warnings=warnings_of(plan))
+        wanted = self._wanted
+        named = {"dsk": str(wanted.dsk), "identity": wanted.identity}
+        request = {"nfn": FUNCTION, **named, "cfg": self._cfg, "ids": wanted.ids}
+        return self._work(plan, request)
 
 
 @dataclass
@@ -134,9 +159,18 @@ class _Work:
     overwrites: Final = None
     afterwards: Final = None
 
-    def __init__(self, tables: TableMachine, plan: TablePlan, request: Mapping[str, str], *, reports: bool) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        tables: TableMachine,
+        plan: TablePlan,
+        request: Mapping[str, str],
+        *,
+        reports: bool,
+    ) -> None:
         self.progress = _Progress(to_format=sum(bool(part.filesystem) for part in plan.emptied))
         self.request = request
+        self._machine = machine
         self._tables = tables
         self._plan = plan
         self._reports = reports
@@ -152,11 +186,17 @@ class _Work:
         return JobTarget(disk=plan.disk, partition=None, device=plan.device, identity=plan.identity)
 
     async def preview(self) -> TablePlan:
+        self._check()
         return self._plan
+
+    def _check(self) -> None:
+        check_identity(self.request["identity"], self._plan.disk, self._plan.identity)
 
     async def run(self) -> None:
         self.progress.enter(Phase.CHECKING)
         try:
+            self._check()
+            warn_of_windows(self._plan, self.progress)
             await configure(self._tables, self._plan, self, self._record())
             await in_thread(self.progress.commit)
         finally:
@@ -178,6 +218,8 @@ class _Work:
         await in_thread(self._begin, self._note)
 
     def _begin(self, note: _Note) -> None:
+        """Whoever sleeps loses nothing unless the disk changes."""
+        discard_images(self._plan, self._machine, self.progress)
         self.progress.change_begins()
         self.progress.books.committing(msgspec.json.encode(note))
 

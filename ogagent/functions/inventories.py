@@ -12,13 +12,13 @@ from ogagent.errors import FilesystemNotSupported, PartitionInUse, SoftwareIncom
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.functions.insight import HardwareInsight, Insight
 from ogagent.functions.plain import Intention, PlainOrder, PlainWork
-from ogagent.jobs.work import Claims
+from ogagent.jobs.work import Claims, claims_on
 from ogagent.model.disk import Inventory, Partition
 from ogagent.model.filesystem import READABLE
 from ogagent.model.hardware import Hardware, hardware_text
 from ogagent.model.job import Job
 from ogagent.model.kind import Kind
-from ogagent.model.members import DISK, PARTITION, TRACE, Form, checked, function_name, schema
+from ogagent.model.members import DISK, IDENTITY, PARTITION, TRACE, Form, checked, function_name, schema
 from ogagent.model.plan import Target, bound
 from ogagent.model.software import Software, software_text
 
@@ -78,7 +78,13 @@ def _title(job: Job) -> str:
 SOFTWARE: Final = Kind(
     name="InventarioSoftware", response="RESPUESTA_InventarioSoftware", echoed=("dsk", "par"), title=_title
 )
-SOFTWARE_RULES: Final = {"nfn": function_name(SOFTWARE.name), "dsk": DISK, "par": PARTITION, "ids": TRACE}
+SOFTWARE_RULES: Final = {
+    "nfn": function_name(SOFTWARE.name),
+    "dsk": DISK,
+    "par": PARTITION,
+    "identity": IDENTITY,
+    "ids": TRACE,
+}
 
 
 class InventarioSoftware(Function):
@@ -90,6 +96,7 @@ class InventarioSoftware(Function):
         *(errors.DiskNotFound, errors.DiskNotPartitioned, errors.PartitionNotFound, errors.PartitionInUse),
         *(errors.FilesystemNotSupported, errors.DiskBusy, errors.DiskRenumbered, errors.MachineBusy, errors.Stopping),
     )
+    foreseen: ClassVar[Refusals] = (errors.DiskChanged,)
 
     def __init__(self, insight: Insight) -> None:
         self._insight = insight
@@ -110,8 +117,7 @@ class _Order:
         self._request = request
 
     def claims(self, inventory: Inventory) -> Claims:
-        number = int(self._request["dsk"])
-        return Claims(disks={disk.identity: number for disk in inventory.disks if disk.disk == number})
+        return claims_on(int(self._request["dsk"]), self._request["identity"], inventory)
 
     def plan(self, inventory: Inventory) -> _SoftwareLook:
         disk = find_disk(int(self._request["dsk"]), inventory)

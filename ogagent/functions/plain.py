@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ogagent.disk.lookup import check_identity
 from ogagent.jobs.work import Claims
 from ogagent.model.disk import Inventory
 from ogagent.model.job import JobTarget, Phase
@@ -40,12 +41,19 @@ class PlainWork(ABC):
     async def do(self) -> None:
         """Raises AgentError."""
 
+    def check(self) -> None:
+        """Raises DiskChanged when the request names a disk, and another one has its number."""
+        if self.target is not None:
+            check_identity(self.request.get("identity", ""), self.target.disk, self.target.identity)
+
     async def preview(self) -> Intention:
+        self.check()
         return Intention(would=self._would)
 
     async def run(self) -> None:
         self.progress.enter(Phase.RUNNING)
         try:
+            self.check()
             await self.do()
             self.progress.conclude()
         finally:

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Final, Self
 from ogagent import errors
 from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.functions.plain import Intention, PlainOrder, PlainWork
-from ogagent.jobs.work import Claims
+from ogagent.jobs.work import Claims, claims_on
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job
 from ogagent.model.kind import Kind
-from ogagent.model.members import DISK, PARTITION, TRACE, Form, Rule, checked, function_name, schema
+from ogagent.model.members import DISK, IDENTITY, PARTITION, TRACE, Form, Rule, checked, function_name, schema
 from ogagent.power.plan import boot_place
 from ogagent.power.power import BootPlace, Going, Power
 
@@ -80,7 +80,7 @@ def _title(job: Job) -> str:
 
 
 _BOOT: Final = Kind(name="IniciarSesion", response="RESPUESTA_IniciarSesion", echoed=("dsk", "par"), title=_title)
-_BOOT_RULES: Final = {**_rules(_BOOT), "dsk": DISK, "par": PARTITION}
+_BOOT_RULES: Final = {**_rules(_BOOT), "dsk": DISK, "par": PARTITION, "identity": IDENTITY}
 
 
 class IniciarSesion(_PowerFunction):
@@ -110,9 +110,7 @@ class _BootOrder:
         self._power = power
 
     def claims(self, inventory: Inventory) -> Claims:
-        number = int(self._request["dsk"])
-        disks = {disk.identity: number for disk in inventory.disks if disk.disk == number}
-        return Claims(disks=disks, machine=True)
+        return claims_on(int(self._request["dsk"]), self._request["identity"], inventory, machine=True)
 
     def plan(self, inventory: Inventory) -> _Boot:
         place = boot_place(int(self._request["dsk"]), int(self._request["par"]), inventory)
@@ -127,6 +125,7 @@ class _Boot(PlainWork):
         self._power = power
 
     async def preview(self) -> Intention:
+        self.check()
         return Intention(would=(await self._power.way_to(self._place)).would)
 
     async def do(self) -> None:

@@ -18,7 +18,7 @@ from ogagent.functions.function import Equipment, Function, Refusals
 from ogagent.jobs.entry import Unended
 from ogagent.jobs.recovery import SETTLE_S
 from ogagent.jobs.steps import Step
-from ogagent.jobs.work import Claims
+from ogagent.jobs.work import Claims, claims_on
 from ogagent.model.disk import Inventory
 from ogagent.model.job import Job, JobTarget
 from ogagent.model.kind import Kind
@@ -176,9 +176,7 @@ class _Order:
         self._work = work
 
     def claims(self, inventory: Inventory) -> Claims:
-        number, by_number = self._request.dsk, not self._request.identity
-        disks = {disk.identity: number for disk in inventory.disks if disk.disk == number}
-        return Claims(disks=disks, by_number=by_number)
+        return claims_on(self._request.dsk, self._request.identity, inventory)
 
     def plan(self, inventory: Inventory) -> _Work:
         return self._work(plan_restore(self._request, inventory, self._rules))

@@ -25,6 +25,12 @@ class Claims(Struct, frozen=True, kw_only=True):
     machine: bool = False
 
 
+def claims_on(number: int, identity: str, inventory: Inventory, *, machine: bool = False) -> Claims:
+    """The disk with this number; ``identity`` is what the request names it by as well, empty where it does not."""
+    disks = {disk.identity: number for disk in inventory.disks if disk.disk == number}
+    return Claims(disks=disks, by_number=not identity, machine=machine)
+
+
 class Order(Protocol):
     """A request that is right by itself, before anybody has looked at the machine."""
 

@@ -66,6 +66,7 @@ def function_name(name: str) -> Rule:
 
 DISK: Final = number("disk number, from 1")
 PARTITION: Final = number("partition number, from 1")
+IDENTITY: Final = text("the disk that is meant, as the inventory names it; when it is another one, the job fails")
 TRACE: Final = text("id of the trace in ogCore; 0: it keeps none")
 
 # No part begins with a dot, no two dots follow each other: nothing leads out of the repository.

@@ -10,6 +10,7 @@ from msgspec import Struct
 from ogagent.disk.codes import may_be_a_cache
 from ogagent.errors import InvalidField, MissingField, TableDoesNotFit
 from ogagent.model.disk import Disk, Partition, TableKind
+from ogagent.model.units import KIB
 from ogagent.partition.kinds import CACHE, EMPTY
 from ogagent.partition.request import ConfigureRequest, Row
 
@@ -18,9 +19,9 @@ _USUAL: Final = 4
 
 
 class Cache(Struct, frozen=True, kw_only=True):
-    """A CACHE at the end of the disk, or where it lies now. ``size`` in bytes; None: as it is.
+    """A CACHE where it lies now, or at the end of the disk, a logical one at that of the extended partition.
 
-    ``must_work``: one without a file system gets one.
+    ``size`` in bytes; None: as it is. ``must_work``: one without a file system gets one.
     """
 
     number: int
@@ -31,7 +32,7 @@ class Cache(Struct, frozen=True, kw_only=True):
 
 
 def apart(request: ConfigureRequest, disk: Disk, table: TableKind) -> tuple[list[Row], Cache | None]:
-    """The rows, and what is the CACHE apart from them. A logical partition is a row, whatever it is.
+    """The rows, and what is the CACHE apart from them.
 
     Where nothing is said of the CACHE, it stays. Raises InvalidField, MissingField or TableDoesNotFit.
     """
@@ -41,7 +42,7 @@ def apart(request: ConfigureRequest, disk: Disk, table: TableKind) -> tuple[list
         raise TableDoesNotFit("there can be only one CACHE", field="cpt")
     others = [row for row in rows if row.kind is not CACHE]
     numbers = {row.number for row in others if row.kind is not EMPTY}
-    there = _there(disk, named, numbers)
+    there = _there(disk, named, others)
     if named:
         cache = _by_row(named[0], request, there)
     elif request.cache or (request.cache is None and there and there.partition not in numbers):
@@ -52,9 +53,6 @@ def apart(request: ConfigureRequest, disk: Disk, table: TableKind) -> tuple[list
         return others, None
     if cache.size is None and there is None:
         raise MissingField("the size of the CACHE is missing", field="tam" if named else "tch")
-    if table == "msdos" and cache.number > PRIMARIES:
-        size = cache.size or (there.size if there else None)
-        return [*others, Row(number=cache.number, kind=CACHE, size=size, format=cache.format)], None
     return others, cache
 
 
@@ -70,15 +68,31 @@ def _by_row(row: Row, request: ConfigureRequest, there: Partition | None) -> Cac
     )
 
 
-def _there(disk: Disk, named: Sequence[Row], numbers: Collection[int]) -> Partition | None:
-    """The one with the number that is named, the machine's CACHE, or one that would be on another machine."""
+def _there(disk: Disk, named: Sequence[Row], others: Sequence[Row]) -> Partition | None:
+    """The one with the number that is named, the machine's CACHE, or one that would be on another machine.
+
+    Named may be another number than it has now, and another row may have its old one; but not when that row means it.
+    """
     found = [part for part in disk.partitions if may_be_a_cache(disk, part)]
+    found.sort(key=lambda part: not part.cache)
     if named:
-        found = [part for part in found if part.partition == named[0].number or part.partition not in numbers]
+        found = [part for part in found if not any(_means(row, disk, part) for row in others)]
         found.sort(key=lambda part: part.partition != named[0].number)
-    else:
-        found.sort(key=lambda part: not part.cache)
     return found[0] if found else None
+
+
+def _means(row: Row, disk: Disk, part: Partition) -> bool:
+    same = row.number == part.partition and row.kind.means(disk, part)
+    return same and row.size is not None and is_size(part, row.size, disk.sector_size)
+
+
+def is_size(part: Partition, size: int, sector_size: int) -> bool:
+    """Whether a row of this size means it: in whole KiB, or in whole sectors."""
+    return part.size // KIB == size // KIB or part.size == whole_sectors(size, sector_size)
+
+
+def whole_sectors(size: int, sector_size: int) -> int:
+    return -(-size // sector_size) * sector_size
 
 
 def _free(numbers: Collection[int], table: TableKind) -> int:

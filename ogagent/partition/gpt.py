@@ -21,6 +21,7 @@ _SIGNATURE: Final = b"EFI PART"
 _REVISION: Final = 0x00010000
 _HEADER: Final = struct.Struct("<8sIIIIQQQQ16sQIII")
 _ENTRY: Final = struct.Struct("<16s16sQQQ72s")
+_MBR_ROW: Final = struct.Struct("<B3sB3sII")
 _MOST_ENTRIES: Final = 4096
 _PRIMARY: Final = 1
 _PROTECTIVE: Final = 0xEE
@@ -87,7 +88,7 @@ def draft_gpt(draft: Draft, plan: TablePlan, there: Gpt | None) -> None:
     entries = _entries(plan, there)
     guid = there.guid if there and not plan.anew else uuid.uuid4().bytes_le
     writes = _Writes(geometry, guid, entries)
-    protective = (0, _protective(read(0, size), geometry, keep_code=plan.was == "gpt" and not plan.anew))
+    protective = (0, _protective(read(0, size), plan, geometry))
     if there and there.at == _PRIMARY:
         if there.entries.ljust(ENTRIES, b"\0") == entries and there.guid == guid:
             return
@@ -173,7 +174,7 @@ def _entries(plan: TablePlan, there: Gpt | None) -> bytes:
     for part in plan.partitions:
         raw = old.get((part.start, part.size))
         if raw is None or not (part.fate == "kept" or _says_the_same(raw, part)):
-            raw = _entry(part, plan.sector_size)
+            raw = _entry(part, plan.sector_size, raw or b"")
         array[(part.number - 1) * _ENTRY.size : part.number * _ENTRY.size] = raw
     return bytes(array)
 
@@ -185,33 +186,51 @@ def _says_the_same(raw: bytes, part: PlannedPartition) -> bool:
     return same and named == part.name
 
 
-def _entry(part: PlannedPartition, sector_size: int) -> bytes:
-    kind = uuid.UUID(partition_type("gpt", part.code)).bytes_le
+def _entry(part: PlannedPartition, sector_size: int, there: bytes) -> bytes:
+    """``there`` is the one that has the place now: its type stays where nobody has a code for it."""
+    kind = there[:16] if part.code == UNKNOWN else uuid.UUID(partition_type("gpt", part.code)).bytes_le
     first, last = part.start // sector_size, (part.start + part.size) // sector_size - 1
     return _ENTRY.pack(kind, uuid.uuid4().bytes_le, first, last, 0, part.name.encode("utf-16-le"))
 
 
-def _protective(there: bytes, geometry: _Geometry, *, keep_code: bool) -> bytes:
-    """5.2.3; the boot code of a table that stays of its kind is left alone."""
-    row = struct.pack("<B3sB3sII", 0, b"\0\2\0", _PROTECTIVE, b"\xff\xff\xff", 1, min(geometry.last, _LARGEST))
-    code = there[:_ROWS] if keep_code else bytes(_ROWS)
-    return (code + row.ljust(64, b"\0") + b"\x55\xaa").ljust(geometry.sector_size, b"\0")
+def _protective(there: bytes, plan: TablePlan, geometry: _Geometry) -> bytes:
+    """5.2.3. Of a table that stays of its kind boot code and active flag are left alone: a BIOS may want the latter.
+    So are rows of partitions beside the one that protects the table (a hybrid MBR), but for those that go or move.
+    """
+    whole = _MBR_ROW.pack(0, b"\0\2\0", _PROTECTIVE, b"\xff\xff\xff", 1, min(geometry.last, _LARGEST))
+    if plan.was != "gpt" or plan.anew:
+        return (bytes(_ROWS) + whole.ljust(64, b"\0") + b"\x55\xaa").ljust(geometry.sector_size, b"\0")
+    stay = {(part.start, part.size) for part in plan.partitions if part.fate in ("kept", "emptied")}
+    rows = [there[at : at + _MBR_ROW.size] for at in range(_ROWS, 510, _MBR_ROW.size)]
+    left = [row if row[4] == _PROTECTIVE or _place(row, geometry) in stay else bytes(len(row)) for row in rows]
+    kinds = [row[4] for row in left]
+    if not {*kinds} - {0, _PROTECTIVE}:  # nobody else has a row, so all of the disk is protected
+        first = kinds.index(_PROTECTIVE)
+        left = [*(bytes(len(row)) for row in rows[:first]), left[first][:1] + whole[1:]]
+    return there[:_ROWS] + b"".join(left).ljust(64, b"\0") + there[510:]
+
+
+def _place(row: bytes, geometry: _Geometry) -> tuple[int, int]:
+    *_, start, size = _MBR_ROW.unpack(row)
+    return geometry.bytes_of(start), geometry.bytes_of(size)
 
 
 def gpt_at(at: int, read: Read, size: int, sector_size: int) -> Gpt | None:
-    """None where there is none that is whole; ``at`` in sectors."""
+    """None where there is none that is whole, or one for a larger disk, which is none for libblkid and the kernel
+    (``is_gpt_valid`` in linux/block/partitions/efi.c) either; ``at`` in sectors.
+    """
     last = size // sector_size - 1
     if not 0 < at <= last:
         return None
     sector = read(at * sector_size, sector_size)
-    signature, _, length, said, _, own, other, _, _, guid, entries_at, count, each, checksum = _HEADER.unpack_from(
+    signature, _, length, said, _, own, other, *usable, guid, entries_at, count, each, checksum = _HEADER.unpack_from(
         sector
     )
     if signature != _SIGNATURE or own != at or each != _ENTRY.size or not _HEADER.size <= length <= sector_size:
         return None
     if zlib.crc32(sector[:16] + bytes(4) + sector[20:length]) != said:
         return None
-    if not 0 < count <= _MOST_ENTRIES or not 2 <= entries_at < last:
+    if max(usable) > last or not 0 < count <= _MOST_ENTRIES or not 2 <= entries_at < last:
         return None
     whole = -(-count * each // sector_size) * sector_size
     entries = read(entries_at * sector_size, min(whole, (last - entries_at) * sector_size))[: count * each]

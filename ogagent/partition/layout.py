@@ -21,7 +21,7 @@ from ogagent.errors import (
 )
 from ogagent.model.disk import UNREADABLE, Disk, Partition, TableKind
 from ogagent.model.units import KIB, MIB, format_bytes
-from ogagent.partition.cache import PRIMARIES, Cache, apart
+from ogagent.partition.cache import PRIMARIES, Cache, apart, is_size, whole_sectors
 from ogagent.partition.checks import check_content, check_numbers, check_sizes
 from ogagent.partition.formats import format_of
 from ogagent.partition.kinds import CACHE, EMPTY, EXTENDED
@@ -81,9 +81,7 @@ class _Layout:
     def partitions(self) -> tuple[PlannedPartition, ...]:
         primaries = [row for row in self._rows if not self._is_logical(row.number)]
         logicals = [row for row in self._rows if self._is_logical(row.number)]
-        cache = [self._place_cache(self._cache)] if self._cache else []
-        taken = tuple(span_of(part) for part in cache)
-        room = Room(span=self._room, around=self._around, taken=taken)
+        room, cache = self._beside_cache(Room(span=self._room, around=self._around), logical=False)
         spans = place(self._wanted(primaries), room)
         extended = next((row for row in primaries if row.kind is EXTENDED), None)
         self._check_extended(primaries, logicals)
@@ -93,7 +91,7 @@ class _Layout:
             if row.kind is not EMPTY and row.kind is not EXTENDED
         ]
         if extended:
-            planned += self._extended(extended, spans[extended.number], logicals, [*spans.values(), *taken])
+            planned += self._extended(extended, spans[extended.number], logicals, [*spans.values(), *room.taken])
         return tuple(sorted([*planned, *cache], key=lambda part: part.number))
 
     def _extended(
@@ -104,12 +102,12 @@ class _Layout:
         """
         inside = self._logicals(logicals, span)
         old = next((part for part in self._disk.partitions if self._was_extended(part)), None)
-        before = [part.partition for part in self._disk.partitions if self._was_logical(part)]
-        same = [part.number for part in inside if part.fate == "kept" and self._there[part.number].start == part.start]
+        before = [(part.partition, part.start) for part in self._disk.partitions if self._was_logical(part)]
         fate: Fate = "new"
         if old and self._table == self._disk.table:
             fate = "moved"
-            if span_of(old) == span and before == same == [part.number for part in inside]:
+            kept = all(part.fate == "kept" for part in inside)
+            if span_of(old) == span and kept and before == [(part.number, part.start) for part in inside]:
                 fate = "kept"
             else:
                 span = _elsewhere(old, span, [each.end for each in others if each.end <= span.start])
@@ -121,25 +119,32 @@ class _Layout:
         return [whole, *inside]
 
     def _logicals(self, rows: Sequence[Row], span: Span) -> list[PlannedPartition]:
-        room = Room(span=span, around=span, gap=LINK_ROOM)
+        room, cache = self._beside_cache(Room(span=span, around=span, gap=LINK_ROOM), logical=True)
         spans = place(self._wanted(rows), room)
-        return [self._planned(row, spans[row.number]) for row in rows]
+        planned = [self._planned(row, spans[row.number]) for row in rows]
+        return sorted([*planned, *cache], key=lambda part: part.number)
 
-    def _place_cache(self, cache: Cache) -> PlannedPartition:
+    def _beside_cache(self, room: Room, *, logical: bool) -> tuple[Room, Sequence[PlannedPartition]]:
+        """What it leaves of the room, and the CACHE itself, if that is where it belongs."""
+        if self._cache is None or self._is_logical(self._cache.number) != logical:
+            return room, ()
+        cache = self._place_cache(self._cache, room)
+        return replace(room, taken=(span_of(cache),)), (cache,)
+
+    def _place_cache(self, cache: Cache, room: Room) -> PlannedPartition:
         there = cache.there
-        if there and (cache.size is None or self._is_size(there, cache.size)) and self._around.holds(span_of(there)):
+        if there and (cache.size is None or self._is_size(there, cache.size)) and room.around.holds(span_of(there)):
             span = span_of(there)
         elif cache.size is None:
             raise TableDoesNotFit("the CACHE cannot stay where it is, and tch is missing", field="tch")
         else:
             size = self._whole_sectors(cache.size)
-            span = Span(align_down(self._room.end - size), align_down(self._room.end - size) + size)
-        if span.start < self._disk.sector_size:
-            raise TableDoesNotFit(
-                f"the CACHE needs {format_bytes(cache.size or 0)}, and disk {self._disk.disk} has "
-                f"{format_bytes(self._disk.size)}",
-                field="tch",
-            )
+            span = Span(align_down(room.span.end - size), align_down(room.span.end - size) + size)
+            if span.start < room.span.start + room.gap:
+                most = format_bytes(room.span.end - room.span.start - room.gap)
+                raise TableDoesNotFit(
+                    f"the CACHE needs {format_bytes(size)}, and there are {most} where it would lie", field="tch"
+                )
         works = there is not None and (bool(there.filesystem) or not cache.must_work)
         stays = works and there is not None and span_of(there) == span and not cache.format
         fate: Fate = "kept" if stays else self._fate(cache.number, span)
@@ -161,10 +166,20 @@ class _Layout:
                     f"tam of partition {row.number} is missing: only the last can have the rest", field="tam"
                 )
         return [
-            Wanted(number=row.number, size=row.size and self._whole_sectors(row.size), pin=self._pin(row))
+            Wanted(
+                number=row.number,
+                size=row.size and self._whole_sectors(row.size),
+                pin=self._pin(row),
+                new=self._is_new(row),
+            )
             for row in rows
             if row.kind is not EMPTY or row.size
         ]
+
+    def _is_new(self, row: Row) -> bool:
+        """Its number is nobody's, or was the CACHE's, which has another one."""
+        there = self._there.get(row.number)
+        return there is None or (self._cache is not None and there == self._cache.there)
 
     def _pin(self, row: Row) -> Span | None:
         """Where it lies now, when the row speaks of what is there, or of its place at least."""
@@ -187,10 +202,10 @@ class _Layout:
             if not row.filesystem and not row.kind.filesystem:
                 raise MissingField(f"sfi of partition {row.number} is missing", field="sfi")
             made = row.filesystem or row.kind.filesystem
-        return self._made(row.number, span, code, fate, made, cache=row.kind is CACHE)
+        return self._made(row.number, span, code, fate, made)
 
     def _made(
-        self, number: int, span: Span, code: str, fate: Fate, filesystem: str, *, cache: bool
+        self, number: int, span: Span, code: str, fate: Fate, filesystem: str, *, cache: bool = False
     ) -> PlannedPartition:
         made = "" if fate == "kept" else filesystem
         known = format_of(made)
@@ -217,11 +232,11 @@ class _Layout:
     def _is_size(self, there: Partition, size: int, *, loosely: bool = False) -> bool:
         """An extended partition may be a little shorter, for it does not always begin where it might."""
         if loosely:
-            return size - GRAIN < there.size <= size
-        return there.size // KIB == size // KIB or there.size == self._whole_sectors(size)
+            return size - GRAIN < there.size <= self._whole_sectors(size)
+        return is_size(there, size, self._disk.sector_size)
 
     def _whole_sectors(self, size: int) -> int:
-        return -(-size // self._disk.sector_size) * self._disk.sector_size
+        return whole_sectors(size, self._disk.sector_size)
 
     def _is_logical(self, number: int) -> bool:
         return self._table == "msdos" and number > PRIMARIES
@@ -235,11 +250,13 @@ class _Layout:
     def _check_extended(self, primaries: Sequence[Row], logicals: Sequence[Row]) -> None:
         extended = [row for row in primaries if row.kind is EXTENDED]
         numbers = [row.number for row in logicals]
+        if self._cache and self._is_logical(self._cache.number):
+            numbers = sorted([*numbers, self._cache.number])
         if len(extended) > 1:
             raise TableDoesNotFit("there can be only one extended partition", field="cpt")
         if extended and self._table == "gpt":
             raise TableDoesNotFit("a GPT has no extended partition, and needs none", field="cpt")
-        if logicals and not extended:
+        if numbers and not extended:
             raise TableDoesNotFit(
                 f"more than {PRIMARIES} primary partitions: {numbers[0]} is a logical one, and no row is EXTENDED",
                 hint="use GPT, or add a row EXTENDED",

@@ -25,7 +25,7 @@ class TableMachine(Protocol):
         """The whole disk, exclusively; where something that is kept is in use, all that goes. Blocking.
 
         Raises DiskChanged when it is another disk or has a table of none of these kinds, DeviceBusy when something is
-        in use.
+        in use, TargetIsSystem when it, or a place on it that goes or begins anew, is protected.
         """
 
     def tell_kernel(self, plan: TablePlan) -> None:

@@ -122,11 +122,12 @@ def _chs(sector: int) -> bytes:
 
 
 def read_msdos(read: Read, sector_size: int) -> Msdos:
+    """In a sector of the chain the first row and the first link count, as for sfdisk."""
     rows: dict[tuple[int, int], bytes] = {}
     extended = None
     for raw, start, size in _used(read(0, sector_size), sector_size):
         rows[start, size] = raw
-        if is_extended("msdos", f"{raw[4]:x}"):
+        if _is_extended(raw):
             extended = start if extended is None else extended
     links: list[int] = []
     link = extended
@@ -135,13 +136,17 @@ def read_msdos(read: Read, sector_size: int) -> Msdos:
         if sector[510:512] != _SIGNATURE:
             break
         links.append(link)
-        here, link = link, None
-        for raw, start, size in _used(sector, sector_size):
-            if is_extended("msdos", f"{raw[4]:x}"):
-                link = extended + start
-            else:
-                rows[here + start, size] = raw
+        used = list(_used(sector, sector_size))
+        own = [each for each in used if not _is_extended(each[0])]
+        onward = [extended + start for raw, start, _ in used if _is_extended(raw)]
+        for raw, start, size in own[:1]:
+            rows[link + start, size] = raw
+        link = onward[0] if onward else None
     return Msdos(rows=rows, links=tuple(links))
+
+
+def _is_extended(row: bytes) -> bool:
+    return is_extended("msdos", f"{row[4]:x}")
 
 
 def _used(sector: bytes, sector_size: int) -> Iterator[tuple[bytes, int, int]]:

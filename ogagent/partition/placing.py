@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -15,11 +15,12 @@ GRAIN: Final = MIB
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """``size`` None: the rest. ``pin``: where it lies now, when it may stay there."""
+    """``size`` None: the rest. ``pin``: where it lies now, when it may stay there. ``new``: it is nowhere now."""
 
     number: int
     size: int | None
     pin: Span | None = None
+    new: bool = False
 
 
 class Room(Struct, frozen=True, kw_only=True):
@@ -35,15 +36,26 @@ class Room(Struct, frozen=True, kw_only=True):
 
 def place(wanted: Sequence[Wanted], room: Room) -> Mapping[int, Span]:
     """One after the other, in this order, the last perhaps with the rest. What is pinned stays where it is unless one
-    before it needs the place. Raises TableDoesNotFit.
+    before it needs the place; a new one needs it only where there is no other room. Raises TableDoesNotFit.
     """
+    try:
+        return _placed(wanted, room, beside=True)
+    except TableDoesNotFit:
+        return _placed(wanted, room, beside=False)
+
+
+def _placed(wanted: Sequence[Wanted], room: Room, *, beside: bool) -> Mapping[int, Span]:
+    """``beside``: new ones look for room beside those that are pinned, wherever that is."""
     pins = {each.number: each.pin for each in wanted if each.pin and _is_free(each.pin, room)}
+    sized = {each.number for each in wanted if each.size is not None}
     placed: dict[int, Span] = {}
     cursor = room.span.start
     for each in wanted:
         pin = pins.pop(each.number, None)
         if pin is None or each.size is None:
-            fresh = _fresh(each, cursor, room, placed.values())
+            unchanged = [span for number, span in pins.items() if number in sized]
+            found = _beside(each, cursor, room, [*placed.values(), *unchanged]) if beside and each.new else None
+            fresh = found or _fresh(each, cursor, room, placed.values())
             pin = pin if pin and _alike(pin, fresh) and not _meets(pin, placed.values()) else fresh
             pins = {number: span for number, span in pins.items() if not _widened(span, room).meets(pin)}
         placed[each.number] = pin
@@ -59,8 +71,28 @@ def align_down(offset: int) -> int:
     return offset // GRAIN * GRAIN
 
 
+def _beside(wanted: Wanted, cursor: int, room: Room, others: Collection[Span]) -> Span | None:
+    """The rest is what follows the last one, and nowhere else."""
+    if wanted.size is None:
+        return None
+    return _free(wanted, cursor, room, others) or _free(wanted, room.span.start, room, others)
+
+
 def _fresh(wanted: Wanted, cursor: int, room: Room, placed: Iterable[Span]) -> Span:
-    obstacles = sorted([*room.taken, *placed], key=lambda span: span.start)
+    if found := _free(wanted, cursor, room, placed):
+        return found
+    free = max(0, room.span.end - align_up(cursor + room.gap))
+    need = "some room" if wanted.size is None else format_bytes(wanted.size)
+    raise TableDoesNotFit(
+        f"partition {wanted.number} needs {need}, and there are {format_bytes(free)} left where it would lie",
+        hint="make it or those before it smaller, or leave its size out for the rest",
+        field="tam",
+    )
+
+
+def _free(wanted: Wanted, cursor: int, room: Room, others: Iterable[Span]) -> Span | None:
+    """The first room for it from the cursor on."""
+    obstacles = [_widened(span, room) for span in (*room.taken, *others)]
     start = align_up(cursor + room.gap)
     while start < room.span.end:
         limit = min((each.start for each in obstacles if each.end > start), default=room.span.end)
@@ -69,13 +101,7 @@ def _fresh(wanted: Wanted, cursor: int, room: Room, placed: Iterable[Span]) -> S
             return Span(start, end)
         later = [align_up(each.end + room.gap) for each in obstacles if each.end > start]
         start = min(later, default=room.span.end)
-    free = max(0, room.span.end - align_up(cursor + room.gap))
-    need = "some room" if wanted.size is None else format_bytes(wanted.size)
-    raise TableDoesNotFit(
-        f"partition {wanted.number} needs {need}, and there are {format_bytes(free)} left where it would lie",
-        hint="make it or those before it smaller, or leave its size out for the rest",
-        field="tam",
-    )
+    return None
 
 
 def _is_free(pin: Span, room: Room) -> bool:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ogagent.disk.layout import Span, is_extended, span_of
 from ogagent.model.disk import Partition, TableKind
+from ogagent.model.plan import Target
 
 Firmware = Literal["uefi", "bios"]
 Fate = Literal["kept", "emptied", "moved", "new"]
@@ -32,7 +33,8 @@ class PlannedPartition(Struct, frozen=True, kw_only=True):
 
 class TablePlan(Struct, frozen=True, kw_only=True):
     """``was`` and ``before`` are what the disk has now, ``table`` and ``partitions`` what it will have, by number.
-    Sizes in bytes; ``lost`` are those of ``before`` whose content will be gone.
+    Sizes in bytes; ``lost`` are those of ``before`` whose content will be gone. ``suspended`` and ``sleeping`` as in
+    ``ogagent.disk.sleepers``; ``warnings`` are what the job will have.
     """
 
     disk: int
@@ -45,6 +47,9 @@ class TablePlan(Struct, frozen=True, kw_only=True):
     table: TableKind
     partitions: tuple[PlannedPartition, ...]
     lost: tuple[Partition, ...] = ()
+    suspended: tuple[Target, ...] = ()
+    sleeping: tuple[Target, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def anew(self) -> bool:

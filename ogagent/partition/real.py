@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from ogagent.disk import blkid
 from ogagent.disk.device import BlockDevice
+from ogagent.disk.excluded import Exclusions
 from ogagent.disk.identity import sysfs_directory
 from ogagent.disk.kernel import KernelDisk, describe_disk
 from ogagent.disk.layout import span_of
@@ -38,9 +39,13 @@ def firmware() -> Firmware:
 
 
 class RealTables:
-    """Implements ``ogagent.partition.machine.TableMachine``. Who is busy is waited for ``busy_s`` seconds."""
+    """Implements ``ogagent.partition.machine.TableMachine``. ``exclude`` as in ``[disks]`` of the configuration. Who is
+    busy is waited for ``busy_s`` seconds.
+    """
 
-    def __init__(self, busy_s: float = _BUSY_S) -> None:
+    def __init__(self, exclude: Sequence[str] = (), busy_s: float = _BUSY_S) -> None:
+        """Blocking. Raises SettingsError for a path in ``exclude`` that is no block device."""
+        self._exclusions = Exclusions(exclude)
         self._busy_s = busy_s
 
     @contextmanager
@@ -58,6 +63,8 @@ class RealTables:
         with ExitStack() as opened:
             fd = _claimed(plan, opened)
             compare_disk(fd, plan)
+            gone = (*map(span_of, plan.lost), *map(span_of, plan.emptied))
+            self._exclusions.refuse(plan.device, plan.identity, gone)
             _compare_kind(fd, plan, tables)
             device = BlockDevice(os.dup(fd), base=0, size=plan.size, sector_size=plan.sector_size, name=plan.device)
             opened.callback(device.close)

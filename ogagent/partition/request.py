@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ogagent.errors import InvalidField, MissingField
 from ogagent.model.disk import TableKind
-from ogagent.model.members import DISK, TRACE, Rule, checked_member, function_name, integers, rule
+from ogagent.model.members import DISK, IDENTITY, TRACE, Rule, checked_member, function_name, integers, rule
 from ogagent.model.units import KIB
 from ogagent.partition.kinds import PartitionKind, kind_of
 
@@ -34,6 +34,7 @@ _NUMBER: Final = rule("a number from 1", "a number from 1", re.compile("([1-9][0
 _RULES: Final[Mapping[str, Rule]] = {
     "nfn": function_name(FUNCTION),
     "dsk": DISK,
+    "identity": IDENTITY,
     "ids": TRACE,
     "dis": _NUMBER,
     "disk": _NUMBER,
@@ -57,7 +58,7 @@ CONFIGURE_SCHEMA: Final[_Members] = {
     "description": "As ogCore sends it. An integer counts as its digits, null as absent; other members are ignored.",
     "required": ["dsk", "cfg"],
     "properties": {
-        **{name: _RULES[name].schema for name in ("nfn", "dsk", "ids")},
+        **{name: _RULES[name].schema for name in ("nfn", "dsk", "identity", "ids")},
         "cfg": {
             "description": "the table that is wanted, in OpenGnsys' own words or as JSON",
             "anyOf": [
@@ -94,6 +95,7 @@ class ConfigureRequest(Struct, frozen=True, kw_only=True):
     table: TableKind | None = None
     cache: bool | None = None
     cache_size: int | None = None
+    identity: str = ""
     ids: str = ""
 
 
@@ -118,6 +120,7 @@ def configure_request(members: _Members) -> ConfigureRequest:
         table=_TABLES[head.get("ttp", "").upper()],
         cache={"0": False, "1": True}.get(head.get("che", "")),
         cache_size=int(head.get("tch", "0")) * KIB or None,
+        identity=_value(members, "identity"),
         ids=_value(members, "ids"),
     )
 

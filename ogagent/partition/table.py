@@ -30,7 +30,8 @@ _CONTAINER: Final = {
 def plan_as_text(plan: TablePlan) -> str:
     """Lines without a newline at the end."""
     table = _TABLES[plan.table] if plan.was == plan.table else f"{_TABLES[plan.was]} becomes {_TABLES[plan.table]}"
-    return "\n".join([f"disk {plan.disk} ({plan.device}), {format_bytes(plan.size)}: {table}", *_lines(_rows(plan))])
+    lines = [*_lines(_rows(plan)), *plan.warnings]
+    return "\n".join([f"disk {plan.disk} ({plan.device}), {format_bytes(plan.size)}: {table}", *lines])
 
 
 def _rows(plan: TablePlan) -> list[Sequence[str]]:

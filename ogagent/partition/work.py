@@ -30,7 +30,8 @@ class Books(Protocol):
 
 
 async def configure(machine: TableMachine, plan: TablePlan, books: Books, record: bytes = b"") -> None:
-    """Raises DiskChanged, DeviceBusy, WriteFailed, ReadBackDiffers, PartitioningFailed, FilesystemNotSupported.
+    """Raises DiskChanged, DeviceBusy, TargetIsSystem, WriteFailed, ReadBackDiffers, PartitioningFailed,
+    FilesystemNotSupported.
 
     ``record`` stands on the disk from the first change on, until somebody takes it away who has told of the job.
     A cancel is passed on when the table is the old or the new one, and what was being formatted is empty.

@@ -13,8 +13,10 @@ from typing import Final
 
 from yarl import URL
 
+from ogagent.disk.lookup import check_identity
 from ogagent.disk.machine import Device, Machine
 from ogagent.disk.record import record_of
+from ogagent.disk.sleepers import discard_images, warn_of_windows
 from ogagent.errors import ImageError, InternalError, SessionNotJoined
 from ogagent.image.filesystem import PROBE_SIZE, recognize
 from ogagent.model.job import Phase
@@ -24,11 +26,10 @@ from ogagent.restore.caching import Cache, Caching, opened_cache
 from ogagent.restore.counted import CountedSource
 from ogagent.restore.crowd import Crowding, CrowdSource
 from ogagent.restore.delivery import Delivery
-from ogagent.restore.hibernation import discard_images, warn_of_windows
 from ogagent.restore.indexed import RegionDelivery
 from ogagent.restore.kept_regions import KeptRegions
 from ogagent.restore.patience import share_out
-from ogagent.restore.plan import check_identity, check_image, check_sectors, check_size
+from ogagent.restore.plan import check_image, check_sectors, check_size
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
 from ogagent.restore.request import RestorePlan
@@ -64,7 +65,7 @@ async def restore(
     mounts nowhere; and no thread is left.
     """
     try:
-        check_identity(plan)
+        check_identity(plan.request.identity, plan.target.disk, plan.target.identity)
         progress.warnings += plan.remarks
         warn_of_windows(plan, progress)
         async with opened_cache(plan, caching, progress) as cache:

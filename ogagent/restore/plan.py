@@ -10,9 +10,9 @@ from msgspec import Struct
 from ogagent.disk.codes import may_be_a_cache
 from ogagent.disk.lookup import find_disk, find_partition, refuse_without_table
 from ogagent.disk.precious import refuse_precious
+from ogagent.disk.sleepers import hibernated_beside
 from ogagent.errors import (
     CacheMissing,
-    DiskChanged,
     FilesystemMismatch,
     ImageTooLarge,
     MethodNotSupported,
@@ -21,7 +21,7 @@ from ogagent.errors import (
     TooFewPartitions,
 )
 from ogagent.model.disk import Disk, Inventory, Partition
-from ogagent.model.filesystem import SUSPENDED, family_of_code, of_image
+from ogagent.model.filesystem import family_of_code, of_image
 from ogagent.model.method import METHODS, UNICAST, Engine, Way, way_of
 from ogagent.model.plan import ImageHeader, Target, bound, cache_place
 from ogagent.model.repository import Networks, image_url
@@ -53,7 +53,7 @@ def plan_restore(request: RestoreRequest, inventory: Inventory, rules: Rules) ->
     refuse_precious(disk, partition, force=request.force)
     source = image_url(rules.repository_url, request.ipr, request.nci)
     cache = None if way.direct else cache_place(inventory)
-    suspended, sleeping = hibernated_beside(partition, inventory)
+    suspended, sleeping = hibernated_beside([partition], inventory)
     return RestorePlan(
         request=request,
         target=bound(disk, partition),
@@ -81,27 +81,6 @@ def _way(request: RestoreRequest, rules: Rules) -> Way:
             hint=f"{rules.missing[way.session.engine]}, or use {UNICAST}",
         )
     return way
-
-
-def hibernated_beside(target: Partition, inventory: Inventory) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
-    """Where a Linux sleeps, and where a Windows does, on this machine. What sleeps on ``target`` goes with it."""
-    others = [
-        (bound(disk, part), part.filesystem == SUSPENDED.blkid)
-        for disk in inventory.disks
-        for part in disk.partitions
-        if part.hibernated and part is not target and not part.cache and not may_be_a_cache(disk, part)
-    ]
-    return tuple(place for place, linux in others if linux), tuple(place for place, linux in others if not linux)
-
-
-def check_identity(plan: RestorePlan) -> None:
-    """Raises DiskChanged when the request names a disk, and another one has its number."""
-    wanted, found = plan.request.identity, plan.target.identity
-    if wanted and wanted != found:
-        raise DiskChanged(
-            f"disk {plan.target.disk} is {found}, the request means {wanted}",
-            hint="read the inventory again, and repeat the request with the number that the disk has now",
-        )
 
 
 def check_image(plan: RestorePlan, header: ImageHeader) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from ogagent.disk.lookup import check_identity
+from ogagent.disk.sleepers import warnings_of
 from ogagent.errors import RepositoryUnreachable
 from ogagent.model.plan import Preview
-from ogagent.restore.hibernation import warnings_of
 from ogagent.restore.job import read_header
-from ogagent.restore.plan import check_identity
 from ogagent.restore.request import RestorePlan
 from ogagent.source.source import SourcePolicy
 
@@ -26,7 +26,7 @@ class Previewer:
 
     async def preview(self, plan: RestorePlan) -> Preview:
         """Raises the DiskChanged, SourceError or ImageError that the job would fail with before its first write."""
-        check_identity(plan)
+        check_identity(plan.request.identity, plan.target.disk, plan.target.identity)
         try:
             async with asyncio.timeout(self._timeout_s), self._turn:
                 image = await read_header(plan, self._policy)
@@ -35,4 +35,5 @@ class Previewer:
                 f"{plan.source} did not show its header within {self._timeout_s:g} s",
                 hint="check that the repository runs and that this machine reaches it",
             ) from error
-        return Preview(target=plan.target, source=plan.source, image=image, warnings=warnings_of(plan))
+        warnings = (*plan.remarks, *warnings_of(plan))
+        return Preview(target=plan.target, source=plan.source, image=image, warnings=warnings)

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ogagent.model.members import (
     DISK,
+    IDENTITY,
     IMAGE_NAME,
     PARTITION,
     REPOSITORY,
@@ -59,7 +60,7 @@ _RULES: Final[Mapping[str, Rule]] = {
     "ifs": text("software profile id"),
     "method": _method("unicast, multicast, uftp, p2p or torrent, or one with -direct; options after a space"),
     "ptc": _method("the same as method, which counts when both are there"),
-    "identity": text("the disk that is meant, as the inventory names it; when it is another one, the job fails"),
+    "identity": IDENTITY,
     "force": rule(
         "1: members of volumes that are not active may be overwritten",
         *("0 or 1", re.compile("[01]?"), integers(0, 1)),

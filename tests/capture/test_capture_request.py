@@ -22,6 +22,7 @@ CALL: Final = {
     "nci": "/windows/win11",
     "ipr": "192.168.2.1",
     "cpt": "0700",
+    "identity": "wwn:0x5000c500a1b2c3d4;size:500107862016",
     "ids": "55",
 }
 REQUIRED: Final = ("dsk", "par", "idi", "nci", "ipr")
@@ -39,7 +40,14 @@ def without(name: str) -> dict[str, Any]:
 
 def test_every_member_arrives() -> None:
     assert capture_request(CALL) == CaptureRequest(
-        dsk=1, par=2, idi="12", nci="windows/win11", ipr="192.168.2.1", cpt="0700", ids="55"
+        dsk=1,
+        par=2,
+        idi="12",
+        nci="windows/win11",
+        ipr="192.168.2.1",
+        cpt="0700",
+        identity="wwn:0x5000c500a1b2c3d4;size:500107862016",
+        ids="55",
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -115,6 +116,29 @@ async def test_logical_partitions_and_a_chain_that_is_rewritten(
 
     again = await plan_for(device, fewer)
     assert {part.fate for part in again.partitions} == {"kept"}
+
+
+def write_links(device: str, links: Mapping[int, Sequence[tuple[int, int]]]) -> None:
+    """Of the chain of logical partitions: by their MiB, rows of type and start, of 2048 sectors each."""
+    with open(device, "r+b") as disk:
+        for at, wanted in links.items():
+            said = [struct.pack("<B3sB3sII", 0, bytes(3), kind, bytes(3), start, 2048) for kind, start in wanted]
+            disk.seek(at * MIB + 446)
+            disk.write(b"".join(said).ljust(64, b"\0") + b"\x55\xaa")
+
+
+@pytest.mark.parametrize(
+    "first", [((0x83, 2048), (0x83, 6144), (5, 10240)), ((0x83, 2048), (5, 10240), (5, 20480))], ids=["rows", "links"]
+)
+async def test_a_chain_that_says_more_than_one_can_does_not_keep_the_disk_from_another_table(
+    loop_disk: LoopDisk, first: tuple[tuple[int, int], ...]
+) -> None:
+    device = loop_disk(SIZE, "label: dos\nsize=8MiB\nsize=50MiB, type=f\n")
+    write_links(device, {9: first, 9 + 5: ((0x83, 2048),)})
+    plan = await made(device, [{"ttp": "GPT"}, row(1, "LINUX", 40, "EXT4")])
+
+    assert [(part.partition, part.start // MIB) for part in plan.before] == [(1, 1), (2, 9), (5, 10), (6, 15)]
+    await check(device, plan)
 
 
 @pytest.mark.parametrize("way", [("GPT", "MSDOS"), ("MSDOS", "GPT")])

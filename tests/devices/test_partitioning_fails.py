@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ogagent.errors import DeviceBusy, DiskChanged, PartitioningFailed
+from ogagent.errors import DeviceBusy, DiskChanged, PartitioningFailed, TargetIsSystem
+from ogagent.model.disk import PROTECTED
 from ogagent.model.units import MIB
 from ogagent.partition.plan import PlannedPartition, TablePlan
 from ogagent.partition.real import RealTables
@@ -19,6 +20,7 @@ from ogagent.partition.work import configure, settle
 from tests.block_devices import forget_partitions
 from tests.devices.configured import SIZE, NoBooks, check, content, inventory, made, plan_for, row
 from tests.devices.conftest import LoopDisk
+from tests.partition.disks import rows
 from tests.partition.judges import table_by_sfdisk
 
 Tool = Callable[..., str]
@@ -143,3 +145,23 @@ async def test_a_table_that_has_changed_meanwhile_is_left_alone(loop_disk: LoopD
     with pytest.raises(DiskChanged, match="another partition table"):
         await configure(RealTables(), plan, NoBooks())
     assert table_by_sfdisk(device) == before
+
+
+@pytest.mark.parametrize(("excluded", "refused"), [("", True), ("p2", True), ("p1", False)])
+async def test_what_somebody_has_protected_since_the_job_began_is_not_written_to_either(
+    loop_disk: LoopDisk, excluded: str, refused: bool
+) -> None:
+    device = loop_disk(SIZE, "label: gpt\nsize=100MiB\nsize=100MiB\n")
+    books = NoBooks()
+    plan = await plan_for(device, [*rows((1, "LINUX", 100)), row(2, "LINUX", 100, "EXT4")])
+    await configure(RealTables(), plan, books)
+    before, tables = content(device), RealTables([f"{device}{excluded}"])
+    if refused:
+        with pytest.raises(TargetIsSystem, match=PROTECTED):
+            settle(tables, plan, books.change, 2)
+        with pytest.raises(TargetIsSystem, match=PROTECTED):
+            await configure(tables, plan, NoBooks())
+        assert content(device) == before
+    else:
+        assert settle(tables, plan, books.change, 2) == "new"
+        assert [part.filesystem for part in (await inventory(device)).partitions] == ["", ""]

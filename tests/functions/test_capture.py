@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from ogagent.capture.preview import CapturePreview
-from ogagent.errors import FilesystemNotSupported, ImageLocked, RepositoryUnreachable
+from ogagent.errors import DiskChanged, FilesystemNotSupported, ImageLocked, RepositoryUnreachable
 from ogagent.functions.table import KINDS
 from ogagent.imagefile.check import verify
 from ogagent.jobs.journal import Journal
@@ -75,6 +75,15 @@ def digest(disk: Path) -> str:
 
 def names(images: Path) -> set[str]:
     return {path.name for path in images.iterdir()}
+
+
+async def test_another_disk_than_the_request_names_is_not_captured(agent: Agent, images: Path) -> None:
+    named = {**ASKED, "identity": "serial:other;size:1"}
+    with pytest.raises(DiskChanged, match="the request means serial:other;size:1"):
+        await (await agent.jobs.plan(agent.functions["CrearImagen"].order(named))).preview()
+    _, report = await agent.run("CrearImagen", **named)
+    assert report["der"].startswith("092-")
+    assert names(images) == set()
 
 
 WHOLE: Final = {"base.img", "base.img.full.sum", "base.img.index", "base.img.info", "base.img.sum"}

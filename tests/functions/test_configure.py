@@ -11,14 +11,17 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from ogagent.errors import PartitioningFailed, TableDoesNotFit
+from ogagent.errors import DiskChanged, PartitioningFailed, TableDoesNotFit
 from ogagent.functions.function import Equipment
 from ogagent.functions.table import KINDS
 from ogagent.jobs.disks import MarkedDisks
 from ogagent.jobs.journal import Journal
 from ogagent.jobs.recovery import settle_unended
+from ogagent.model.disk import Inventory
 from ogagent.model.job import State
 from ogagent.partition.plan import PlannedPartition, TablePlan
+from ogagent.partition.table import plan_as_text
+from simulator.faults import parse_fault
 from simulator.machine.file_host import host_of
 from simulator.machine.file_machine import FileMachine
 from simulator.machine.file_tables import FileTables
@@ -89,6 +92,18 @@ async def test_what_does_not_fit_is_refused(agent: Agent, tmp_path: Path) -> Non
     assert (tmp_path / "disk").read_bytes() == before
 
 
+async def test_another_disk_than_the_request_names_is_not_configured(agent: Agent, tmp_path: Path) -> None:
+    before, named = (tmp_path / "disk").read_bytes(), {"dsk": "1", "cfg": ROWS, "identity": "serial:other;size:1"}
+    with pytest.raises(DiskChanged, match="the request means serial:other;size:1"):
+        await (await agent.jobs.plan(agent.functions["Configurar"].order(named))).preview()
+    job, report = await agent.run("Configurar", **named)
+    assert (job.state, report["der"][:4]) == (State.FAILED, "092-")
+    assert (tmp_path / "disk").read_bytes() == before
+    identity = (await agent.inventory()).identity
+    job, _ = await agent.run("Configurar", **{**named, "identity": identity})
+    assert (job.state, job.request["identity"]) == (State.SUCCEEDED, identity)
+
+
 async def test_what_the_rows_mean_stays(agent: Agent, tmp_path: Path) -> None:
     _, first = await agent.run("Configurar", dsk="1", cfg=ROWS)
     kept = tmp_path / "disk.cache4/opt/opengnsys/images/x.img"
@@ -118,6 +133,68 @@ async def test_the_disk_says_whose_job_it_was_where_somebody_waits_to_hear(tmp_p
     if record is not None:
         assert (record.job_id, record.started, record.function) == (job.job_id, job.created, "Configurar")
         assert record.request == {"nfn": "Configurar", "dsk": "1", "ids": "3"}
+
+
+ASLEEP: Final = bytes(1024) + b"\1\0\0\0\xff\0\0\0" + bytes(3054) + b"S1SUSPEND\0"
+BESIDE: Final = [
+    {"ttp": "GPT", "che": "0"},
+    {"par": "1", "cpt": "LINUX-SWAP", "tam": str(16 * KIB_OF_MIB)},
+    {"par": "2", "cpt": "NTFS", "tam": str(16 * KIB_OF_MIB)},
+    {"par": "3", "cpt": "LINUX", "tam": str(32 * KIB_OF_MIB)},
+]
+
+
+async def asleep(agent: Agent, folder: Path) -> Path:
+    """A Linux on the first of three partitions."""
+    await agent.run("Configurar", dsk="1", cfg=BESIDE)
+    with (folder / "disk").open("r+b") as disk:
+        disk.seek(MIB)
+        disk.write(ASLEEP)
+    return folder / "disk"
+
+
+def signature(disk: Path) -> bytes:
+    return disk.read_bytes()[MIB + 4086 : MIB + 4096]
+
+
+async def test_a_linux_that_sleeps_beside_what_goes_is_not_woken_again(agent: Agent, tmp_path: Path) -> None:
+    disk = await asleep(agent, tmp_path)
+    for more in ({}, {"par": "4", "cpt": "LINUX", "tam": str(16 * KIB_OF_MIB), "ope": "1", "sfi": "EXT4"}):
+        job, _ = await agent.run("Configurar", dsk="1", cfg=[*BESIDE, more])
+        assert (job.warnings, signature(disk)) == ((), b"S1SUSPEND\0"), "nothing that it knows has changed"
+    formatted = {"dsk": "1", "cfg": [*BESIDE[:3], {**BESIDE[3], "ope": "1", "sfi": "EXT4"}]}
+    order = agent.functions["Configurar"].order(formatted)
+    plan = await (await agent.jobs.plan(order)).preview()
+    assert isinstance(plan, TablePlan)
+    assert signature(disk) == b"S1SUSPEND\0"
+    job, _ = await agent.run("Configurar", **formatted)
+    assert (job.state, job.warnings, signature(disk)) == (State.SUCCEEDED, plan.warnings, b"SWAPSPACE2")
+    assert [warning[:26] for warning in plan.warnings] == ["032-the Linux that is hibe"]
+    assert plan_as_text(plan).endswith(plan.warnings[0])
+
+
+async def test_as_long_as_a_linux_would_wake_nothing_is_written(tmp_path: Path) -> None:
+    refusing = FileMachine([empty_disk(tmp_path)], lambda: (parse_fault("disk:readonly"),))
+    async with running(tmp_path, equip=lambda equipment: replace(equipment, machine=refusing)) as agent:
+        disk = await asleep(agent, tmp_path)
+        before = disk.read_bytes()
+        _, report = await agent.run("Configurar", dsk="1", cfg=BESIDE[:3])
+    assert report["der"].startswith("014-the Linux that is hibernated on partition 1 of disk 1")
+    assert disk.read_bytes() == before
+
+
+async def test_a_windows_that_sleeps_beside_what_goes_is_told_of(agent: Agent, tmp_path: Path) -> None:
+    await asleep(agent, tmp_path)
+    disk = await agent.inventory()
+    parts = [replace(part, hibernated=part.partition == 2, filesystem="ntfs") for part in disk.partitions]
+    inventory = Inventory(disks=(replace(disk, partitions=tuple(parts)),))
+    for cfg, told in (
+        (BESIDE, ()),
+        (BESIDE[:3], ("032-Windows is hibernated on partition 2 of disk 1",)),
+        (BESIDE[:2], ()),
+    ):
+        work = agent.functions["Configurar"].order({"dsk": "1", "cfg": cfg}).plan(inventory)
+        assert tuple(warning[:50] for warning in (await work.preview()).warnings) == told
 
 
 class Stopping(FileTables):

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ogagent.errors import DiskNotFound, InvalidField, MachineBusy, MissingField, NoSystem, NothingToBoot, ToolFailed
+from ogagent.errors import (
+    DiskChanged,
+    DiskNotFound,
+    InvalidField,
+    MachineBusy,
+    MissingField,
+    NoSystem,
+    NothingToBoot,
+    ToolFailed,
+)
 from ogagent.functions.plain import Intention
 from ogagent.model.job import State
 from simulator.ext4 import make_filesystem
@@ -62,6 +71,17 @@ async def test_the_system_of_a_partition_starts(agent: Agent, power: StillPower)
     assert (report["dsk"], report["par"], report["ids"]) == ("1", "2", "7")
     assert job.target is not None
     assert (job.target.disk, job.target.partition) == (1, 2)
+
+
+async def test_the_system_of_another_disk_than_the_request_names_does_not_start(
+    agent: Agent, power: StillPower
+) -> None:
+    named = {"dsk": "1", "par": "2", "identity": "serial:other;size:1"}
+    with pytest.raises(DiskChanged, match="the request means serial:other;size:1"):
+        await (await agent.jobs.plan(agent.functions["IniciarSesion"].order(named))).preview()
+    _, report = await agent.run("IniciarSesion", **named)
+    assert report["der"].startswith("092-")
+    assert power.done == []
 
 
 async def test_a_plan_changes_nothing(agent: Agent, power: StillPower) -> None:

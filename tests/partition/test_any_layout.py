@@ -163,6 +163,23 @@ def test_a_cache_whose_place_and_size_stay_is_kept(data: st.DataObject, there: D
     assert [part.fate for part in made.partitions if span_of(part) == span_of(cache)] == ["kept"]
 
 
+@given(st.data(), disks(cache=True))
+def test_a_cache_with_a_row_of_its_own_is_kept_whatever_its_number_and_whoever_has_its_old_one(
+    data: st.DataObject, there: Disk
+) -> None:
+    cache = there.partitions[-1]
+    number = str(data.draw(st.integers(1, 4)))
+    named = {"par": number, "cpt": "CACHE", "tam": str(cache.size // KIB), "ope": "0"}
+    size = data.draw(st.integers(1, 300 * KIB).filter(lambda kib: kib * KIB != cache.size))
+    newcomer = {"par": str(cache.partition), "cpt": data.draw(_KINDS), "tam": str(size)}
+    others = [row for row in [*own_rows(there)[1:-1], newcomer] if row["par"] != number]
+    try:
+        made = plan([named, *others], there)
+    except TableDoesNotFit:
+        return
+    assert [part.fate for part in made.partitions if span_of(part) == span_of(cache)] == ["kept"]
+
+
 @given(st.data(), disks())
 def test_what_was_made_and_is_asked_for_again_is_kept(data: st.DataObject, there: Disk) -> None:
     request = [{**row, "ope": "0"} for row in data.draw(requests(there))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -67,6 +68,7 @@ CASES: Final = {
     "gpt, no room beside the entries": (LOW, [CACHE, *rows((1, "LINUX", 1), (2, "LINUX", 9))]),
     "gpt, only the copy is whole": (GPT, [CACHE, *rows((1, "EFI", 8), (2, "LINUX", 14))]),
     "nothing but what protects a gpt": (GPT, [{**CACHE, "ttp": "GPT"}, *rows((1, "EFI", 8), (2, "LINUX", 14))]),
+    "a gpt for a larger disk": (GPT, [{**CACHE, "ttp": "GPT"}, *rows((1, "EFI", 8), (2, "LINUX", 14))]),
     "gpt to msdos": (GPT, [{**CACHE, "ttp": "MSDOS"}, *rows((1, "EFI", 8), (2, "LINUX", 14))]),
     "gpt to msdos, a CACHE in the last MiB": (
         CACHE_TO_THE_END,
@@ -139,9 +141,10 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     directory = tmp_path_factory.mktemp("disk")
     disk, before = directory / "disk", directory / "before"
     with disk.open("xb") as file:
-        file.truncate(SIZE)
+        file.truncate(SIZE + MIB if request.param == "a gpt for a larger disk" else SIZE)
     if script:
         run("sfdisk", "--quiet", disk, stdin=script)
+        os.truncate(disk, SIZE)
         _fill(disk, gpt="gpt" in script)
     damage(disk, request.param)
     shutil.copy(disk, before)

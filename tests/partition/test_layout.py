@@ -74,6 +74,63 @@ def test_a_partition_that_grows_takes_the_place_of_those_after_it_and_not_of_the
     assert [part.partition for part in made.lost] == [2, 3]
 
 
+GIB: Final = 1 << 10
+WINDOWS: Final = disk(
+    partition(1, 1, 100, "EF00", filesystem="vfat"),
+    partition(2, 101, 16, "0C01", filesystem=""),
+    partition(3, 117, 60 * GIB, "0700", filesystem="ntfs"),
+    partition(4, 119 * GIB, 700, "2700", filesystem="ntfs"),
+    size=120 * TIB // 1024,
+)
+SECOND_MISSING: Final = disk(
+    partition(1, 1, 100, "EF00", filesystem="vfat"),
+    partition(3, 101, 60 * GIB, "0700", filesystem="ntfs"),
+    size=220 * TIB // 1024,
+)
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "start"),
+    [
+        (WINDOWS, [*own_rows(WINDOWS), *rows((5, "LINUX", 20 * GIB))], 117 + 60 * GIB),
+        (SECOND_MISSING, [*own_rows(SECOND_MISSING), *rows((2, "LINUX", 20 * GIB))], 101 + 60 * GIB),
+        (SECOND_MISSING, [*own_rows(SECOND_MISSING), *rows((2, "EMPTY", 20 * GIB), (4, "LINUX", 9))], 101 + 80 * GIB),
+        (replace(CACHED, size=2048 * MIB), [*own_rows(CACHED), *rows((5, "LINUX", 90))], 701),
+        (LOGICAL, [*own_rows(LOGICAL), *rows((3, "LINUX", 200))], 700),
+        (LOGICAL, [*own_rows(LOGICAL), *rows((7, "LINUX", 300))], 301),
+    ],
+    ids=["a hole", "behind", "what stays free", "before the CACHE", "behind the extended one", "logical"],
+)
+def test_a_new_partition_finds_room_that_leaves_all_others_where_they_are(
+    there: Disk, wanted: list[dict[str, str]], start: int
+) -> None:
+    made = plan(wanted, there)
+
+    assert [part.start // MIB for part in made.partitions if part.fate == "new"] == [start]
+    assert not made.lost
+
+
+def test_a_partition_that_gets_the_number_of_the_cache_is_a_new_one() -> None:
+    there = disk(partition(1, 1, 100), partition(4, 801, 200, label="CACHE"), partition(5, 101, 100, "2700"))
+    made = plan(rows((1, "LINUX", 100), (4, "LINUX", 50), (5, "WIN-RECOVERY", 100), (6, "CACHE", 200)), there)
+
+    assert {part.number: part.start // MIB for part in made.partitions} == {1: 1, 4: 201, 5: 101, 6: 801}
+    assert not made.lost
+
+
+def test_a_new_partition_for_which_there_is_no_such_room_takes_the_place_of_those_after_it() -> None:
+    split = disk(partition(1, 1, 100), partition(3, 401, 300))
+    made = plan(rows((1, "LINUX", 100), (2, "LINUX", 400), (3, "LINUX", 300)), split)
+    assert {part.number: (part.fate, part.start // MIB) for part in made.partitions} == {
+        1: ("kept", 1),
+        2: ("new", 101),
+        3: ("moved", 501),
+    }
+    grows = disk(partition(1, 1, 100), partition(3, 101, 300), partition(4, 401, 300))
+    made = plan(rows((1, "LINUX", 100), (2, "LINUX", 300), (3, "LINUX", 310), (4, "LINUX", 300)), grows)
+    assert fates(made) == {1: "kept", 2: "new", 3: "moved", 4: "moved"}
+
+
 def test_what_is_asked_to_be_formatted_stays_in_its_place() -> None:
     made = plan(rows((1, "EFI", 100), (2, "LINUX", 300), ope="1"), CACHED)
 
@@ -112,6 +169,60 @@ def test_another_number_for_the_cache_where_four_is_taken() -> None:
 @pytest.mark.parametrize("cfg", ["dis=1!par=1*cpt=EFI*tam=102400", "dis=1*che=1*tch=204800!par=1*cpt=EFI*tam=102400"])
 def test_a_cache_is_kept_when_nothing_or_the_same_is_said_of_it(cfg: str) -> None:
     assert fates(plan(cfg, CACHED))[4] == "kept"
+
+
+def test_a_cache_is_kept_with_another_number_unless_a_row_means_the_partition_that_it_is() -> None:
+    before = rows((1, "EFI", 100), (2, "LINUX", 300), (3, "NTFS", 300))
+    made = plan([*before, *rows((4, "LINUX", 200), (5, "CACHE", 200))], replace(CACHED, size=2048 * MIB))
+    assert fates(made) == {1: "kept", 2: "kept", 3: "kept", 4: "moved", 5: "kept"}
+
+    meant = disk(partition(1, 101, 100, "83", label="CACHE"), table="msdos")
+    made = plan(rows((1, "LINUX", 100), (4, "CACHE", 100)), meant)
+    assert {part.number: (part.fate, part.start) for part in made.partitions} == {
+        1: ("kept", 101 * MIB),
+        4: ("new", 923 * MIB),
+    }
+
+
+LOGICAL_CACHE: Final = disk(
+    partition(1, 1, 99, "7", filesystem="ntfs"),
+    partition(2, 100, 600, "f", filesystem=""),
+    partition(5, 101, 99, "83"),
+    partition(6, 201, 99, "ca", label="CACHE"),
+    table="msdos",
+)
+
+
+@pytest.mark.parametrize(
+    ("head", "more", "found"),
+    [
+        ([], [], {5: 301, 6: 201}),
+        ([{"che": "1", "tch": str(99 * KIB)}], [], {5: 301, 6: 201}),
+        ([], rows((6, "CACHE", 99)), {5: 301, 6: 201}),
+        ([], rows((6, "LINUX", 20), (7, "CACHE", 99)), {5: 301, 6: 452, 7: 201}),
+    ],
+    ids=["nothing said", "che and tch", "a row", "another number"],
+)
+def test_a_logical_cache_is_kept_too_and_another_one_gives_way(
+    head: list[dict[str, str]], more: list[dict[str, str]], found: dict[int, int]
+) -> None:
+    made = plan([*head, *rows((1, "NTFS", 99), (2, "EXTENDED", 600), (5, "LINUX", 150)), *more], LOGICAL_CACHE)
+    (cache,) = (part for part in made.partitions if part.code == "ca")
+
+    assert (cache.fate, cache.filesystem) == ("kept", "")
+    assert {part.number: part.start // MIB for part in made.partitions if part.number > 4} == found
+
+
+def test_a_logical_cache_that_cannot_stay_is_made_anew_with_a_file_system_where_its_size_is_said() -> None:
+    around = rows((1, "NTFS", 99), (2, "EXTENDED", 150))
+    cache = plan([{"che": "1", "tch": str(40 * KIB)}, *around, *rows((5, "LINUX", 99))], LOGICAL_CACHE).partitions[-1]
+
+    assert (cache.number, cache.start, cache.size) == (6, 210 * MIB, 40 * MIB)
+    assert (cache.fate, cache.filesystem, cache.label) == ("moved", "EXT4", "CACHE")
+    with pytest.raises(TableDoesNotFit, match="CACHE cannot stay"):
+        plan([*around, *rows((5, "LINUX", 99))], LOGICAL_CACHE)
+    with pytest.raises(TableDoesNotFit, match="CACHE needs"):
+        plan([*around, *rows((5, "CACHE", 150))], LOGICAL_CACHE)
 
 
 def test_a_cache_of_another_size_is_made_anew_and_without_one_it_goes() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -192,6 +194,57 @@ async def test_another_disk_is_not_written_to(disk: Path) -> None:
     with pytest.raises(DeviceBusy), FileTables().open_disk(plan, of_gpt):
         await configure(FileTables(), plan, Books())
     assert content(disk) == before
+
+
+def mbr_row(flag: int, kind: int, start: int, size: int) -> bytes:
+    """In MiB, but for what protects the table."""
+    place = (1, size * 2048 - 1) if kind == 0xEE else (start * 2048, size * 2048)
+    return struct.pack("<B3sB3sII", flag, b"\0\2\0", kind, b"\xff\xff\xff", *place)
+
+
+WHOLE: Final = mbr_row(0x80, 0xEE, 0, 100)
+HYBRID: Final = mbr_row(0, 0xEE, 0, 1), mbr_row(0x80, 0x83, 1, 8), mbr_row(0, 0x83, 9, 12)
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "left"),
+    [
+        ([WHOLE], [1, 2], [WHOLE]),
+        ([bytes(16), WHOLE], [1], [bytes(16), WHOLE]),
+        (HYBRID, [1, 2], HYBRID),
+        (HYBRID, [1], HYBRID[:2]),
+        (HYBRID[:2], [2], [WHOLE.replace(b"\x80", b"\0")]),
+    ],
+    ids=["active", "second row", "hybrid", "one goes", "all go"],
+)
+async def test_the_first_sector_of_a_gpt_that_stays_is_left_alone_but_for_rows_of_what_goes(
+    disk: Path, there: Sequence[bytes], wanted: Sequence[int], left: Sequence[bytes]
+) -> None:
+    """A BIOS may start no disk without an active row, and Windows by BIOS knows hybrid rows only."""
+    code = b"boot code and disk id".ljust(446, b".")
+    with disk.open("r+b") as file:
+        file.write(code + b"".join(there).ljust(64, b"\0"))
+    cfg = [row for row in rows((1, "LINUX", 8), (2, "LINUX", 12)) if int(row["par"]) in wanted]
+    await configure(FileTables(), await plan_for(disk, [*cfg, *rows((3, "LINUX", 20))]), Books())
+
+    assert content(disk)[:512] == code + b"".join(left).ljust(64, b"\0") + b"\x55\xaa"
+    found = table_by_sfdisk(disk)
+    assert found is not None
+    assert (found[0], list(found[1])) == ("gpt", [*wanted, 3])
+
+
+async def test_a_type_that_nobody_has_a_code_for_stays_when_its_partition_is_formatted(disk: Path) -> None:
+    apfs = "7C3457EF-0000-11AA-AA11-00306543ECAC"
+    run("sfdisk", "--quiet", disk, stdin=f'label: gpt\nsize=8MiB, type={apfs}, name="Macintosh HD"\nsize=12MiB\n')
+    before = table_by_sfdisk(disk)
+    cfg = [{"par": "1", "cpt": "0000", "sfi": "EXT4", "tam": str(8 << 10), "ope": "1"}, *rows((2, "LINUX", 12))]
+    await configure(FileTables(), await plan_for(disk, cfg), Books())
+
+    after = table_by_sfdisk(disk)
+    assert before is not None
+    assert after is not None
+    assert (after[1][1].type, after[1][1].name, after[1][2]) == (apfs, "", before[1][2])
+    assert after[1][1].uuid != before[1][1].uuid
 
 
 def test_a_tool_that_is_missing_is_named_with_its_package() -> None:

@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from ogagent.disk.machine import Device
+from ogagent.disk.sleepers import discard_images, warn_of_windows, warnings_of
 from ogagent.errors import AgentError, DeviceBusy, DiskChanged
 from ogagent.model.disk import Inventory
 from ogagent.model.plan import Target
-from ogagent.restore.hibernation import discard_images, warn_of_windows, warnings_of
 from ogagent.restore.plan import plan_restore
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan, restore_request
@@ -57,9 +57,9 @@ def test_what_people_are_told_beforehand() -> None:
     told = warnings_of(plan(with_partitions(part(2), LINUX, replace(WINDOWS, partition=5, device="/dev/sda5"), CACHE)))
     assert told == (
         "032-the Linux that is hibernated on partition 3 of disk 1 (/dev/sda3) does not wake again but starts anew: it "
-        "would have overwritten the image",
+        "would have overwritten what was written",
         "032-Windows is hibernated on partition 5 of disk 1 (/dev/sda5), maybe by fast start-up, and may damage what "
-        "was restored when it wakes: start it and shut it down for good (shutdown /s /t 0), or restore its partition "
+        "was written when it wakes: start it and shut it down for good (shutdown /s /t 0), or restore its partition "
         "as well",
     )
 
@@ -116,7 +116,7 @@ def test_the_cause_is_told_as_what_it_is(kind: type[AgentError], swap: Path) -> 
     with pytest.raises(kind) as failure:
         discard_images(planned(swap), Refusing(kind("it is in use", hint="close it")), progress)
     assert failure.value.message == (
-        f"the Linux that is hibernated on partition 1 of disk 1 ({swap}) would overwrite the image: it is in use"
+        f"the Linux that is hibernated on partition 1 of disk 1 ({swap}) would overwrite what is written: it is in use"
     )
     assert failure.value.hint == "close it"
     assert progress.warnings == []
