@@ -13,17 +13,17 @@ from msgspec import Struct
 from ogagent.disk.machine import CacheStore
 from ogagent.errors import AgentError, CacheError
 from ogagent.image.index import ImageIndex
-from ogagent.image.sums import md5_in
 from ogagent.model.job import Phase
 from ogagent.model.plan import Target
 from ogagent.model.units import MIB
 from ogagent.restore.crowd import CrowdSource
-from ogagent.restore.kept import LONGEST_SUM, Desk, State
+from ogagent.restore.kept import Desk, State
 from ogagent.restore.kept_regions import KeptRegions
-from ogagent.restore.kept_stream import FULL_SUM, KeptStream
+from ogagent.restore.kept_stream import KeptStream
 from ogagent.restore.kept_whole import KeptWhole
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan
+from ogagent.restore.sidecars import full_sum
 from ogagent.source.image_shelf import ImageShelf
 from ogagent.source.source import Source
 
@@ -49,10 +49,11 @@ class Cache:
         """The parts of an image in frames; ``data`` is its index as the repository has it."""
         return origin
 
-    async def as_stream(self, origin: Source) -> Source:
+    async def as_stream(self, origin: Source, name: str) -> Source:  # noqa: ARG002 - for ImageCache
+        """The image file ``name``, which nothing proves but its sum."""
         return origin
 
-    async def as_whole(self, crowd: CrowdSource) -> KeptWhole | None:  # noqa: ARG002 - for ImageCache
+    async def as_whole(self, crowd: CrowdSource, name: str) -> KeptWhole | None:  # noqa: ARG002 - for ImageCache
         """What others bring in any order, and nothing proves but the sum of all of it. None: it cannot be kept."""
         return None
 
@@ -101,19 +102,19 @@ class ImageCache(Cache):
     async def by_index(self, index: ImageIndex, data: bytes, origin: Source) -> Source:
         return await self._through(lambda desk: KeptRegions(desk, origin, index, data)) or origin
 
-    async def as_stream(self, origin: Source) -> Source:
+    async def as_stream(self, origin: Source, name: str) -> Source:
         self._kept = None
-        full_sum = await origin.sidecar(FULL_SUM, LONGEST_SUM) or b""
-        if md5_in(full_sum) is None:
+        proof = await full_sum(origin, name)
+        if proof is None:
             _log.info("the image is not kept in the CACHE: neither an index nor a .full.sum says what it must be")
             return origin
-        return await self._through(lambda desk: KeptStream(desk, origin, full_sum, afresh=self._afresh)) or origin
+        return await self._through(lambda desk: KeptStream(desk, origin, proof, afresh=self._afresh)) or origin
 
-    async def as_whole(self, crowd: CrowdSource) -> KeptWhole | None:
-        full_sum, length = await crowd.sidecar(FULL_SUM, LONGEST_SUM) or b"", crowd.size
-        if md5_in(full_sum) is None or length is None:
+    async def as_whole(self, crowd: CrowdSource, name: str) -> KeptWhole | None:
+        proof, length = await full_sum(crowd, name), crowd.size
+        if proof is None or length is None:
             return None
-        return await self._through(lambda desk: KeptWhole(desk, crowd, full_sum, length))
+        return await self._through(lambda desk: KeptWhole(desk, crowd, proof, length))
 
     async def begin(self) -> None:
         if self._kept is None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final
 
 from ogagent.restore.kept import Desk, Kept, State
+from ogagent.restore.sidecars import FULL_SUM
 from ogagent.source.source import Source
-
-FULL_SUM: Final = ".full.sum"
 
 
 class KeptStream(Kept):

@@ -60,6 +60,18 @@ async def test_without_a_sum_nothing_tells_which_image_it_is(room: Classroom) ->
         assert not list(room.cache.path.iterdir())
 
 
+async def test_the_sum_of_another_image_tells_nothing(room: Classroom) -> None:
+    """As when an image was copied with it, and replaced later: nobody would compare what the CACHE has with it."""
+    of_another = {".full.sum": streamed().sidecars[".full.sum"] + b"  base.img\n"}
+    await room.deploy(replace(streamed(), sidecars=of_another))
+    assert (room.files, room.warned) == ([], ["033"])
+    room.kept.parent.mkdir(parents=True)
+    room.kept.write_bytes(flipped(streamed().data, 3 * MIB))
+    room.kept.with_name("x.img.full.sum").write_bytes(of_another[".full.sum"])
+    ending = await room.deploy(replace(streamed(), sidecars=of_another))
+    assert (ending.counts.received, room.warned) == (len(streamed().data), ["033"])
+
+
 async def test_what_was_not_fetched_is_not_there(room: Classroom) -> None:
     """What several jobs have needed makes the image of the CACHE, once hardly anything is missing."""
     cell = indexed()
