@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeVar
 from msgspec import Struct
 
 from ogagent.disk.machine import CacheStore
-from ogagent.errors import AgentError, CacheError
+from ogagent.errors import AgentError, CacheError, ImageCorrupt, ImageError, UnknownImage
 from ogagent.image.index import ImageIndex
 from ogagent.model.job import Phase
 from ogagent.model.plan import Target
@@ -60,8 +60,11 @@ class Cache:
     async def begin(self) -> None:
         """All has been checked: from now on the CACHE may be written to."""
 
-    def refuted(self) -> bool:
-        """The image has shown to be wrong. True when it came from the CACHE: the repository's has not been tried."""
+    def proven(self) -> None:
+        """All of the image has shown to be the repository's: what it does not suit, the repository's does not."""
+
+    def refuted(self, error: ImageError) -> bool:  # noqa: ARG002 - for ImageCache
+        """The image is wrong, or does not suit. True when it came from the CACHE: nobody has asked the repository."""
         return False
 
     async def finish(self) -> None:
@@ -97,6 +100,7 @@ class ImageCache(Cache):
         self._desk: Desk | None = None
         self._kept: KeptImage | None = None
         self._afresh = False
+        self._proven = False
         self._warned = False
 
     async def by_index(self, index: ImageIndex, data: bytes, origin: Source) -> Source:
@@ -127,11 +131,18 @@ class ImageCache(Cache):
                 self._kept.stop()
             self._give_up(error)
 
-    def refuted(self) -> bool:
-        if not isinstance(self._kept, KeptStream) or not self._kept.from_cache:
+    def proven(self) -> None:
+        self._proven = True
+
+    def refuted(self, error: ImageError) -> bool:
+        """That it does not suit may be as true of the repository's, and says nothing against the CACHE's by itself."""
+        if self._proven or not isinstance(self._kept, KeptStream) or not self._kept.from_cache:
             return False
         self._afresh = True
-        self._warn(CacheError("the image in the CACHE is damaged: it is fetched from the repository"))
+        if isinstance(error, ImageCorrupt | UnknownImage):
+            self._warn(CacheError("the image in the CACHE is damaged: it is fetched from the repository"))
+        else:
+            _log.info("%s, as the CACHE has it: the repository is asked", error.message)
         return True
 
     async def finish(self) -> None:

@@ -70,8 +70,8 @@ async def restore(
         async with opened_cache(plan, caching, progress) as cache:
             try:
                 await _attempt(plan, machine, policy, cache, progress, crowding)
-            except ImageError:
-                if not cache.refuted() and not progress.refute_crowd():
+            except ImageError as error:
+                if not cache.refuted(error) and not progress.refute_crowd():
                     raise
                 progress.begin_again()
                 await _attempt(plan, machine, policy, cache, progress)
@@ -132,6 +132,7 @@ async def _write_image(
     progress.enter(Phase.FETCHING)
     await interruptible(executor, writer.stop, _begin, discard, writer)
     await image.run(writer, executor)
+    cache.proven()
     _expect_all(progress)
     _expect_mountable(image.header, writer, plan.target)
     await interruptible(executor, writer.stop, add_boot_copy, image, writer)
