@@ -25,15 +25,17 @@ _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, e
 """What file systems without hard links answer, of Samba and FAT among them."""
 _GATHERED: Final = 4 * MIB
 _NEW: Final = ".new"
+_MOUNT: Final = "mount the repository's share, see capture.url"
 
 
 class Folder:
     """Implements ``ogagent.capture.store.Store``. The directory is made when it is the only one that is missing."""
 
-    def __init__(self, directory: Path, within: str = "") -> None:
-        """``within``: the directory that it must lie in; empty: any."""
+    def __init__(self, directory: Path, within: str = "", volatile: str = "") -> None:
+        """``within``: the directory that it must lie in; empty: any. ``volatile``: see ``StorePolicy``."""
         self._directory = directory
         self._within = within
+        self._volatile = volatile
 
     def url(self, name: str) -> str:
         return (self._directory / name).as_uri()
@@ -54,7 +56,12 @@ class Folder:
     async def room(self) -> int | None:
         def free() -> int:
             directory = self._path("")
-            status = os.statvfs(directory if directory.is_dir() else directory.parent)
+            there = directory if directory.is_dir() else directory.parent
+            if self._volatile and there.stat().st_dev == Path(self._volatile).stat().st_dev:
+                raise RepositoryUnreachable(
+                    f"{directory} is the live system's own, and goes with it: nothing is mounted there", hint=_MOUNT
+                )
+            status = os.statvfs(there)
             return status.f_bavail * status.f_frsize
 
         return await self._ask(free)
@@ -157,7 +164,7 @@ class Folder:
         except FileNotFoundError as error:
             raise RepositoryUnreachable(
                 f"{error.filename or self._directory} is not there",
-                hint="mount the repository's share, see capture.url",
+                hint=_MOUNT,
             ) from error
         except OSError as error:
             if error.errno in _FULL:

@@ -154,6 +154,16 @@ async def test_a_share_that_is_not_there(tmp_path: Path, call: str) -> None:
     assert files(tmp_path) == {}
 
 
+@pytest.mark.parametrize("name", ["images", "images/room-1"])
+async def test_a_share_that_is_not_mounted(images: Path, name: str) -> None:
+    """Its mount point is a directory of the live system's own."""
+    share = Folder(images.parent / name, volatile=str(images.parent))
+    with pytest.raises(RepositoryUnreachable, match="nothing is mounted there") as failure:
+        await share.room()
+    assert "mount" in failure.value.hint
+    assert await Folder(images.parent / name, volatile="/proc").room() is not None
+
+
 async def test_one_new_directory_and_no_more(folder: Folder, images: Path) -> None:
     room = Folder(images / "room-1")
     assert await room.room() is not None
