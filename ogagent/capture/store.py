@@ -74,7 +74,8 @@ async def open_store(destination: str, policy: StorePolicy) -> AsyncIterator[tup
         from ogagent.capture.folder import Folder
 
         path = Path(location.path)
-        yield Folder(path.parent, policy.source.files_within, policy.volatile), path.name
+        patience_s = max(policy.source.stall_timeout_s, policy.source.retry_for_s)
+        yield Folder(path.parent, policy.source.files_within, policy.volatile, patience_s), path.name
     elif location.scheme == "https":
         from ogagent.capture.webdav import open_webdav
 

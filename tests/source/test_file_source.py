@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import threading
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +14,7 @@ from ogagent.errors import ImageChanged, ImageNotFound, RepositoryUnreachable
 from ogagent.source.file import FileSource
 from ogagent.source.source import SourcePolicy, open_source
 from ogagent.system.tls import client_context
+from tests.source.hung_share import HungShare, all_closed
 
 IMAGE = random.Random(2).randbytes(5_000_001)
 
@@ -91,42 +90,11 @@ async def test_what_is_no_file_beside_an_image_is_not_waited_for(tmp_path: Path)
                 await source.sidecar(suffix, 4096)
 
 
-class Share:
-    """Answers nothing that is asked by ``call`` any more, until it has come ``back``."""
-
-    def __init__(self, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked, self.back = threading.Event(), threading.Event()
-        self.answers: list[object] = []
-        self._original = getattr(os, call)
-        monkeypatch.setattr(os, call, self._hang)
-
-    def _hang(self, *arguments: Any, **options: Any) -> Any:
-        if threading.current_thread() is not threading.main_thread():
-            self.asked.set()
-            assert self.back.wait(300)
-        self.answers.append(answer := self._original(*arguments, **options))
-        return answer
-
-
-def descriptors_of(path: Path) -> int:
-    found = 0
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            found += link.readlink() == path
-    return found
-
-
-async def all_closed(path: Path) -> None:
-    async with asyncio.timeout(300):
-        while descriptors_of(path):  # noqa: ASYNC110 - no event
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize("call", ["open", "fstat", "pread"])
 async def test_a_share_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """The job ends, and nothing is left open when the share has come back."""
     (image := tmp_path / "image-test.img").write_bytes(IMAGE)
-    share = Share(call, monkeypatch)
+    share = HungShare(call, monkeypatch)
     policy = SourcePolicy(tls=client_context("", ""), networks=(), stall_timeout_s=1, retry_for_s=1)
     try:
         with pytest.raises(RepositoryUnreachable, match="does not answer") as failure:
@@ -144,7 +112,7 @@ async def test_a_cancel_while_a_share_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     (image := tmp_path / "image-test.img").write_bytes(IMAGE)
-    share = Share(call, monkeypatch)
+    share = HungShare(call, monkeypatch)
 
     async def read() -> None:
         async with FileSource.open(str(image)) as source, aclosing(source.chunks()) as chunks:
