@@ -137,6 +137,7 @@ def _host(settings: Settings) -> Host:
     from ogagent.functions.host import Host
     from ogagent.functions.insight import RealInsight
     from ogagent.partition.real import RealTables, firmware
+    from ogagent.system.oglive import lies_on_a_disk
 
     store, machine = MountedCache(Path(settings.cache.mount_point)), _machine(settings)
     return Host(
@@ -148,6 +149,7 @@ def _host(settings: Settings) -> Host:
         finisher=RealFinisher(machine, settings.state.place, uefi=firmware() == "uefi"),
         firmware=firmware(),
         power=_power(settings, store),
+        volatile="" if lies_on_a_disk() else "/",
     )
 
 

@@ -37,7 +37,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     add_max_window(info)
     info.set_defaults(command=_info)
 
-    check = image.add_parser("verify", help="read all, prove all, write nothing: image, index, signature")
+    check = image.add_parser("verify", help="read all, prove all, write nothing: image, sum, index, signature")
     check.add_argument("file", type=Path, metavar="FILE")
     check.add_argument("--key", type=Path, metavar="PUBLIC", help="Ed25519 public key (PEM) that must have signed it")
     add_threads(check)
@@ -93,6 +93,8 @@ def _verify(options: argparse.Namespace) -> None:
     with _bar() as report:
         verified = verify(options.file, key, options.threads, options.max_window, report)
     _say(f"{options.file}: good. {describe(verified.header)}; {_describe_index(verified)}")
+    for warning in verified.warnings:
+        _say(warning)
 
 
 def _describe_index(verified: Verified) -> str:

@@ -51,6 +51,10 @@ def test_index_verify_diff(image: Path, tmp_path: Path) -> None:
     assert done.stdout.endswith(", signed\n")
     assert "the signature is good" in ogagent("verify", image, "--key", public).stdout
     assert "not checked" in ogagent("verify", image).stdout
+    Path(f"{image}.full.sum").write_text("0" * 32)
+    good, warning = ogagent("verify", image).stdout.splitlines()
+    assert ": good." in good
+    assert warning.startswith("033-the image file has the MD5 ")
     assert "20 the same, 0 changed" in ogagent("diff", image, image).stdout
     assert json.loads(ogagent("diff", "--json", image, image).stdout)["bytes_to_fetch"] == 0
     run("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin", "-in", f"{image}.index",

@@ -16,7 +16,8 @@ from typing import BinaryIO, Final, TypeVar
 from ogagent.capture.store import Look
 from ogagent.errors import RepositoryFull, RepositoryUnreachable
 from ogagent.model.units import MIB
-from ogagent.system.patience import in_thread
+from ogagent.system.aside import aside
+from ogagent.system.daemon_thread import DaemonThread
 
 T = TypeVar("T")
 
@@ -24,16 +25,31 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 """What file systems without hard links answer, of Samba and FAT among them."""
 _GATHERED: Final = 4 * MIB
+_PATIENCE_S: Final = 60.0
+_LONG_S: Final = 3600.0
+"""So long a share may take that copies an image, or brings one to its disk."""
+_GRACE_S: Final = 0.1
+_IDLE_S: Final = 0.1
 _NEW: Final = ".new"
+_MOUNT: Final = "mount the repository's share, see capture.url"
 
 
 class Folder:
-    """Implements ``ogagent.capture.store.Store``. The directory is made when it is the only one that is missing."""
+    """Implements ``ogagent.capture.store.Store``. The directory is made when it is the only one that is missing.
 
-    def __init__(self, directory: Path, within: str = "") -> None:
-        """``within``: the directory that it must lie in; empty: any."""
+    One thing is done after the other, in a thread that is left behind with a share that does not answer. What it was
+    asked for it does when the share has come back, in that order: a part is removed after it has been written to.
+    """
+
+    def __init__(self, directory: Path, within: str = "", volatile: str = "", patience_s: float = _PATIENCE_S) -> None:
+        """``within``: the directory that it must lie in; empty: any. ``volatile``: see ``StorePolicy``. ``patience_s``:
+        how long a share that does not answer is waited for.
+        """
         self._directory = directory
         self._within = within
+        self._volatile = volatile
+        self._patience_s = patience_s
+        self._thread = DaemonThread("share", _IDLE_S)
 
     def url(self, name: str) -> str:
         return (self._directory / name).as_uri()
@@ -54,16 +70,19 @@ class Folder:
     async def room(self) -> int | None:
         def free() -> int:
             directory = self._path("")
-            status = os.statvfs(directory if directory.is_dir() else directory.parent)
+            there = directory if directory.is_dir() else directory.parent
+            if self._volatile and there.stat().st_dev == Path(self._volatile).stat().st_dev:
+                raise RepositoryUnreachable(
+                    f"{directory} is the live system's own, and goes with it: nothing is mounted there", hint=_MOUNT
+                )
+            status = os.statvfs(there)
             return status.f_bavail * status.f_frsize
 
         return await self._ask(free)
 
     async def stream(self, name: str, chunks: AsyncIterator[bytes]) -> None:
-        opened: list[BinaryIO] = []  # also when the cancel comes while it is opened
+        file = await self._ask(lambda: self._new(name), late=lambda opened: opened.close())
         try:
-            await self._ask(lambda: opened.append(self._new(name)))
-            (file,) = opened
             gathered = bytearray()
             async for chunk in chunks:
                 gathered += chunk
@@ -71,11 +90,11 @@ class Folder:
                     await self._ask(partial(_write, file, gathered))
                     gathered = bytearray()
             await self._ask(partial(_write, file, gathered))
-            await self._ask(partial(_to_the_medium, file))
+            await self._ask(partial(_to_the_medium, file), least_s=_LONG_S)
             await self._ask(partial(_flush, self._directory))
         finally:
-            for each in opened:
-                await self._ask(each.close)
+            with suppress(OSError):  # what is of any worth is on the medium
+                await aside(_GRACE_S, file.close, grace_s=0, thread=self._thread)
 
     async def put(self, name: str, content: bytes) -> None:
         """All of it has the name, or none: two who put a lock at the same time both find one that is whole."""
@@ -123,7 +142,7 @@ class Folder:
                     _to_the_medium(writing)
             _flush(self._directory)
 
-        await self._ask(copy)
+        await self._ask(copy, least_s=_LONG_S)
 
     async def remove(self, name: str) -> None:
         """Also what ``put`` has left of it, in an agent that died. What comes back after a power cut harms nobody."""
@@ -151,13 +170,20 @@ class Folder:
         path.unlink(missing_ok=True)
         return path.open("xb", buffering=0)
 
-    async def _ask(self, work: Callable[[], T]) -> T:
+    async def _ask(
+        self, work: Callable[[], T], *, least_s: float = 0, late: Callable[[T], object] = lambda _: None
+    ) -> T:
         try:
-            return await in_thread(work)
+            patience_s = max(self._patience_s, least_s)
+            return await aside(patience_s, work, late=late, grace_s=_GRACE_S, thread=self._thread)
+        except TimeoutError as error:
+            raise RepositoryUnreachable(
+                f"{self._directory} does not answer", hint="look at the server of the share, and at the network between"
+            ) from error
         except FileNotFoundError as error:
             raise RepositoryUnreachable(
                 f"{error.filename or self._directory} is not there",
-                hint="mount the repository's share, see capture.url",
+                hint=_MOUNT,
             ) from error
         except OSError as error:
             if error.errno in _FULL:

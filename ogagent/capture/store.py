@@ -39,7 +39,7 @@ class Store(Protocol):
         """No more than so many bytes of it; None when there is none."""
 
     async def room(self) -> int | None:
-        """How many bytes it takes; None when it does not say."""
+        """How many bytes it takes; None when it does not say. Whoever makes an image asks first."""
 
     async def stream(self, name: str, chunks: AsyncIterator[bytes]) -> None:
         """All of them are on the repository's disk afterwards. Raises UploadBroken for what passes."""
@@ -57,11 +57,13 @@ class Store(Protocol):
 
 class StorePolicy(Struct, frozen=True, kw_only=True):
     """``source`` says how far a repository may be trusted, and how long it is waited for, also where it is written to.
-    ``token_file`` holds what is shown to a web server; empty: nothing is.
+    ``token_file`` holds what is shown to a web server; empty: nothing is. ``volatile``: a directory on the file system
+    that this machine loses when it restarts, where no image is made; empty: there is none.
     """
 
     source: SourcePolicy
     token_file: str = ""
+    volatile: str = ""
 
 
 @asynccontextmanager
@@ -72,7 +74,8 @@ async def open_store(destination: str, policy: StorePolicy) -> AsyncIterator[tup
         from ogagent.capture.folder import Folder
 
         path = Path(location.path)
-        yield Folder(path.parent, policy.source.files_within), path.name
+        patience_s = max(policy.source.stall_timeout_s, policy.source.retry_for_s)
+        yield Folder(path.parent, policy.source.files_within, policy.volatile, patience_s), path.name
     elif location.scheme == "https":
         from ogagent.capture.webdav import open_webdav
 

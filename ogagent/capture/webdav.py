@@ -15,7 +15,7 @@ from yarl import URL
 
 from ogagent.capture.store import Look, StorePolicy, UploadBroken
 from ogagent.errors import ImageLocked, RepositoryFull, RepositoryUnreachable
-from ogagent.source.answer import PASSING, Passing, reason, refuse_hopeless
+from ogagent.source.answer import PASSING, Passing, next_bytes, reason, refuse_hopeless
 from ogagent.source.download import Patience
 from ogagent.source.http import open_session, silence
 from ogagent.source.resolver import check_host
@@ -115,7 +115,7 @@ class WebDav:
                 if response.status in _NOT_THERE:
                     return None
                 self._refuse(response.status, name)
-                return await _beginning(response, most)
+                return await self._beginning(response, most)
 
         return await self._patiently(name, read)
 
@@ -129,7 +129,7 @@ class WebDav:
                     self._refuse(response.status, "")
                 if response.status != _MULTISTATUS:
                     return None
-                found = _AVAILABLE.search(await _beginning(response, _MOST))
+                found = _AVAILABLE.search(await self._beginning(response, _MOST))
                 return int(found[1]) if found else None
 
         return await self._patiently("", ask)
@@ -231,6 +231,12 @@ class WebDav:
         words = _WORDS.get(status, f"answers {status}")
         raise RepositoryUnreachable(f"{url}: the repository {words}", hint=_HINTS.get(status, _CHECK))
 
+    async def _beginning(self, response: aiohttp.ClientResponse, most: int) -> bytes:
+        found, silence_s = bytearray(), self._policy.stall_timeout_s
+        while len(found) < most and (chunk := await next_bytes(response, most - len(found), silence_s)):
+            found += chunk
+        return bytes(found)
+
     async def _patiently(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
         patience = Patience(self._directory / name, self._policy.retry_for_s, lambda: None)
         while True:
@@ -266,10 +272,3 @@ class _Watched:
 
     def _expect_within(self, seconds: float) -> None:
         self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
-
-
-async def _beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
-    found = bytearray()
-    while len(found) < most and (chunk := await response.content.read(most - len(found))):
-        found += chunk
-    return bytes(found)

@@ -72,7 +72,7 @@ class CrearImagen(Function):
     @classmethod
     def of(cls, equipment: Equipment) -> Self:
         settings = equipment.settings
-        making = making_of(settings, equipment.policy)
+        making = making_of(settings, equipment.policy, equipment.volatile)
         return cls(equipment.machine, equipment.models, making, rules_of(settings))
 
     def order(self, members: Mapping[str, Any]) -> _Order:
@@ -95,11 +95,11 @@ def rules_of(settings: Settings) -> PlanRules:
     )
 
 
-def making_of(settings: Settings, policy: SourcePolicy) -> Making:
+def making_of(settings: Settings, policy: SourcePolicy, volatile: str = "") -> Making:
     wanted = settings.capture
     source = replace(policy, files_within=directory_of(wanted.url or settings.repository.url))
     return Making(
-        store=StorePolicy(source=source, token_file=wanted.credential_file),
+        store=StorePolicy(source=source, token_file=wanted.credential_file, volatile=volatile),
         level=wanted.level,
         threads=cores(),
         folder=settings.state.place,

@@ -44,6 +44,8 @@ class Equipment(Struct, frozen=True, kw_only=True):
     """None: nothing goes through the CACHE."""
     seeding: Seeding | None = None
     """None: nothing of it is given to others when a job has ended."""
+    volatile: str = ""
+    """See ``Host``."""
 
 
 class Function(ABC):

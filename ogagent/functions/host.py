@@ -28,6 +28,8 @@ class Host(Struct, frozen=True, kw_only=True):
     power: Power
     firmware: Firmware
     """By which the machine has booted."""
+    volatile: str = ""
+    """A directory on the live system's own file system, which is gone when the machine restarts. Empty: that stays."""
 
     def equipment(
         self,
@@ -49,4 +51,5 @@ class Host(Struct, frozen=True, kw_only=True):
             power=self.power,
             caching=caching,
             seeding=seeding,
+            volatile=self.volatile,
         )

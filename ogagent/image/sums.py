@@ -24,14 +24,13 @@ class _Sum(NamedTuple):
     md5: str
 
 
-def md5_in(content: bytes, name: str = "") -> str | None:
+def md5_in(content: bytes, name: str) -> str | None:
     """The sum of the file called ``name``, in lower case; None when there is none, or more than one.
 
-    A line that names the file counts more than one without a name, and of another file's line nothing is believed. An
-    empty ``name``: the file may have any.
+    A line that names the file counts more than one without a name, and of another file's line nothing is believed.
     """
     found = [each for line in re.split(r"[\r\n]+", _text(content)) if (each := _parsed(line.strip()))]
-    of_it = {each.md5 for each in found if not name or _names(each.name, name)}
+    of_it = {each.md5 for each in found if _names(each.name, name)}
     of_any = {each.md5 for each in found if not each.name}
     sums = of_it or of_any
     return sums.pop() if len(sums) == 1 else None

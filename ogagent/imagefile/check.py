@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -15,6 +14,7 @@ from ogagent.image.detect import open_image
 from ogagent.image.index import LARGEST_INDEX, ImageIndex
 from ogagent.image.indexed import prove
 from ogagent.imagefile.exchange import beside, read_sidecar
+from ogagent.imagefile.full_sum import FullSum
 from ogagent.imagefile.progress import Meter, Report
 from ogagent.model.plan import ImageHeader
 from ogagent.model.units import MIB, format_bytes
@@ -28,11 +28,14 @@ _CHUNK: Final = 2 * MIB
 
 
 class Verified(Struct, frozen=True):
-    """``index`` None: there is none. ``signature`` ``unchecked``: there is one, but no key was named."""
+    """``index`` None: there is none. ``signature`` ``unchecked``: there is one, but no key was named. ``warnings``: of
+    what no restore goes by, each with its number.
+    """
 
     header: ImageHeader
     index: ImageIndex | None
     signature: SignatureState
+    warnings: tuple[str, ...] = ()
 
 
 def read_header(path: Path, max_window: int) -> ImageHeader:
@@ -42,18 +45,24 @@ def read_header(path: Path, max_window: int) -> ImageHeader:
 
 
 def verify(path: Path, key: Ed25519PublicKey | None, threads: int, max_window: int, report: Report) -> Verified:
-    """Reads all and proves all: the image as a stream, its index region by region, and who signed it.
+    """Reads all and proves all: the image as a stream and by its sum, its index region by region, and who signed it.
 
     With a ``key`` an image that is not signed by it is refused. Raises AgentError, OSError; nothing is written.
     """
     data = read_sidecar(path, image_index.SUFFIX, LARGEST_INDEX)
     signed = _check_signature(path, data, key)
-    header = _read_through(path, max_window, report)
+    full_sum = FullSum(path)
+    header = _read_through(path, max_window, report, full_sum)
     if data is None:
+        full_sum.check()
         return Verified(header, None, signed)
     index = load(path, data)
     with path.open("rb") as file:
         prove(file, index, threads, Meter(report, "the index", index.size).add)
+    try:
+        full_sum.check()
+    except ImageCorrupt as error:
+        return Verified(header, index, signed, (error.der,))
     return Verified(header, index, signed)
 
 
@@ -84,19 +93,13 @@ def _check_signature(path: Path, index: bytes | None, key: Ed25519PublicKey | No
     return "good"
 
 
-def _read_through(path: Path, max_window: int, report: Report) -> ImageHeader:
+def _read_through(path: Path, max_window: int, report: Report, full_sum: FullSum) -> ImageHeader:
     meter = Meter(report, "the image", path.stat().st_size)
-
-    def chunks() -> Iterator[bytes]:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                meter.add(chunk)
-                yield chunk
-
-    image = open_image(chunks(), max_window)
-    image.prepare()
-    prove_piece = image.prover()
-    buffer = memoryview(bytearray(image.buffer_size))
-    for piece in image.pieces(lambda: buffer):
-        prove_piece(piece)
-    return image.header
+    with path.open("rb") as file:
+        image = open_image(full_sum.chunks(file, meter), max_window)
+        image.prepare()
+        prove_piece = image.prover()
+        buffer = memoryview(bytearray(image.buffer_size))
+        for piece in image.pieces(lambda: buffer):
+            prove_piece(piece)
+        return image.header

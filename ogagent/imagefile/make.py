@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
@@ -16,7 +15,6 @@ from ogagent.image import index as image_index
 from ogagent.image.index import LARGEST_INDEX, ImageIndex
 from ogagent.image.indexed import prove
 from ogagent.image.pack import Packing, pack
-from ogagent.image.sums import md5_in
 from ogagent.imagefile.exchange import (
     IndexFiles,
     Original,
@@ -27,6 +25,7 @@ from ogagent.imagefile.exchange import (
     replace_index,
     successor,
 )
+from ogagent.imagefile.full_sum import FullSum
 from ogagent.imagefile.progress import Meter, Report
 from ogagent.model.units import MIB
 
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 LEVEL: Final = 3
-_CHUNK: Final = 2 * MIB
-_LARGEST_SUM: Final = 4096  # a line of md5sum, with the file's name
 
 
 class Wanted(NamedTuple):
@@ -80,10 +77,10 @@ def _true_index(original: Original, wanted: Wanted, report: Report) -> ImageInde
 
 def _rewrite(original: Original, wanted: Wanted, report: Report) -> ImageIndex:
     packing = Packing(wanted.region_size, wanted.level or LEVEL, wanted.threads, wanted.max_window)
-    reading = _Reading(original, report)
+    full_sum, meter = FullSum(original.path), Meter(report, "packing", original.status.st_size)
     with successor(original) as out:
-        packed = pack(original.path.name, reading.chunks(), out.write, packing)
-        reading.check_sum()
+        packed = pack(original.path.name, full_sum.chunks(original.file, meter), out.write, packing)
+        full_sum.check()
         _to_the_medium(out)
         files = _files(packed.index, wanted.key)
         proven, sums = _prove(out, image_index.decode(files.index), wanted.threads, report)
@@ -91,30 +88,6 @@ def _rewrite(original: Original, wanted: Wanted, report: Report) -> ImageIndex:
             raise ImageCorrupt("the rewritten image does not hold what the original held", hint="check memory and disk")
         replace(original, sums, files)
     return packed.index
-
-
-class _Reading:
-    """The original, front to back, and its MD5 where ``.full.sum`` says what that must be."""
-
-    def __init__(self, original: Original, report: Report) -> None:
-        self._original = original
-        self._meter = Meter(report, "packing", original.status.st_size)
-        self._expected = md5_in(read_sidecar(original.path, ".full.sum", _LARGEST_SUM) or b"", original.path.name)
-        self._md5 = hashlib.md5(usedforsecurity=False)
-
-    def chunks(self) -> Iterator[bytes]:
-        while chunk := self._original.file.read(_CHUNK):
-            if self._expected is not None:
-                self._md5.update(chunk)
-            self._meter.add(chunk)
-            yield chunk
-
-    def check_sum(self) -> None:
-        if self._expected not in (None, self._md5.hexdigest()):
-            raise ImageCorrupt(
-                f"the image file has the MD5 {self._md5.hexdigest()}, its .full.sum says {self._expected}",
-                hint="the image is damaged or its sum is old: find out which, and remove the sum when that is it",
-            )
 
 
 def _prove(file: BinaryIO, index: ImageIndex, threads: int, report: Report) -> tuple[bytes, Sums]:

@@ -11,19 +11,19 @@ from typing import Final, Literal, TypeVar
 from msgspec import Struct
 
 from ogagent.disk.machine import CacheStore
-from ogagent.errors import AgentError, CacheError
+from ogagent.errors import AgentError, CacheError, ImageCorrupt, ImageError, UnknownImage
 from ogagent.image.index import ImageIndex
-from ogagent.image.sums import md5_in
 from ogagent.model.job import Phase
 from ogagent.model.plan import Target
 from ogagent.model.units import MIB
 from ogagent.restore.crowd import CrowdSource
-from ogagent.restore.kept import LONGEST_SUM, Desk, State
+from ogagent.restore.kept import Desk, State
 from ogagent.restore.kept_regions import KeptRegions
-from ogagent.restore.kept_stream import FULL_SUM, KeptStream
+from ogagent.restore.kept_stream import KeptStream
 from ogagent.restore.kept_whole import KeptWhole
 from ogagent.restore.progress import Progress
 from ogagent.restore.request import RestorePlan
+from ogagent.restore.sidecars import full_sum
 from ogagent.source.image_shelf import ImageShelf
 from ogagent.source.source import Source
 
@@ -49,18 +49,22 @@ class Cache:
         """The parts of an image in frames; ``data`` is its index as the repository has it."""
         return origin
 
-    async def as_stream(self, origin: Source) -> Source:
+    async def as_stream(self, origin: Source, name: str) -> Source:  # noqa: ARG002 - for ImageCache
+        """The image file ``name``, which nothing proves but its sum."""
         return origin
 
-    async def as_whole(self, crowd: CrowdSource) -> KeptWhole | None:  # noqa: ARG002 - for ImageCache
+    async def as_whole(self, crowd: CrowdSource, name: str) -> KeptWhole | None:  # noqa: ARG002 - for ImageCache
         """What others bring in any order, and nothing proves but the sum of all of it. None: it cannot be kept."""
         return None
 
     async def begin(self) -> None:
         """All has been checked: from now on the CACHE may be written to."""
 
-    def refuted(self) -> bool:
-        """The image has shown to be wrong. True when it came from the CACHE: the repository's has not been tried."""
+    def proven(self) -> None:
+        """All of the image has shown to be the repository's: what it does not suit, the repository's does not."""
+
+    def refuted(self, error: ImageError) -> bool:  # noqa: ARG002 - for ImageCache
+        """The image is wrong, or does not suit. True when it came from the CACHE: nobody has asked the repository."""
         return False
 
     async def finish(self) -> None:
@@ -96,24 +100,25 @@ class ImageCache(Cache):
         self._desk: Desk | None = None
         self._kept: KeptImage | None = None
         self._afresh = False
+        self._proven = False
         self._warned = False
 
     async def by_index(self, index: ImageIndex, data: bytes, origin: Source) -> Source:
         return await self._through(lambda desk: KeptRegions(desk, origin, index, data)) or origin
 
-    async def as_stream(self, origin: Source) -> Source:
+    async def as_stream(self, origin: Source, name: str) -> Source:
         self._kept = None
-        full_sum = await origin.sidecar(FULL_SUM, LONGEST_SUM) or b""
-        if md5_in(full_sum) is None:
+        proof = await full_sum(origin, name)
+        if proof is None:
             _log.info("the image is not kept in the CACHE: neither an index nor a .full.sum says what it must be")
             return origin
-        return await self._through(lambda desk: KeptStream(desk, origin, full_sum, afresh=self._afresh)) or origin
+        return await self._through(lambda desk: KeptStream(desk, origin, proof, afresh=self._afresh)) or origin
 
-    async def as_whole(self, crowd: CrowdSource) -> KeptWhole | None:
-        full_sum, length = await crowd.sidecar(FULL_SUM, LONGEST_SUM) or b"", crowd.size
-        if md5_in(full_sum) is None or length is None:
+    async def as_whole(self, crowd: CrowdSource, name: str) -> KeptWhole | None:
+        proof, length = await full_sum(crowd, name), crowd.size
+        if proof is None or length is None:
             return None
-        return await self._through(lambda desk: KeptWhole(desk, crowd, full_sum, length))
+        return await self._through(lambda desk: KeptWhole(desk, crowd, proof, length))
 
     async def begin(self) -> None:
         if self._kept is None:
@@ -126,11 +131,18 @@ class ImageCache(Cache):
                 self._kept.stop()
             self._give_up(error)
 
-    def refuted(self) -> bool:
-        if not isinstance(self._kept, KeptStream) or not self._kept.from_cache:
+    def proven(self) -> None:
+        self._proven = True
+
+    def refuted(self, error: ImageError) -> bool:
+        """That it does not suit may be as true of the repository's, and says nothing against the CACHE's by itself."""
+        if self._proven or not isinstance(self._kept, KeptStream) or not self._kept.from_cache:
             return False
         self._afresh = True
-        self._warn(CacheError("the image in the CACHE is damaged: it is fetched from the repository"))
+        if isinstance(error, ImageCorrupt | UnknownImage):
+            self._warn(CacheError("the image in the CACHE is damaged: it is fetched from the repository"))
+        else:
+            _log.info("%s, as the CACHE has it: the repository is asked", error.message)
         return True
 
     async def finish(self) -> None:

@@ -33,7 +33,7 @@ from ogagent.restore.plan import check_image, check_sectors, check_size
 from ogagent.restore.progress import Progress
 from ogagent.restore.provenance import indexed_image
 from ogagent.restore.request import RestorePlan
-from ogagent.restore.sidecars import has_sum, refuse_locked
+from ogagent.restore.sidecars import full_sum, refuse_locked
 from ogagent.restore.streamed import streamed
 from ogagent.restore.threads import thread_count
 from ogagent.restore.whole import WholeDelivery
@@ -71,8 +71,8 @@ async def restore(
         async with opened_cache(plan, caching, progress) as cache:
             try:
                 await _attempt(plan, machine, policy, cache, progress, crowding)
-            except ImageError:
-                if not cache.refuted() and not progress.refute_crowd():
+            except ImageError as error:
+                if not cache.refuted(error) and not progress.refute_crowd():
                     raise
                 progress.begin_again()
                 await _attempt(plan, machine, policy, cache, progress)
@@ -133,6 +133,7 @@ async def _write_image(
     progress.enter(Phase.FETCHING)
     await interruptible(executor, writer.stop, _begin, discard, writer)
     await image.run(writer, executor)
+    cache.proven()
     _expect_all(progress)
     _expect_mountable(image.header, writer, plan.target)
     await interruptible(executor, writer.stop, add_boot_copy, image, writer)
@@ -218,12 +219,12 @@ async def _delivery(
     if isinstance(source, CrowdSource) and (checked := await _checked(source, name, plan, opened, executor)):
         if plan.session is not None and plan.session.engine == "udpcast":  # its order is that of the file
             source.streams = True
-        elif kept := await cache.as_whole(source):
+        elif kept := await cache.as_whole(source, name):
             yield WholeDelivery(kept, *checked, partial(opened, kept))
             return
         else:
             source.fall_back(_NOT_KEPT)
-    async with opened(await cache.as_stream(source)) as image:
+    async with opened(await cache.as_stream(source, name)) as image:
         yield image
 
 
@@ -237,7 +238,7 @@ async def _checked(
     """Of an image without an index, what the repository's says of itself. A crowd may give it where a sum tells in the
     end whether it was this image; None: nobody but the repository may.
     """
-    if not await has_sum(source, name):
+    if await full_sum(source, name) is None:
         source.fall_back(_NO_PROOF)
         return None
     async with opened(source) as image:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final
 
 from ogagent.restore.kept import Desk, Kept, State
+from ogagent.restore.sidecars import FULL_SUM
 from ogagent.source.source import Source
-
-FULL_SUM: Final = ".full.sum"
 
 
 class KeptStream(Kept):
     """Implements ``ogagent.source.source.Source``. What ``full_sum`` says, whoever reads the stream compares it with.
 
-    ``afresh``: the image that the CACHE has is wrong.
+    ``afresh``: the image that the CACHE has is not used. It stays until there is one to take its place.
     """
 
     def __init__(self, desk: Desk, origin: Source, full_sum: bytes, *, afresh: bool) -> None:
@@ -46,8 +44,6 @@ class KeptStream(Kept):
             self._length = self._file.size
 
     async def begin(self) -> None:
-        if self._afresh:
-            await self._ask(self._desk.shelf.demote)
         if self.state is State.WAITING:
             await self._new_file(self._reserved, 0)
         if self.state is State.WAITING:

@@ -15,6 +15,7 @@ from ogagent.system.patience import in_thread, wait_out
 
 _log: Final = logging.getLogger(__name__)
 
+FULL_SUM: Final = ".full.sum"
 _LONGEST: Final = 64 << 10  # bytes: the sums of some hundred images in one file
 
 
@@ -32,10 +33,10 @@ async def refuse_locked(source: Source) -> None:
     )
 
 
-async def has_sum(source: Source, name: str) -> bool:
-    """Whether something will tell in the end that the image file ``name`` is what it should be."""
-    content = await source.sidecar(".full.sum", _LONGEST)
-    return content is not None and md5_in(content, name) is not None
+async def full_sum(source: Source, name: str) -> bytes | None:
+    """``X.img.full.sum``, where it will tell in the end that the image file ``name`` is what it should be."""
+    content = await source.sidecar(FULL_SUM, _LONGEST)
+    return content if content is not None and md5_in(content, name) is not None else None
 
 
 class WholeFileSum:
@@ -52,7 +53,7 @@ class WholeFileSum:
     @classmethod
     async def beside(cls, source: Source, name: str, warnings: list[str]) -> WholeFileSum:
         """That of the image file ``name``. One that cannot be understood is added to the job's ``warnings``."""
-        content = await source.sidecar(".full.sum", _LONGEST)
+        content = await source.sidecar(FULL_SUM, _LONGEST)
         if content is None:
             return cls(None)
         found = md5_in(content, name)

@@ -5,6 +5,7 @@ Read as RFC 9110 has it, and as servers in the wild write it: units and codings 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -138,6 +139,16 @@ def refuse_hopeless(error: BaseException, url: URL) -> None:
         raise RepositoryUnreachable(f"{url} cannot prove who it is: {found.reason}", hint=found.hint) from error
     if isinstance(error, aiohttp.InvalidURL):
         raise RepositoryUnreachable(f"{url} is not a URL") from error
+
+
+async def next_bytes(response: aiohttp.ClientResponse, most: int, silence_s: float | None) -> bytes:
+    """Up to ``most`` bytes of a body, as they come; none at its end. Raises aiohttp.ClientError, TimeoutError.
+
+    aiohttp's own timer does not cover all of it: where something else stands in the middle of a body in chunks it stops
+    that timer, closes the connection, and wakes nobody who waits for the rest.
+    """
+    async with asyncio.timeout(silence_s):
+        return await response.content.read(most)
 
 
 def reason(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from ogagent.source.answer import (
     ContentRange,
     Passing,
     Validators,
+    next_bytes,
     reason,
     refuse_coding,
     refuse_contradiction,
@@ -45,6 +46,7 @@ FAIR: Final = MIB
 LEAST_RATE: Final = 8 * KIB
 """Bytes a second. Forty PCs that share 10 Mbit/s get four times as much; at this rate, a gigabyte takes 34 hours."""
 _LEAST_WINDOW_S: Final = 60.0
+_PIECE: Final = 2 * MIB
 _LOOK: Final = "check that the repository runs, and the network between it and this machine"
 
 
@@ -84,6 +86,19 @@ class RemoteFile:
                 raise RepositoryUnreachable(f"{url} redirects to {shown(str(target))}, which is not followed")
             url = target
         raise RepositoryUnreachable(f"{first} redirects more than {_MAX_REDIRECTS} times")
+
+    async def more(self, response: aiohttp.ClientResponse, most: int = _PIECE) -> bytes:
+        """See ``next_bytes``."""
+        return await next_bytes(response, most, self._session.timeout.sock_read)
+
+    async def read_small(self, response: aiohttp.ClientResponse, limit: int, patience: Patience) -> bytes:
+        """No more than ``limit`` bytes of it. Raises as ``Download.chunks`` does what it cannot continue."""
+        found = bytearray()
+        patience.wait()
+        while len(found) < limit and (chunk := await self.more(response, limit - len(found))):
+            patience.received(len(chunk))
+            found += chunk
+        return bytes(found)
 
     async def open(self, start: int, stop: int | None, patience: Patience) -> aiohttp.ClientResponse | None:
         """The answer, standing at ``start``; None when the file has come to its end there.
@@ -140,7 +155,7 @@ class RemoteFile:
             _log.warning("%s ignores Range: skipping the first %d bytes", self.url, start)
         patience.wait()
         while start:
-            chunk = await response.content.read(min(start, MIB))
+            chunk = await self.more(response, min(start, _PIECE))
             if not chunk:
                 raise Passing("the connection broke again")
             patience.received(len(chunk), wanted=False)
@@ -264,7 +279,7 @@ class Download:
         said = ContentRange.of(response) if response.status == PARTIAL else None
         end = min((end for end in (said and said.stop, self._end) if end is not None), default=None)
         room = None if end is None else end - self._position
-        async for chunk in response.content.iter_any():
+        while chunk := await self._file.more(response):
             if room is not None and len(chunk) > room:
                 if response.status == OK and self._stop is not None:  # the whole file, where a part was asked for
                     yield chunk[:room]
@@ -273,13 +288,3 @@ class Download:
             yield chunk
             if room is not None:
                 room -= len(chunk)
-
-
-async def read_small(response: aiohttp.ClientResponse, limit: int, patience: Patience) -> bytes:
-    """No more than ``limit`` bytes of it. Raises as ``Download.chunks`` does what it cannot continue."""
-    found = bytearray()
-    patience.wait()
-    while len(found) < limit and (chunk := await response.content.read(limit - len(found))):
-        patience.received(len(chunk))
-        found += chunk
-    return bytes(found)

@@ -4,54 +4,69 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from ogagent.errors import ImageChanged, ImageNotFound, RepositoryUnreachable
 from ogagent.model.units import MIB
-from ogagent.system.patience import in_thread
+from ogagent.system.aside import aside
+from ogagent.system.daemon_thread import DaemonThread
+
+T = TypeVar("T")
 
 _CHUNK: Final = 2 * MIB
+_PATIENCE_S: Final = 60.0
+_IDLE_S: Final = 0.1
+_CLOSING_S: Final = 0.1
 
 
 class FileSource:
+    """On a share that does not answer whatever asks for it is left behind, with a descriptor of its own."""
+
     takes_ranges = True
 
-    def __init__(self, path: str, within: str, fd: int, size: int) -> None:
+    def __init__(self, path: str, within: str, fd: int, size: int, patience_s: float) -> None:
         self._path = path
         self._within = within
         self._fd = fd
         self.size = size
+        self._patience_s = patience_s
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: str, within: str = "") -> AsyncIterator[Self]:
-        """``within`` is the directory that the file must lie in when all links are followed; empty: anywhere."""
-        opened: list[int] = []
+    async def open(cls, path: str, within: str = "", patience_s: float = _PATIENCE_S) -> AsyncIterator[Self]:
+        """``within`` is the directory that the file must lie in when all links are followed; empty: anywhere. A share
+        may take ``patience_s`` for an answer: it goes on by itself when its server has come back.
+        """
+        fd, size = await _asked(path, patience_s, lambda: _open(path, within), late=lambda opened: os.close(opened[0]))
         try:
-            await in_thread(lambda: opened.append(_open(path, within)))
-            yield cls(path, within, opened[0], os.fstat(opened[0]).st_size)
+            yield cls(path, within, fd, size, patience_s)
         finally:
-            for fd in opened:
-                os.close(fd)
+            await _closed(fd)
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
         return self.part(0, self.size)
 
     async def part(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        position = start
-        while position < min(stop, self.size):
-            try:
-                length = min(_CHUNK, stop - position)
-                chunk = await in_thread(os.pread, self._fd, length, position)
-            except OSError as error:
-                raise RepositoryUnreachable(f"reading {self._path} at {position} failed: {error.strerror}") from error
-            if not chunk:
-                raise ImageChanged(f"{self._path} became shorter while it was read: {position} of {self.size} bytes")
-            position += len(chunk)
-            yield chunk
+        thread, fd, position = DaemonThread("share", _IDLE_S), os.dup(self._fd), start
+        try:
+            while position < min(stop, self.size):
+                read = partial(os.pread, fd, min(_CHUNK, stop - position), position)
+                try:
+                    chunk = await _asked(self._path, self._patience_s, read, thread=thread)
+                except OSError as error:
+                    why = f"reading {self._path} at {position} failed: {error.strerror}"
+                    raise RepositoryUnreachable(why) from error
+                if not chunk:
+                    why = f"{self._path} became shorter while it was read: {position} of {self.size} bytes"
+                    raise ImageChanged(why)
+                position += len(chunk)
+                yield chunk
+        finally:
+            await _closed(fd, thread)
 
     def at_hand(self, start: int, stop: int) -> bool:  # noqa: ARG002 - all of it is here
         return True
@@ -60,7 +75,30 @@ class FileSource:
         return False
 
     async def sidecar(self, suffix: str, limit: int) -> bytes | None:
-        return await in_thread(_read_small, f"{self._path}{suffix}", self._within, limit)
+        path = f"{self._path}{suffix}"
+        return await _asked(path, self._patience_s, lambda: _read_small(path, self._within, limit))
+
+
+async def _asked(
+    path: str,
+    patience_s: float,
+    work: Callable[[], T],
+    *,
+    late: Callable[[T], object] = lambda _: None,
+    thread: DaemonThread | None = None,
+) -> T:
+    try:
+        return await aside(patience_s, work, late=late, thread=thread)
+    except TimeoutError as error:
+        raise RepositoryUnreachable(
+            f"{path} does not answer", hint="look at the server of the share, and at the network between"
+        ) from error
+
+
+async def _closed(fd: int, thread: DaemonThread | None = None) -> None:
+    """Not before ``thread`` has done what it was asked for; by a share that does not answer nobody is kept."""
+    with suppress(TimeoutError):
+        await aside(_CLOSING_S, lambda: os.close(fd), grace_s=0, thread=thread)
 
 
 def _read_small(path: str, within: str, limit: int) -> bytes | None:
@@ -73,9 +111,11 @@ def _read_small(path: str, within: str, limit: int) -> bytes | None:
         raise RepositoryUnreachable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _open(path: str, within: str) -> int:
+def _open(path: str, within: str) -> tuple[int, int]:
+    """Its descriptor, and its size."""
     try:
-        return _regular(path, within)
+        fd = _regular(path, within)
+        return fd, os.fstat(fd).st_size
     except FileNotFoundError as error:
         raise ImageNotFound(f"there is no image {path}", hint="check the image's name and the repository") from error
     except OSError as error:

@@ -13,7 +13,7 @@ from yarl import URL
 from ogagent.model.repository import Networks
 from ogagent.model.units import MIB
 from ogagent.source.answer import PASSING, Passing
-from ogagent.source.download import Download, Patience, RemoteFile, read_small
+from ogagent.source.download import Download, Patience, RemoteFile
 from ogagent.source.resolver import AllowedResolver
 
 CONNECTIONS: Final = 4
@@ -94,6 +94,6 @@ class HttpSource:
         try:
             if response.status in PASSING:
                 raise Passing(f"it answers {response.status}")
-            return await read_small(response, limit, patience) if response.status == 200 else None
+            return await self._file.read_small(response, limit, patience) if response.status == 200 else None
         finally:
             response.close()

@@ -215,18 +215,14 @@ class ImageShelf:
         kept.change_owner(os.geteuid(), os.getegid())
         kept.flush()
         own = self._directory(make=False)
-        self.demote()
+        for suffix in SIDECARS:
+            beneath.discard(own, self._final + suffix)
         os.rename(kept.name, self._final, src_dir_fd=own, dst_dir_fd=own)
         beneath.discard(own, kept.name + MAP)
         kept.name, kept.mapped = self._final, False
         for suffix, content in sidecars.items():
             beneath.replace_file(own, self._final + suffix, content)
         os.fsync(own)
-
-    def demote(self) -> None:
-        """What has the name is an image that nobody knows."""
-        for suffix in SIDECARS:
-            beneath.discard(self._directory(make=False), self._final + suffix)
 
     def close(self) -> None:
         """What is open. A part that no later job could go on with is removed."""

@@ -71,7 +71,8 @@ async def open_source(url: str, policy: SourcePolicy, on_retry: Callable[[], Non
     """Raises ImageNotFound, RepositoryUnreachable, or another SourceError; ``on_retry`` hears of each new attempt."""
     location = parsed_url(url)
     if location.scheme == "file":
-        async with FileSource.open(location.path, policy.files_within) as file:
+        patience_s = max(policy.stall_timeout_s, policy.retry_for_s)
+        async with FileSource.open(location.path, policy.files_within, patience_s) as file:
             yield file
     elif location.scheme in ("http", "https"):
         from ogagent.source.http import open_http

@@ -22,15 +22,16 @@ async def aside(
     interrupt: Callable[[], None] = lambda: None,
     late: Callable[[T], object] = lambda _: None,
     grace_s: float = _GRACE_S,
+    thread: DaemonThread | None = None,
 ) -> T:
-    """Runs ``work`` in a thread of its own. Raises TimeoutError after ``patience_s``.
+    """Runs ``work`` in ``thread``, None being one of its own. Raises TimeoutError after ``patience_s``.
 
     Then, and after a cancel, ``interrupt`` makes the work end soon; when it has not ended ``grace_s`` later it is
     left behind, for nobody can end a thread that the kernel keeps. ``late`` gets what it comes to in the end. The work
     must not depend on anything that whoever has asked takes away.
     """
     context = contextvars.copy_context()  # whose job it is, for the log
-    future = DaemonThread("aside", idle_s=0).submit(context.run, work)
+    future = (thread or DaemonThread("aside", idle_s=0)).submit(context.run, work)
     ended = asyncio.wrap_future(future)
     ended.add_done_callback(warn_of_nothing)
     try:

@@ -14,6 +14,7 @@ from ogagent.capture.folder import Folder
 from ogagent.errors import RepositoryUnreachable
 from tests.capture.dav_server import MIB, pieces
 from tests.simulator.repository_writer import files
+from tests.source.hung_share import HungShare, all_closed
 
 ANY: Final = bytes(range(256)) * 1024
 PART: Final = ".x.img.CrearImagen-1a2b3c4d.part"
@@ -143,6 +144,45 @@ async def test_a_cancel_in_the_middle(folder: Folder, images: Path) -> None:
     assert files(images) == {PART: ANY}, "it is begun again"
 
 
+# --- a share that does not answer ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "asked"), [("room", "statvfs"), ("look", "stat"), ("put", "fsync"), ("move", "replace")]
+)
+async def test_a_share_that_does_not_answer(
+    images: Path, monkeypatch: pytest.MonkeyPatch, call: str, asked: str
+) -> None:
+    place(images / "x.img", ANY)
+    share = HungShare(asked, monkeypatch)
+    try:
+        with pytest.raises(RepositoryUnreachable, match="does not answer") as failure:
+            await CALLS[call](Folder(images, patience_s=0.1))
+        assert failure.value.hint
+    finally:
+        share.back.set()
+
+
+async def test_a_cancel_while_a_share_does_not_answer(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for is done in the end, one after the other: nothing is left of the part."""
+    share, folder = HungShare("fsync", monkeypatch), Folder(images, patience_s=3)
+    upload = asyncio.create_task(folder.stream(PART, pieces(ANY)))
+    try:
+        assert await asyncio.to_thread(share.asked.wait, 300)
+        upload.cancel()
+        await asyncio.wait([upload], timeout=300)
+        assert upload.cancelled()
+        with pytest.raises(RepositoryUnreachable):
+            await folder.remove(PART)
+        assert files(images) == {PART: ANY}
+    finally:
+        share.back.set()
+    await all_closed(images / PART)
+    async with asyncio.timeout(300):
+        while files(images):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+
+
 # --- where it lies ------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +192,16 @@ async def test_a_share_that_is_not_there(tmp_path: Path, call: str) -> None:
         await CALLS[call](Folder(tmp_path / "share" / "images"))
     assert "mount" in failure.value.hint
     assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", ["images", "images/room-1"])
+async def test_a_share_that_is_not_mounted(images: Path, name: str) -> None:
+    """Its mount point is a directory of the live system's own."""
+    share = Folder(images.parent / name, volatile=str(images.parent))
+    with pytest.raises(RepositoryUnreachable, match="nothing is mounted there") as failure:
+        await share.room()
+    assert "mount" in failure.value.hint
+    assert await Folder(images.parent / name, volatile="/proc").room() is not None
 
 
 async def test_one_new_directory_and_no_more(folder: Folder, images: Path) -> None:

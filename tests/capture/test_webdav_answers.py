@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import pytest
@@ -10,6 +11,7 @@ from ogagent.capture.store import Look
 from ogagent.errors import RepositoryUnreachable
 from simulator.certificates import Authority
 from tests.capture.dav_server import HANG_UP, PREFIX, answers_of, says, served
+from tests.source.scripted import broken
 
 PART: Final = ".x.img.CrearImagen-1a2b3c4d.part"
 QUOTA: Final = b'<d:multistatus xmlns:d="DAV:"><d:quota-available-bytes>12345</d:quota-available-bytes></d:multistatus>'
@@ -67,6 +69,15 @@ async def test_what_is_read_is_not_compressed(authority: Authority) -> None:
         assert await store.read("x.img.lock", 100) == b"job\n"
         await store.look("x.img.lock")
     assert [server.header("Accept-Encoding", number) for number in range(2)] == ["identity"] * 2
+
+
+async def test_what_is_read_is_broken_in_its_middle(authority: Authority) -> None:
+    half = broken(bytes(400_000))
+    async with (
+        asyncio.timeout(300),
+        served(authority, answers_of(half, says(200, b"all")), stall=1, retry=60) as (_, store),
+    ):
+        assert await store.read("x.img.index", 1 << 20) == b"all"
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,13 @@ class Classroom:
         """The numbers."""
         return [text[:3] for text in self.bench.progress.warnings]
 
+    def shelve(self, data: bytes, cell: Cell) -> None:
+        """In the CACHE lies ``data``, and beside it what lies beside the image of ``cell``."""
+        self.kept.parent.mkdir(parents=True, exist_ok=True)
+        self.kept.write_bytes(data)
+        for suffix, content in cell.sidecars.items():
+            self.kept.with_name(f"x.img{suffix}").write_bytes(content)
+
     def prepare(self, cell: Cell) -> Bench:
         (folder := self.folder / "pc").mkdir(exist_ok=True)
         for old in folder.glob("x.img.*"):
@@ -150,8 +157,9 @@ def indexed(before: str = "foreign", kind: str = "crc32") -> Cell:
     return replace(framed_cell(kind, before), local=False)
 
 
-def streamed(*, with_sum: bool = True) -> Cell:
-    data = image("crc32", "zstd")
+def streamed(data: bytes = b"", *, with_sum: bool = True) -> Cell:
+    """``data`` empty: an image that suits."""
+    data = data or image("crc32", "zstd")
     sidecars = {".full.sum": hashlib.md5(data).hexdigest().encode()} if with_sum else {}
     return Cell(data=data, restored=KINDS["crc32"].restored, sidecars=sidecars)
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 from msgspec.structs import replace
@@ -16,7 +17,12 @@ from ogagent.source.ranges import Ranges
 from tests.faults.bench import WELL, Bench, Cell, Matrix
 from tests.faults.classroom import MIDDLE, Classroom, indexed, streamed
 from tests.faults.framed import INDEX, KEY, SIGNATURE, framed
-from tests.faults.images import KINDS, MIB, SIZE, flipped
+from tests.faults.images import CONTENT, KINDS, MIB, SIZE, flipped, packed
+from tests.restore.one_image import IMAGE
+
+TOO_LARGE: Final = packed(IMAGE, "zstd")
+GOES_ON: Final = packed(CONTENT + bytes(512), "gzip")
+"""Behind what its file system says that it has."""
 
 
 @pytest.fixture
@@ -58,6 +64,16 @@ async def test_without_a_sum_nothing_tells_which_image_it_is(room: Classroom) ->
         await room.deploy(streamed(with_sum=False))
         assert room.image_was_asked_for
         assert not list(room.cache.path.iterdir())
+
+
+async def test_the_sum_of_another_image_tells_nothing(room: Classroom) -> None:
+    """As when an image was copied with it, and replaced later: nobody would compare what the CACHE has with it."""
+    of_another = {".full.sum": streamed().sidecars[".full.sum"] + b"  base.img\n"}
+    await room.deploy(replace(streamed(), sidecars=of_another))
+    assert (room.files, room.warned) == ([], ["033"])
+    room.shelve(flipped(streamed().data, 3 * MIB), replace(streamed(), sidecars=of_another))
+    ending = await room.deploy(replace(streamed(), sidecars=of_another))
+    assert (ending.counts.received, room.warned) == (len(streamed().data), ["033"])
 
 
 async def test_what_was_not_fetched_is_not_there(room: Classroom) -> None:
@@ -197,6 +213,23 @@ async def test_a_damaged_stream_in_the_cache(room: Classroom, place: str) -> Non
     assert room.kept.read_bytes() == cell.data
 
 
+@pytest.mark.parametrize("image", [TOO_LARGE, GOES_ON], ids=["by its header", "by what comes last"])
+async def test_an_image_that_does_not_fit_is_no_fault_of_the_cache(room: Classroom, image: bytes) -> None:
+    cell = replace(streamed(image), ends=(30,))
+    room.shelve(image, cell)
+    await room.deploy(cell)
+    assert not room.warned
+    assert room.files == ["x.img", "x.img.full.sum"]
+
+
+async def test_that_an_image_does_not_fit_is_not_believed_of_the_cache(room: Classroom) -> None:
+    for image in (TOO_LARGE, GOES_ON):
+        room.shelve(image, streamed())
+        ending = await room.deploy(streamed())
+        assert ending.counts.received == len(streamed().data)
+        assert room.kept.read_bytes() == streamed().data
+
+
 async def test_every_part_of_a_stream_is_proven(room: Classroom) -> None:
     for at in range(0, len(streamed().data), len(streamed().data) // 12):
         await room.deploy(streamed(), f"stream flipped at {at}")
@@ -250,10 +283,7 @@ async def test_a_map_that_is_none(room: Classroom, map_: bytes) -> None:
 async def test_a_forgery_in_the_cache(room: Classroom) -> None:
     """Its own index says that it is right; the one that is signed says otherwise."""
     true = replace(indexed(), sidecars=framed("crc32").signed, keys=(KEY.public_key(),))
-    room.kept.parent.mkdir(parents=True)
-    room.kept.write_bytes(framed("raw").data)
-    for suffix, content in framed("raw").sidecars.items():
-        room.kept.with_name(f"x.img{suffix}").write_bytes(content)
+    room.shelve(framed("raw").data, Cell(data=b"", restored=b"", sidecars=framed("raw").sidecars))
     await room.deploy(true)
     assert room.kept.read_bytes() == true.data
     assert room.kept.with_name(f"x.img{SIGNATURE}").read_bytes() == true.sidecars[SIGNATURE]

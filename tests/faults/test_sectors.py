@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -15,6 +17,7 @@ from ogagent.image.index import encode
 from ogagent.image.pack import Packing, pack
 from simulator.partclone_writer import UsedBlocks, partclone_image
 from tests.faults.bench import CANCELLED, Cell, Matrix, run_cells
+from tests.faults.classroom import Classroom
 from tests.faults.framed import INDEX, REGION
 from tests.faults.images import BLOCK, CONTAINERS, SIZE, packed
 from tests.faults.test_interrupted import cancels
@@ -71,6 +74,16 @@ async def test_a_raw_image_is_refused_before_the_first_write(matrix: Matrix, vol
 
 async def test_what_is_there_already(matrix: Matrix, volume: bytes, indexed: Cell) -> None:
     await run_cells(matrix, FAMILY, {"the same": replace(indexed, before=volume)})
+
+
+async def test_from_the_cache(matrix: Matrix, streamed: Cell, tmp_path: Path) -> None:
+    """All of it has proven to be the repository's image by then: nobody else is asked for it."""
+    room = Classroom(matrix, tmp_path)
+    cell = replace(streamed, sidecars={".full.sum": hashlib.md5(streamed.data).hexdigest().encode()}, local=False)
+    room.shelve(cell.data, cell)
+    ending = await room.deploy(cell)
+    assert (ending.counts.received, room.warned) == (0, [])
+    assert room.files == ["x.img", "x.img.full.sum"]
 
 
 async def test_cancelled(matrix: Matrix, streamed: Cell) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from ogagent.capture.preview import CapturePreview
 from ogagent.errors import DiskChanged, FilesystemNotSupported, ImageLocked, RepositoryUnreachable
@@ -173,6 +175,20 @@ async def test_a_plan_says_what_stands_in_the_way(agent: Agent, images: Path) ->
     await asyncio.to_thread(images.rename, images.with_name("elsewhere"))
     with pytest.raises(RepositoryUnreachable):
         await agent.functions["CrearImagen"].order({**ASKED, "nci": "a/b"}).plan(inventory).preview()
+
+
+async def test_a_share_that_is_not_mounted_on_its_mount_point(tmp_path: Path, images: Path) -> None:
+    """What were written there would lie in the memory of the live system, whose own ``tmp_path`` is here."""
+    model_disk(tmp_path)
+    live = partial(replace, volatile=str(tmp_path))
+    async with running(tmp_path, settings(tmp_path, images), live) as agent:
+        inventory: Inventory = await agent.jobs.inventory()
+        with pytest.raises(RepositoryUnreachable, match="nothing is mounted there") as failure:
+            await agent.functions["CrearImagen"].order(ASKED).plan(inventory).preview()
+        assert "mount" in failure.value.hint
+        _, report = await agent.run("CrearImagen", **ASKED)
+        assert report["der"].startswith("023-")
+    assert names(images) == set()
 
 
 async def test_an_image_that_is_locked(agent: Agent, images: Path) -> None:

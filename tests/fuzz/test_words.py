@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from hypothesis import given, settings
@@ -25,9 +24,6 @@ def words(*known: str) -> st.SearchStrategy[str]:
 @given(words(SUM, SUM.upper(), "MD5", "(", ")", "=", " ", "*", "\\", "x.img", "\n", "\r", "\ufeff", "/"), st.booleans())
 def test_sums(text: str, wide: bool) -> None:
     content = text.encode("utf-16" if wide else "utf-8", "surrogatepass")
-    for name in ("", "x.img"):
-        found = md5_in(content, name)
-        assert found is None or re.fullmatch("[0-9a-f]{32}", found)
     assert md5_in(content, "x.img") in (None, SUM)
 
 

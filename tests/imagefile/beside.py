@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ogagent.image.codec import MAX_WINDOW
 from ogagent.image.index import ImageIndex
-from ogagent.imagefile.check import verify
+from ogagent.imagefile.check import Verified, verify
 from ogagent.imagefile.make import Wanted, make_index
 
 MIB: Final = 1 << 20
@@ -26,8 +26,12 @@ def make(
     return make_index(path, Wanted(region_size, level, 2, MAX_WINDOW, key), lambda _what, _done, _total: None)[0]
 
 
+def verified(path: Path, key: Ed25519PrivateKey | None = None) -> Verified:
+    return verify(path, key.public_key() if key else None, 2, MAX_WINDOW, lambda _what, _done, _total: None)
+
+
 def check(path: Path, key: Ed25519PrivateKey | None = None) -> str:
-    found = verify(path, key.public_key() if key else None, 2, MAX_WINDOW, lambda _what, _done, _total: None)
+    found = verified(path, key)
     return f"{'index' if found.index else 'no index'}, {found.signature}"
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ogagent.errors import ImageCorrupt, ImageNotFound, InvalidField, SignatureRefused, UnknownImage
 from ogagent.imagefile.diff import Difference, difference, load_beside
-from tests.imagefile.beside import KEY, KIB, MIB, NOISE, check, flip, make
+from tests.imagefile.beside import KEY, KIB, MIB, NOISE, check, flip, make, md5, verified
 
 # --- verifying ---------------------------------------------------------------------------------------------------
 
@@ -55,6 +55,34 @@ def test_an_older_index_or_that_of_another_image_is_found(image: Path, filesyste
     shutil.copy(old, image)
     with pytest.raises(ImageCorrupt, match=r"that of old\.img"):
         check(image, KEY)
+
+
+@pytest.mark.parametrize("form", ["{}", "{}  x.img\n", "MD5 (x.img) = {}\n"])
+def test_the_sum_of_an_image_without_an_index(image: Path, form: str) -> None:
+    """A bit that has changed since: nothing else tells it of a raw image."""
+    full_sum = image.with_name("x.img.full.sum")
+    full_sum.write_text(form.format(md5(image.read_bytes())))
+    assert check(image) == "no index, none"
+    flip(image, 5 * MIB)
+    with pytest.raises(ImageCorrupt, match="MD5"):
+        check(image)
+    full_sum.write_text(f"{md5(b'another')}  y.img\n")
+    assert check(image) == "no index, none"
+
+
+def test_an_old_sum_beside_an_index_is_told(image: Path) -> None:
+    """Whoever restores goes by the index."""
+    make(image)
+    assert not verified(image).warnings
+    image.with_name("x.img.full.sum").write_text(md5(b"old"))
+    assert [warning[:4] for warning in verified(image).warnings] == ["033-"]
+
+
+def test_sums_of_many_images_in_one_file(image: Path) -> None:
+    lines = [f"{md5(b'another')}  {number}.img\n" for number in range(1000)]
+    image.with_name("x.img.full.sum").write_text("".join([*lines, f"{md5(image.read_bytes())}  x.img\n"]))
+    assert check(image) == "no index, none"
+    make(image)
 
 
 def test_signatures(image: Path) -> None:

@@ -50,6 +50,20 @@ async def fetch(
         return Fetched(data, source.size, len(retries))
 
 
+async def beside(url: str, *, stall: float) -> bytes | None:
+    """The index of this image."""
+    opened = open_http(
+        URL(url),
+        tls=client_context("", ""),
+        networks=LOOPBACK,
+        stall_timeout_s=stall,
+        retry_for_s=20,
+        on_retry=lambda: None,
+    )
+    async with opened as source:
+        return await source.sidecar(".index", 1 << 30)
+
+
 async def failure_of(url: str | URL, *, ca: str = "", networks: Networks | None = LOOPBACK) -> AgentError:
     """With a long patience: what fails at all has failed at once, without another attempt."""
     retries: list[None] = []
@@ -114,6 +128,14 @@ def answer(status: str, body: bytes, *headers: str) -> Answer:
 
 def whole(body: bytes, validators: str = VALIDATORS, length: int = SIZE) -> bytes:
     return f"HTTP/1.1 200 OK\r\n{validators}\r\nContent-Length: {length}\r\n\r\n".encode() + body
+
+
+def broken(body: bytes) -> bytes:
+    """In chunks, and in their middle what a gateway says when the server behind it has gone. So much of ``body`` comes
+    that the rest is not read with it.
+    """
+    head = f"HTTP/1.1 200 OK\r\n{VALIDATORS}\r\nTransfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n"
+    return head.encode() + body + b"\r\nHTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
 
 
 def partial(start: int, body: bytes, validators: str = VALIDATORS, total: str = str(SIZE)) -> bytes:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import threading
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from ogagent.errors import ImageChanged, ImageNotFound
+from ogagent.errors import ImageChanged, ImageNotFound, RepositoryUnreachable
 from ogagent.source.file import FileSource
 from ogagent.source.source import SourcePolicy, open_source
 from ogagent.system.tls import client_context
+from tests.source.hung_share import HungShare, all_closed
 
 IMAGE = random.Random(2).randbytes(5_000_001)
 
@@ -89,34 +90,48 @@ async def test_what_is_no_file_beside_an_image_is_not_waited_for(tmp_path: Path)
                 await source.sidecar(suffix, 4096)
 
 
-async def test_a_cancel_waits_for_the_thread_that_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A descriptor that was closed under it would by then be that of another file."""
-    image = tmp_path / "image-test.img"
-    image.write_bytes(IMAGE)
-    reading, go_on, read = threading.Event(), threading.Event(), os.pread
-    seen: list[bytes] = []
+@pytest.mark.parametrize("call", ["open", "fstat", "pread"])
+async def test_a_share_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """The job ends, and nothing is left open when the share has come back."""
+    (image := tmp_path / "image-test.img").write_bytes(IMAGE)
+    share = HungShare(call, monkeypatch)
+    policy = SourcePolicy(tls=client_context("", ""), networks=(), stall_timeout_s=1, retry_for_s=1)
+    try:
+        with pytest.raises(RepositoryUnreachable, match="does not answer") as failure:
+            async with open_source(image.as_uri(), policy, lambda: None) as source:
+                [chunk async for chunk in source.chunks()]
+        assert failure.value.hint
+        assert share.asked.is_set()
+    finally:
+        share.back.set()
+    await all_closed(image)
 
-    def slow(fd: int, length: int, position: int) -> bytes:
-        reading.set()
-        assert go_on.wait(300)
-        seen.append(read(fd, length, position))
-        return seen[-1]
 
-    async def first_chunk() -> None:
-        async with FileSource.open(str(image)) as source:
-            await anext(source.chunks())
+@pytest.mark.parametrize("call", ["open", "pread", "close"])
+async def test_a_cancel_while_a_share_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    (image := tmp_path / "image-test.img").write_bytes(IMAGE)
+    share = HungShare(call, monkeypatch)
 
-    monkeypatch.setattr("os.pread", slow)
-    task = asyncio.create_task(first_chunk())
-    assert await asyncio.to_thread(reading.wait, 30)
-    task.cancel()
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert not task.done()
-    go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert IMAGE.startswith(seen[0])
+    async def read() -> None:
+        async with FileSource.open(str(image)) as source, aclosing(source.chunks()) as chunks:
+            async for _ in chunks:
+                await asyncio.sleep(0)
+
+    task = asyncio.create_task(read())
+    try:
+        assert await asyncio.to_thread(share.asked.wait, 300)
+        task.cancel()
+        await asyncio.wait([task], timeout=300)
+        assert task.done()
+        others = [os.open("/dev/zero", os.O_RDONLY) for _ in range(9)]  # a descriptor that is closed gets another file
+    finally:
+        share.back.set()
+    await all_closed(image)
+    assert call != "pread" or share.answers == [IMAGE[: 2 << 20]]
+    for fd in others:
+        os.close(fd)
 
 
 async def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests.source.scripted import (
     VALIDATORS,
     Answer,
     Fetched,
+    beside,
+    broken,
     failure_of,
     fetch,
     header,
@@ -68,6 +71,18 @@ async def test_a_stall_is_given_up_and_continued() -> None:
     async with scripted(Answer(whole(IMAGE[:FIRST]), hold=True), Answer(partial(FIRST, IMAGE[FIRST:]))) as server:
         assert await fetch(server.url, stall=3.0) == Fetched(IMAGE, SIZE, 1)
     assert header(server.heads[1], "Range") == f"bytes={FIRST}-"
+
+
+async def test_a_body_in_chunks_that_is_broken_in_their_middle() -> None:
+    """aiohttp closes the connection then, and tells nobody."""
+    async with asyncio.timeout(300):
+        async with scripted(Answer(broken(IMAGE[:FIRST])), Answer(partial(FIRST, IMAGE[FIRST:]))) as server:
+            assert await fetch(server.url, stall=1.0) == Fetched(IMAGE, SIZE, 1)
+        skipped = (Answer(whole(IMAGE[:SECOND])), Answer(broken(IMAGE[:FIRST])), Answer(whole(IMAGE)))
+        async with scripted(*skipped) as server:
+            assert await fetch(server.url, stall=1.0) == Fetched(IMAGE, SIZE, 2)
+        async with scripted(Answer(broken(IMAGE[:FIRST])), Answer(whole(IMAGE))) as server:
+            assert await beside(server.url, stall=1.0) == IMAGE
 
 
 async def test_a_stall_before_the_first_byte() -> None:

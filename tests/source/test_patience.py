@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from ogagent.errors import RepositoryUnreachable
-from ogagent.source.download import FAIR, LEAST_RATE, Download, Patience, RemoteFile, read_small
+from ogagent.source.download import FAIR, LEAST_RATE, Download, Patience, RemoteFile
 
 URL_: Final = URL("http://repository/image-test.img")
 RETRY_FOR_S: Final = 600.0
@@ -201,7 +201,7 @@ async def test_nor_does_what_lies_beside_the_image_last_for_ever() -> None:
     async with asyncio.timeout(300), Dribbling(stays=True).file() as file:
         response = await file.get(file.url, {})
         with pytest.raises(RepositoryUnreachable):
-            await read_small(response, 1 << 30, FastTime().patience())
+            await file.read_small(response, 1 << 30, FastTime().patience())
         response.close()
 
 
