@@ -25,7 +25,7 @@ from ogagent.image.filesystem import PROBE_SIZE
 from ogagent.image.frames import Contents, Part, region_size_for, write_frames
 from ogagent.image.index import ImageIndex
 from ogagent.image.partclone import PartcloneImage
-from ogagent.image.partclone_header import HEADER_0002
+from ogagent.image.partclone_header import BITMAP_SUM, HEADER_0002
 from ogagent.image.piece import Extent
 from ogagent.image.regions import PartcloneLayout, Region
 from ogagent.image.stream import ByteStream, Chunks
@@ -37,7 +37,10 @@ _GAP: Final = 64 * KIB
 """So much that is not in use is read along: that takes less time than another read."""
 _FORMAT: Final = "0002"
 _DEVICE_SIZE: Final = 52
-"""Where the header says it: see ``ogagent.image.partclone_header``."""
+_GEOMETRY: Final = "<QQQQI"
+"""Size of the device, all blocks, those in use by its superblock and by the bitmap, and bytes of each."""
+_GROUP: Final = 100
+"""Blocks for each checksum. Where the header says it: see ``ogagent.image.partclone_header``."""
 
 
 class UsedBlocks:
@@ -199,6 +202,24 @@ class _Sums:
                     self._running.reset()
 
 
+def of_all_blocks(beginning: bytes, size: int) -> bytes:
+    """``beginning`` of an image that holds all blocks, with blocks of ``size`` bytes instead of its own. One that
+    is not understood stays as it is, for ``UsedBlocks`` to say so.
+    """
+    try:
+        _understood(beginning)
+    except ImageError:
+        return beginning
+    header = bytearray(beginning[:HEADER_0002])
+    device_size, *_, old = struct.unpack_from(_GEOMETRY, header, _DEVICE_SIZE)
+    count: int = device_size // size
+    struct.pack_into(_GEOMETRY, header, _DEVICE_SIZE, device_size, count, count, count, size)
+    (group,) = struct.unpack_from("<I", header, _GROUP)
+    struct.pack_into("<I", header, _GROUP, max(group * old // size, 1))
+    bits = ((1 << count) - 1).to_bytes(-(-count // 8), "little")
+    return _sealed(header) + bits + partclone_crc32(bits).to_bytes(BITMAP_SUM, "little")
+
+
 def of_volume_size(beginning: bytes, size: int) -> bytes:
     """``beginning``, with a header that asks for ``size`` bytes of a partition and no more.
 
@@ -206,5 +227,8 @@ def of_volume_size(beginning: bytes, size: int) -> bytes:
     """
     header = bytearray(beginning[:HEADER_0002])
     struct.pack_into("<Q", header, _DEVICE_SIZE, size)
-    header[-4:] = partclone_crc32(header[:-4]).to_bytes(4, "little")
-    return bytes(header) + beginning[HEADER_0002:]
+    return _sealed(header) + beginning[HEADER_0002:]
+
+
+def _sealed(header: bytearray) -> bytes:
+    return bytes(header[:-4]) + partclone_crc32(header[:-4]).to_bytes(4, "little")

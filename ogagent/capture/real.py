@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from ogagent.capture.blocks import of_all_blocks
 from ogagent.disk.machine import Machine
 from ogagent.errors import ModelNotRead, ToolFailed
 from ogagent.image.partclone_header import BITMAP_SUM, HEADER_0002, MAGIC, MOST_BLOCKS
@@ -24,7 +25,7 @@ _TOOLS: Final = {"EXTFS": "extfs", "HFS PLUS": "hfsp", "NILFS": "nilfs2", "REISE
 """Of partclone's, where they are not called as the file system is."""
 _WHOLE: Final = "imager"
 _WHOLE_BLOCK: Final = 512
-"""Bytes; what is left at the end it passes over."""
+"""Bytes, on any disk; what is left at the end it passes over."""
 _VERSION: Final = 30
 _TOTAL_BLOCKS: Final = 60
 """Where the header says which it is, and counts them: see ``ogagent.image.partclone_header``."""
@@ -55,7 +56,10 @@ class RealModels:
                 said = await process.beginning(argv, enough=end_of_beginning, timeout_s=_TIMEOUT_S)
             except ToolFailed as error:
                 raise _not_captured(target, error) from error
-        return said[max(said.find(MAGIC), 0) :]
+        beginning = said[max(said.find(MAGIC), 0) :]
+        if not _partclone_name(filesystem) and target.sector_size > _WHOLE_BLOCK:
+            return of_all_blocks(beginning, target.sector_size)
+        return beginning
 
     @asynccontextmanager
     async def stream(self, target: Target, filesystem: str) -> AsyncIterator[Piped]:

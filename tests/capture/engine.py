@@ -7,6 +7,8 @@ import ssl
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from ogagent.capture import job
 from ogagent.capture.job import Made, Making
 from ogagent.capture.progress import CaptureProgress
@@ -20,8 +22,8 @@ from ogagent.source.source import SourcePolicy
 SOURCE: Final = SourcePolicy(tls=ssl.create_default_context(), networks=None, stall_timeout_s=30, retry_for_s=0)
 
 
-def plan_of(model: Path, image: Path, *, whole: bool = False) -> CapturePlan:
-    target = target_at(str(model))
+def plan_of(model: Path, image: Path, *, whole: bool = False, sector_size: int = 512) -> CapturePlan:
+    target = replace(target_at(str(model)), sector_size=sector_size)
     with model.open("rb") as file:
         found = probe(file.fileno(), 0, target.size, used=False)
     return CapturePlan(
@@ -33,9 +35,9 @@ def plan_of(model: Path, image: Path, *, whole: bool = False) -> CapturePlan:
     )
 
 
-def capture(model: Path, image: Path, *, whole: bool = False) -> Made:
+def capture(model: Path, image: Path, *, whole: bool = False, sector_size: int = 512) -> Made:
     """Raises AgentError."""
-    plan = plan_of(model, image, whole=whole)
+    plan = plan_of(model, image, whole=whole, sector_size=sector_size)
     making = Making(store=StorePolicy(source=SOURCE), level=1, threads=2, folder=image.parent)
     machine = ByPath()
     work = job.capture(plan, machine, RealModels(machine), making, CaptureProgress(job_id="round"))

@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from ogagent.capture.blocks import of_all_blocks
 from ogagent.capture.look import Looked
 from ogagent.capture.real import RealModels
 from ogagent.disk.by_path import ByPath, target_at
@@ -19,6 +20,7 @@ from tests.capture.engine import capture
 from tests.capture.in_memory import Kind, Medium, head_of
 from tests.image.partclone_programs import restore, run
 from tests.image.partclone_written import as_sealed, restored
+from tests.restore.one_file import onto
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -53,6 +55,26 @@ def test_the_image_is_that_of_the_real_one(noise: Path, tmp_path: Path) -> None:
     run("zstd", "-q", "-d", image, "-o", plain)
     run("partclone.imager", "-c", "-s", noise, "-O", real, "-L", tmp_path / "log", "-f", "1")
     assert plain.read_bytes() == real.read_bytes()
+
+
+@pytest.mark.parametrize("count", [1024, 1027])
+def test_a_disk_with_larger_sectors_takes_its_own_image(noise: Path, tmp_path: Path, count: int) -> None:
+    """partclone.imager knows blocks of 512 bytes alone; partclone.restore takes others."""
+    noise.write_bytes(NOISE.randbytes(count * 4 * KIB))
+    image, plain, out = (tmp_path / name for name in ("x.img", "plain", "out"))
+    capture(noise, image, whole=True, sector_size=4096)
+    out.write_bytes(bytes(count * 4 * KIB))
+    asyncio.run(onto(out, image, sector_size=4096))
+    assert out.read_bytes() == restored(image) == noise.read_bytes()
+    out.unlink()
+    run("zstd", "-q", "-d", image, "-o", plain)
+    restore(plain, out)
+    assert out.read_bytes() == noise.read_bytes()
+
+
+@pytest.mark.parametrize("beginning", [b"", b"partclone-image", head_of(Kind(512, 64, [1]), device_size=64 * 512)[:-1]])
+def test_what_is_not_understood_is_not_changed(beginning: bytes) -> None:
+    assert of_all_blocks(beginning, 4096) == beginning
 
 
 def test_no_byte_at_the_end_is_passed_over(noise: Path) -> None:
