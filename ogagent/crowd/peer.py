@@ -32,7 +32,8 @@ _RECONNECT_S: Final = 1
 """Whoever has gone is soon known to have: after three attempts nothing is hoped of him."""
 _ANNOUNCED_S: Final = 15
 """At least so long lies between two; what the tracker says counts above that."""
-_ALL: Final = "0.0.0.0", "255.255.255.255"  # noqa: S104 - bounds, and not listened on
+_ALL: Final = ("0.0.0.0", "255.255.255.255"), ("::", ":".join(["ffff"] * 8))  # noqa: S104 - bounds, not listened on
+"""Of IPv6, too: a card that is named may have it."""
 
 
 def main() -> int:
@@ -41,7 +42,8 @@ def main() -> int:
     _give_up_rights(order.uid, order.gid)
     session = lt.session(_session(order))
     everybody = lt.ip_filter()  # peers of a private network, too, are counted and limited
-    everybody.add_rule(*_ALL, 1 << int(lt.session.global_peer_class_id))
+    for each in _ALL:
+        everybody.add_rule(*each, 1 << int(lt.session.global_peer_class_id))
     session.set_peer_class_filter(everybody)
     part = Part(session)
     for number, share in enumerate(order.shares):
@@ -112,10 +114,10 @@ def _calling_from(address: str) -> str:
 
 
 def _filter(among: lt.ip_filter, allow: list[str]) -> lt.ip_filter:
-    among.add_rule(*_ALL, 1)
+    for each in _ALL:
+        among.add_rule(*each, 1)
     for network in map(ip_network, allow):
-        if network.version == 4:
-            among.add_rule(f"{network[0]}", f"{network[-1]}", 0)
+        among.add_rule(f"{network[0]}", f"{network[-1]}", 0)
     return among
 
 

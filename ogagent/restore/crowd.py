@@ -169,6 +169,11 @@ class CrowdSource:
     def gives(self) -> bool:
         return self._arrivals is not None and self._arrivals.gives
 
+    @property
+    def comes_again(self) -> bool:
+        """What was lost, or is wrong, may."""
+        return self._arrivals is not None and self._arrivals.repeats and self._listening
+
     def at_hand(self, start: int, stop: int) -> bool:
         return self._arrivals is not None and self._arrivals.covers(start, stop)
 
@@ -197,7 +202,7 @@ class CrowdSource:
         """
         if self._arrivals is None:
             return False
-        comes_again = self._arrivals.repeats and self._listening
+        comes_again = self.comes_again
         if self.storage is None or not self.storage.wrong(start, stop):
             return comes_again and self._refuted(start, stop)
         if comes_again:

@@ -117,7 +117,8 @@ class AsItComes:
         if self._asking and self._pending and self._ready.empty():
             return self._next()
         began = time.monotonic()
-        stretch = await self._ready.get()
+        while (stretch := await self._ready.get()) and self._is_gone(stretch):
+            insort(self._pending, stretch)
         if self._listening is not None:
             self.waited_s += time.monotonic() - began
         return stretch
@@ -188,6 +189,10 @@ class AsItComes:
         stretch = self._pending.pop(place)
         self._position = stretch.stop
         return stretch
+
+    def _is_gone(self, stretch: Stretch) -> bool:
+        """A receiver has begun the file anew, in which it was: it comes with all the rest."""
+        return self._crowd.comes_again and not self._asking and not self._source.at_hand(stretch.start, stretch.stop)
 
     def _is_at_hand(self, place: int) -> bool:
         start, length = self._index.frame(place)

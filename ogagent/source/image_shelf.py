@@ -211,8 +211,9 @@ class ImageShelf:
         beneath.replace_file(self._directory(make=False), self._final + suffix, content)
 
     def publish(self, kept: KeptFile, sidecars: Mapping[str, bytes]) -> None:
-        """It takes the place of what had the name."""
+        """It takes the place of what had the name, and was used now, whenever its first part came."""
         kept.change_owner(os.geteuid(), os.getegid())
+        kept.used_now()
         kept.flush()
         own = self._directory(make=False)
         for suffix in SIDECARS:

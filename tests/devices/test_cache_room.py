@@ -82,6 +82,23 @@ def test_the_images_that_were_used_the_longest_ago_make_room(root: Path, begin: 
     assert images(root) == ["new.img"]
 
 
+def test_an_image_is_used_when_it_becomes_whole(root: Path, begin: Begin) -> None:
+    """Its first part may have come long ago."""
+    put(root, "used since", 24 * MIB, 200)
+    shelf, kept = begin("begun", 24 * MIB)
+    shelf.write(kept, [(0, bytes(12 * MIB))])
+    shelf.close()
+    (begun,) = (root / KEPT).parent.glob("begun.img.*.partial")
+    os.utime(begun, (100, 100))
+    shelf, kept = begin("begun", 24 * MIB)
+    shelf.write(kept, [(12 * MIB, bytes(12 * MIB))])
+    shelf.publish(kept, {})
+    shelf.close()
+    shelf, kept = begin("next", 40 * MIB)
+    shelf.write(kept, [(0, bytes(40 * MIB))])
+    assert images(root) == ["begun.img"]
+
+
 def test_an_image_that_can_never_fit_removes_none(root: Path, begin: Begin) -> None:
     for name in ("one", "two"):
         put(root, name, 24 * MIB)

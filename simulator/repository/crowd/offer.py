@@ -17,7 +17,7 @@ from simulator.repository.crowd.sessions import Sessions
 from simulator.repository.crowd.torrents import Torrents
 from simulator.repository.crowd.tracker import Tracker
 from simulator.repository.crowd.wanted import Place
-from simulator.repository.exchange import CATALOGUE
+from simulator.repository.exchange import ACCESS, CATALOGUE
 
 TRACKER_PORT: Final = 6969
 LEGACY_PORT: Final = 2009
@@ -48,7 +48,8 @@ def offer(app: web.Application, crowd: Crowd) -> None:
         server = None
         try:
             await web.TCPSite(runner, crowd.address, crowd.tracker_port).start()
-            server = await asyncio.start_server(Legacy(sessions).answer, crowd.address, crowd.legacy_port)
+            if app[ACCESS].is_open:  # older clients have no token to show
+                server = await asyncio.start_server(Legacy(sessions).answer, crowd.address, crowd.legacy_port)
             yield
         except OSError as error:
             raise LabError(f"tracker and requests for sessions cannot be listened for: {error.strerror}") from None

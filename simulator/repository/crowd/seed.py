@@ -57,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         session.wait_for_alert(_LOOK_EVERY_MS)
         for alert in session.pop_alerts():
             _tell(alert)
+            if isinstance(alert, lt.torrent_error_alert | lt.hash_failed_alert):
+                print(f"the image cannot be given: {alert.message()}", flush=True)  # noqa: T201 - for its parent
+                return 1
         status = handle.status()
-        if status.errc.value():
-            print(f"the image cannot be given: {status.errc.message()}", flush=True)  # noqa: T201 - for its parent
-            return 1
         if status.num_peers:
             idle_since = time.monotonic()
         if status.total_payload_upload and not giving:
@@ -75,7 +75,7 @@ def _tell(alert: lt.alert) -> None:
     match alert:
         case lt.listen_succeeded_alert():
             print(f"listening on {alert.address}:{alert.port}", flush=True)  # noqa: T201 - for its parent
-        case lt.listen_failed_alert() | lt.tracker_error_alert() | lt.torrent_error_alert() | lt.file_error_alert():
+        case lt.listen_failed_alert() | lt.tracker_error_alert() | lt.file_error_alert():
             print(alert.message(), flush=True)  # noqa: T201 - likewise
 
 
@@ -97,12 +97,14 @@ def _limit_in_the_room(session: lt.session, rate: int) -> None:
 
 
 def _torrent(options: argparse.Namespace) -> lt.add_torrent_params:
-    """Each piece is proven when somebody asks for it first."""
+    """Each piece is proven when somebody asks for it first. Nothing is fetched: another version may have the name by
+    then, and the pieces of this one that PCs have would be written over it.
+    """
     torrent = lt.load_torrent_file(str(options.image) + ".torrent")
     torrent.save_path = str(options.image.parent)
     torrent.renamed_files = {0: options.image.name}
     torrent.trackers = [options.tracker, *(each for each in torrent.trackers if each != options.tracker)]
-    torrent.flags |= lt.torrent_flags.seed_mode
+    torrent.flags |= lt.torrent_flags.seed_mode | lt.torrent_flags.upload_mode
     torrent.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     return torrent
 

@@ -118,6 +118,7 @@ class Sessions:
         self._place = place
         self._sessions: dict[str, Session] = {}
         self._turn = asyncio.Lock()
+        self._reading = asyncio.Lock()
 
     def all(self) -> list[Session]:
         """Oldest first."""
@@ -178,9 +179,12 @@ class Sessions:
         return path
 
     async def _make_torrent(self, image: Path, wanted: Wanted) -> None:
-        """The image is read whole, unless it is there already."""
+        """The image is read whole, unless it is there already; no two at once, which would take the threads that answer
+        clients.
+        """
         try:
-            await asyncio.to_thread(self._torrents.beside, image)
+            async with self._reading:
+                await asyncio.to_thread(self._torrents.beside, image)
         except OSError as error:
             raise SessionRefused(500, f"the .torrent of {wanted.image} cannot be made: {error.strerror}") from None
 

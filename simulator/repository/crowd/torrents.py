@@ -31,14 +31,13 @@ class Torrents:
     def beside(self, image: Path) -> Path:
         """The image's own, made anew when there is none of this length, or an older one than the image."""
         torrent = beside(image, _SUFFIX)
-        with self._lock:
-            if not _suits(torrent, image):
-                new = temporary_beside(torrent)
-                try:
-                    new.write_bytes(make_torrent(image, self._announce))
-                    new.replace(torrent)
-                finally:
-                    new.unlink(missing_ok=True)
+        if not _suits(torrent, image):
+            new = temporary_beside(torrent)
+            try:
+                new.write_bytes(make_torrent(image, self._announce))
+                new.replace(torrent)
+            finally:
+                new.unlink(missing_ok=True)
         return torrent
 
     def has(self, info_hash: bytes) -> bool:

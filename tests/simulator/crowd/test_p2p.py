@@ -108,6 +108,22 @@ async def test_an_image_that_is_not_what_the_torrent_says_is_not_given(served: R
     await served.cancel(session)
 
 
+@pytest.mark.parametrize(
+    "new", [DATA[::-1], DATA[::-1] + b"longer", DATA[: 1 << 20]], ids=["equal", "longer", "shorter"]
+)
+async def test_a_new_version_gets_the_name_in_its_midst(served: Repository, tmp_path: Path, new: bytes) -> None:
+    """What a PC has of the old one is not written over it."""
+    session = await served.begin("p2p")
+    (tmp_path / "new").write_bytes(new)
+    (tmp_path / "new").replace(served.images / f"{IMAGE}.img")
+    (tmp_path / "pc1").mkdir()
+    (tmp_path / "pc1" / "ubuntu.img").write_bytes(DATA[: 2 << 20])
+    async with at("", [sys.executable, "-c", LEECH, torrent(served), tmp_path / "pc1", "127.0.2.2"]):
+        said = await served.until(session, "failed")
+    assert said["status"] == 1
+    assert (served.images / f"{IMAGE}.img").read_bytes() == new
+
+
 def spoil(image: Path) -> None:
     with image.open("r+b") as file:
         file.write(b"spoiled")

@@ -208,6 +208,12 @@ async def test_where_there_is_a_token_it_is_needed(tmp_path: Path) -> None:
         assert await _status(served, "GET", "/udpcast", "") == 200
 
 
+async def test_where_it_cannot_be_shown_nobody_begins_any(tmp_path: Path) -> None:
+    async with repository(tmp_path, Crowd(address=LOOPBACK), token="word"):
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(LOOPBACK, LEGACY_PORT)
+
+
 async def _status(served: Repository, method: str, path: str, token: str) -> int:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     url = f"/ogrepository/v1{path}"

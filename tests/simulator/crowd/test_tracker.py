@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
 import struct
 from collections.abc import Mapping
 from ipaddress import IPv4Address
@@ -19,7 +21,7 @@ from yarl import URL
 from simulator.repository.crowd.bencode import decode, encode
 from simulator.repository.crowd.torrents import Torrents, info_hash, read_torrent
 from simulator.repository.crowd.tracker import Tracker
-from tests.simulator.crowd.room import IMAGE, image_in
+from tests.simulator.crowd.room import IMAGE, PATIENCE_S, image_in
 
 Client = TestClient[Request, Application]
 PEER = b"-XX0001-%012d"
@@ -73,6 +75,23 @@ async def test_one_that_stops_is_told_of_no_more(client: Client, known: bytes) -
     stopped = await announce(client, known, 1, event="stopped")
     assert (stopped[b"complete"], stopped[b"incomplete"]) == (0, 0)
     assert places(await announce(client, known, 2)) == set()
+
+
+async def test_peers_need_not_wait_while_another_image_is_read(
+    client: Client, torrents: Torrents, known: bytes, tmp_path: Path
+) -> None:
+    """For its ``.torrent``: that may take minutes."""
+    other = tmp_path / "images" / "other.img"
+    os.mkfifo(other)
+    making = asyncio.create_task(asyncio.to_thread(torrents.beside, other))
+    writer = await asyncio.to_thread(os.open, other, os.O_WRONLY)  # until it is opened to be read
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            assert b"peers" in await announce(client, known, 1)
+        assert not making.done()
+    finally:
+        os.close(writer)
+        await making
 
 
 async def test_of_many_some_are_told(client: Client, known: bytes) -> None:
