@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from simulator.ogcore.console.app import console_app
-from tests.simulator.ogcore_room import Members, Room
+from tests.simulator.ogcore_room import JOB, Members, Room
 from tests.simulator.test_commands import HARDWARE, OUTPUT, SOFTWARE, done, give, job_of
 
 MIB = 1 << 20
@@ -124,6 +124,15 @@ async def test_a_refusal_is_shown_with_its_hint(desk: Desk) -> None:
     assert "the machine is &lt;busy&gt;" in said
     assert "wait for job 5" in said
     assert "machine-busy" in said
+
+
+async def test_a_deployment_that_is_refused_was_not_accepted(desk: Desk) -> None:
+    """A busy agent says with whose job, which is that of another order."""
+    desk.room.agent.answer = (409, {"error": "disk 1 is in use", "hint": "wait", "code": "disk-busy", "job_id": JOB})
+    said = await desk.post("/deploy", PC1, PLACE, ("image", "image-test"))
+    assert "accepted" not in said
+    for text in ("disk 1 is in use", "wait", "disk-busy", 'href="/traces/1"'):
+        assert text in said
 
 
 async def test_output_is_shown_and_does_nothing(desk: Desk) -> None:
