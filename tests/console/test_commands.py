@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from simulator.machine.profile import DIRECTORY
 from tests.console.conftest import PATIENCE_MS, Shoot
@@ -22,8 +22,7 @@ SCRIPT = "echo '<b>hello</b>'\nprintf '\\033[1mbold\\n'\n"
 
 @pytest.fixture
 def room(page: Page, lab: str) -> Page:
-    """The page of all groups, every client in ogLive. Who is asked whether he is sure says yes."""
-    page.on("dialog", Dialog.accept)
+    """The page of all groups, every client in ogLive."""
     page.goto(lab)
     for name in ("modelo", "pc1", "pc2"):
         expect(card(page, name)).to_contain_text("og-live")

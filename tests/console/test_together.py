@@ -62,9 +62,12 @@ class OgCore:
         clients = [{"name": f"pc{number}", "ip": f"10.0.0.{number}", **place} for number in range(1, PCS + 1)]
         return web.json_response({"clients": clients})
 
-    async def _disks(self, _: web.Request) -> web.Response:
+    async def _disks(self, request: web.Request) -> web.Response:
+        """``pc3`` has two of them."""
         part = {"partition": 2, "start": 1 << 20, "size": 1 << 34, "code": "8300", "filesystem": "ext4"}
-        return web.json_response({"current": True, "disks": [{"disk": 1, "size": 1 << 35, "partitions": [part]}]})
+        numbers = (1, 2) if request.match_info["name"] == "pc3" else (1,)
+        disks = [{"disk": number, "size": 1 << 35, "partitions": [part]} for number in numbers]
+        return web.json_response({"current": True, "disks": disks})
 
     async def _images(self, _: web.Request) -> web.Response:
         image = {"id": "1", "name": "ubuntu-24.04", "state": "ok", "offered": True, "size": 1 << 30}
@@ -163,6 +166,32 @@ def test_a_method_has_its_options(page: Page, address: str, core: OgCore, shoot:
     assert serious(page) == []
     page.get_by_role("link", name="Watch the room").click()
     expect(page).to_have_url(f"{address}traces?session={SESSION}")
+
+
+def test_what_is_overwritten_is_what_was_chosen_and_asked_before(
+    page: Page, address: str, core: OgCore, shoot: Shoot
+) -> None:
+    page.goto(f"{address}deploy?client=pc3")
+    place = page.get_by_label("Partition")
+    place.select_option("2/2")
+    page.get_by_role("checkbox", name="pc4").check()
+    expect(place.locator("option", has_text="2 clients")).to_have_attribute("value", "1/2")
+    expect(place).to_have_value("2/2")
+    with page.expect_event("dialog") as asked:
+        press(page, "Deploy image")
+    assert asked.value.message == (
+        "Write ubuntu-24.04 over Disk 2, partition 2 \N{EN DASH} ext4 \N{EN DASH} 16 GiB? What it holds is lost. "
+        "Selected clients: 2."
+    )
+    expect(page.locator("#outcome .banner")).to_be_visible()
+    assert [(each["disk"], each["partition"]) for each in core.ordered] == [("2", "2")]
+    page.get_by_role("checkbox", name="pc3").uncheck()
+    expect(place).to_have_value("")
+    expect(place.locator("option:checked")).to_contain_text("Choose again")
+    shoot(page, "choose-again")
+    page.get_by_role("checkbox", name="pc5").check()
+    expect(place.locator("option", has_text="2 clients")).to_have_attribute("value", "1/2")
+    expect(place).to_have_value("")
 
 
 def test_a_repository_that_refuses_is_heard(page: Page, address: str, core: OgCore, shoot: Shoot) -> None:

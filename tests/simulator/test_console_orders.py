@@ -135,6 +135,18 @@ async def test_a_deployment_that_is_refused_was_not_accepted(desk: Desk) -> None
         assert text in said
 
 
+async def test_the_partition_that_was_chosen_stays_chosen(desk: Desk) -> None:
+    """Also when the clients become others; nothing else is chosen in its place, since that would be overwritten."""
+    places = "/deploy/places?client=pc1"
+    assert re.findall(r'value="([^"]*)" selected', await desk.get(places)) == ["1/2"]
+    assert re.findall(r'value="([^"]*)" selected', await desk.get(f"{places}&place=1/4")) == ["1/4"]
+    for gone in ("2/2", ""):
+        said = await desk.get(f"{places}&place={gone}")
+        assert re.findall(r'value="([^"]*)" selected', said) == [""]
+        assert "Choose again" in said
+    assert "Choose again" not in await desk.get("/deploy/places?place=1/2")
+
+
 async def test_output_is_shown_and_does_nothing(desk: Desk) -> None:
     await give(desk.room, "EjecutarScript", {"scp": "ip link"})
     await done(desk.room, "EjecutarScript", {"out": OUTPUT, "code": "0"})

@@ -1,6 +1,6 @@
 // What htmx does not do: say that the connection is lost, fill a page that waited for ogCore, choose all clients of a
-// room, bring an outcome into view, clear away what was done well, search in tables, let a slider and its number say the
-// same, and keep what is typed.
+// room, say what would be overwritten, bring an outcome into view, clear away what was done well, search in tables, let a
+// slider and its number say the same, and keep what is typed.
 document.addEventListener("htmx:sse:error", () => { document.getElementById("lost").hidden = false; });
 document.addEventListener("htmx:sse:before:connection", (event) => {
   if (event.detail.connection.attempt > 0) document.getElementById("lost").hidden = false;
@@ -43,6 +43,14 @@ document.addEventListener("input", (event) => {
   if (other) other.value = event.target.value;
   // A suggestion that is still on its way comes too late for what is being typed.
   if (event.target.id === "image-name") document.getElementById("places").dispatchEvent(new Event("htmx:abort"));
+});
+
+document.addEventListener("htmx:confirm", (event) => {
+  const { ctx } = event.detail, form = ctx.sourceElement;
+  if (!form.matches(".deploy")) return;
+  const { image, place } = form.elements, n = form.querySelectorAll("[name=client]:checked").length;
+  const chosen = { image: image.value, place: place.selectedOptions[0].text, n };
+  ctx.confirm = ctx.confirm.replace(/{(\w+)}/g, (_, name) => chosen[name]);
 });
 
 let clearing = 0;
