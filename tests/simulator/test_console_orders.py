@@ -265,8 +265,21 @@ async def test_the_assistant_begins_with_what_is_there(desk: Desk) -> None:
     assert not re.search(r'name="format-\d+" checked', page)
 
 
+async def test_other_clients_take_nothing_of_what_is_typed_away(desk: Desk) -> None:
+    """Another disk or another layout does."""
+    kept = await desk.post("/partitions/clients", *typed(LINUX, CACHE), ("layout", "linux"))
+    assert re.findall(r'name="size-\d+"[^>]*value="([\d.]+)"', kept) == ["300", "199.5"]
+    assert re.findall(r'name="format-(\d+)" checked', kept) == ["0"]
+    assert 'value="linux" selected' in kept
+    anew = await desk.post("/partitions/layout", *typed(LINUX, CACHE), ("layout", "as-is"))
+    assert re.findall(r'name="size-\d+"[^>]*value="([\d.]+)"', anew) == ["100", "500", "200"]
+    first = await desk.post("/partitions/clients", PC1)
+    assert re.findall(r'name="size-\d+"[^>]*value="([\d.]+)"', first) == ["100", "500", "200"]
+
+
 async def test_clients_without_disks_have_no_table(desk: Desk) -> None:
     for clients in ((), (PC2,)):
-        said = await desk.post("/partitions/layout", *clients, ("layout", "linux"))
-        assert 'name="rows"' not in said
+        for change in ("layout", "clients"):
+            said = await desk.post(f"/partitions/{change}", *clients, ("layout", "linux"), ("disk", "1"), ("rows", "0"))
+            assert 'name="rows"' not in said
     assert "Select a client" in await desk.get("/partitions")
