@@ -78,6 +78,22 @@ def test_a_script_that_fails_says_why(room: Page, lab: str, shoot: Shoot) -> Non
     shoot(page, "failed")
 
 
+def test_a_script_is_pasted_whole_or_refused(room: Page, lab: str) -> None:
+    page = room
+    page.goto(f"{lab}script?client=modelo")
+    script = page.get_by_label("Script", exact=True)
+    script.focus()
+    page.keyboard.insert_text(f"# {'x' * 40_000}\necho the end")
+    press(page, "Run script")
+    page.locator("#outcome").get_by_role("link").click()
+    expect(page.get_by_role("region", name="Output").last).to_have_text("the end\n")
+    page.goto(f"{lab}script?client=modelo")
+    script.focus()
+    page.keyboard.insert_text(f"# {'x' * 70_000}\necho the end")
+    press(page, "Run script")
+    expect(page.locator("#outcome .bad")).to_contain_text("body-too-large")
+
+
 def test_a_pc_that_is_busy_says_with_what(room: Page, lab: str, shoot: Shoot) -> None:
     page = room
     page.goto(f"{lab}script?client=modelo")
