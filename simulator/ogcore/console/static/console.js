@@ -1,11 +1,16 @@
-// What htmx does not do: say that the connection is lost, fill a page that waited for ogCore, choose all clients of a
-// room, say what would be overwritten, bring an outcome into view, clear away what was done well, search in tables, let a
-// slider and its number say the same, and keep what is typed.
+// What htmx does not do: say that the connection is lost, let go of pages in the background, fill a page that waited
+// for ogCore, choose all clients of a room, say what would be overwritten, bring an outcome into view, clear away what
+// was done well, search in tables, let a slider and its number say the same, and keep what is typed.
 document.addEventListener("htmx:sse:error", () => { document.getElementById("lost").hidden = false; });
 document.addEventListener("htmx:sse:before:connection", (event) => {
   if (event.detail.connection.attempt > 0) document.getElementById("lost").hidden = false;
 });
-document.addEventListener("htmx:sse:after:connection", () => { document.getElementById("lost").hidden = true; });
+document.addEventListener("htmx:sse:after:connection", () => {
+  document.getElementById("lost").hidden = true;
+  // htmx lets go when a page goes into the background. One that was opened there has no such moment, and would keep one
+  // of the six connections that a browser has for a host. Only after this event there is something to let go.
+  if (document.hidden) setTimeout(() => document.dispatchEvent(new Event("visibilitychange")));
+});
 
 document.addEventListener("change", (event) => {
   const form = event.target.form;
