@@ -12,8 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
+from simulator.ogcore.console import figures
 from simulator.ogcore.console.app import console_app
-from tests.simulator.ogcore_room import JOB, Members, Room
+from tests.simulator.ogcore_room import JOB, PROGRESS, STOPPED, Members, Room
 from tests.simulator.test_commands import HARDWARE, OUTPUT, SOFTWARE, done, give, job_of
 
 MIB = 1 << 20
@@ -154,6 +155,26 @@ async def test_output_is_shown_and_does_nothing(desk: Desk) -> None:
     assert "&lt;b&gt;eth0&lt;/b&gt;\n\N{SYMBOL FOR ESCAPE}[1mup" in page
     assert "exit status 0" in page
     assert "ip link" in page
+
+
+async def test_of_a_pc_that_is_off_the_last_report_is_told(desk: Desk) -> None:
+    """What it fetched a second then says nothing of when it ends."""
+    room, pages = desk.room, ("/", "/clients/pc1", "/traces", "/traces/1")
+    await room.deploy()
+    await room.report(PROGRESS | {"eta_s": 254})
+    await room.wait_for_state("og-live")
+    assert (await room.trace())["silent_since"] == ""
+    for path in pages:
+        assert "254 s left" in await desk.get(path)
+    await room.tell(STOPPED, {"ip": "127.0.0.1"})
+    trace = await room.trace()
+    assert trace["silent_since"] == trace["reports"][-1]["received"]
+    for path in pages:
+        page = await desk.get(path)
+        assert f"no report since {figures.clock(trace['silent_since'])}; it ends when the PC is back" in page
+        assert "254 s left" not in page
+    await room.start()
+    assert (await room.trace())["silent_since"] == ""
 
 
 async def test_inventories_are_tables(desk: Desk) -> None:
