@@ -127,6 +127,21 @@ async def test_a_refusal_is_shown_with_its_hint(desk: Desk) -> None:
     assert "machine-busy" in said
 
 
+async def test_clients_without_a_partition_are_not_taken_for_none(desk: Desk) -> None:
+    for page in ("/deploy", "/commands", "/deploy/places"):
+        assert "Select a client first" in await desk.get(page)
+        assert "None of the selected clients has a partition" in await desk.get(f"{page}?client=pc2")
+    assert "None of the selected clients has a partition" in await desk.get("/clients/pc2/inventory")
+
+
+@pytest.mark.parametrize("change", ["layout", "clients", "rows", "rows?remove=0", "drawing"])
+async def test_while_ogcore_is_away_a_form_stays_as_it_is(desk: Desk, change: str) -> None:
+    """htmx replaces nothing then, neither the partition that was chosen nor the table that was typed."""
+    await desk.room.ogcore.close()
+    assert await desk.post(f"/partitions/{change}", *typed(LINUX), status=204) == ""
+    assert (await desk.console.get("/deploy/places?client=pc1&place=1/4")).status == 204
+
+
 async def test_a_deployment_that_is_refused_was_not_accepted(desk: Desk) -> None:
     """A busy agent says with whose job, which is that of another order."""
     desk.room.agent.answer = (409, {"error": "disk 1 is in use", "hint": "wait", "code": "disk-busy", "job_id": JOB})

@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 from multidict import MultiMapping
 
-from simulator.ogcore.console.api import OgCoreAway, Refusal
+from simulator.ogcore.console.api import Refusal
 from simulator.ogcore.console.desk import DESK, Context, Desk, Page
 from simulator.ogcore.console.layouts import LAYOUTS
 from simulator.ogcore.console.outcomes import chosen, commanded, tell, tell_missing
@@ -122,7 +122,7 @@ def _whose(draft: Draft, those: Mapping[str, DiskView]) -> str:
 async def _disks_of(desk: Desk, name: str) -> Sequence[DiskView]:
     try:
         return (await desk.ogcore.disks(name)).disks
-    except (Refusal, OgCoreAway):  # there is no such client (any more), or nobody to ask
+    except Refusal:  # there is no such client (any more)
         return ()
 
 
