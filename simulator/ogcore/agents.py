@@ -118,9 +118,10 @@ class Agents:
 
 
 def reason(error: Exception) -> str:
-    """Of a call that failed, for a person."""
-    system = error.strerror if isinstance(error, OSError) else None
-    return system or str(error) or type(error).__name__
+    """Of a call that failed, for a person: aiohttp's own words for what the system said show its objects."""
+    cause = getattr(error, "os_error", error)
+    system = cause.strerror if isinstance(cause, OSError) else None
+    return system or str(cause) or type(cause).__name__
 
 
 def pinnable(fingerprint: str) -> bytes | None:

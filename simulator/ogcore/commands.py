@@ -75,7 +75,7 @@ class Commands:
         if isinstance(given, web.Response):
             return given
         pairs = zip(known, given.answers, strict=True)
-        outcomes = [members_of(answer) | {"client": client.name, "status": answer.status} for client, answer in pairs]
+        outcomes = [_outcome(client, answer) for client, answer in pairs]
         session, method = (given.session.id, given.session.method) if given.session else ("", wanted.method)
         return as_json({"session": session, "method": method, "outcomes": outcomes})
 
@@ -146,6 +146,13 @@ class Commands:
         if answer.status != 200 or not answer.members:
             return refused(answer, trace=trace.id)
         return as_json({**answer.members, "trace": trace.id})
+
+
+def _outcome(client: Client, answer: web.Response) -> dict[str, Any]:
+    said = members_of(answer)
+    if answer.status != 200:
+        said.pop("job_id", None)  # whoever is busy tells whose job keeps it so
+    return said | {"client": client.name, "status": answer.status}
 
 
 async def _read(request: web.Request, kind: type[T]) -> T:

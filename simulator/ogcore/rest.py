@@ -10,9 +10,9 @@ from aiohttp import web
 
 from simulator.ogcore.agents import Agents, Unreachable
 from simulator.ogcore.answers import as_json, client_of, error, trace_of
-from simulator.ogcore.clients import Clients
+from simulator.ogcore.clients import Clients, ClientState
 from simulator.ogcore.openapi import document
-from simulator.ogcore.traces import Traces, TraceState, now
+from simulator.ogcore.traces import Trace, Traces, TraceState, now
 from simulator.ogcore.views import InventoryView
 
 _FILTERS: Final = ("status", "command", "client", "session")
@@ -72,10 +72,15 @@ class Rest:
         wanted = {name: value for name, value in request.query.items() if name in _FILTERS and value}
         if wanted.get("status", TraceState.PENDING) not in set(TraceState):
             return error(400, f"status is one of {', '.join(TraceState)}")
-        return as_json({"traces": [trace.view() for trace in self._traces.select(wanted)]})
+        return as_json({"traces": [trace.view(off=self._is_off(trace)) for trace in self._traces.select(wanted)]})
 
     async def _show_trace(self, request: web.Request) -> web.Response:
-        return as_json(trace_of(request, self._traces).details())
+        trace = trace_of(request, self._traces)
+        return as_json(trace.details(off=self._is_off(trace)))
+
+    def _is_off(self, trace: Trace) -> bool:
+        client = self._clients.named(trace.client)
+        return client is None or client.state is ClientState.OFF
 
     async def _list_violations(self, _: web.Request) -> web.Response:
         return as_json({"violations": list(self._traces.violations)})

@@ -119,11 +119,11 @@ class Trace:
         self._apply(report)
         return broken
 
-    def view(self) -> TraceView:
-        """The line of a list."""
-        return TraceView(**self._members())
+    def view(self, *, off: bool) -> TraceView:
+        """The line of a list. ``off``: so is its client."""
+        return TraceView(**self._members(off=off))
 
-    def details(self) -> TraceDetails:
+    def details(self, *, off: bool) -> TraceDetails:
         reports = ({"received": entry.received, **msgspec.to_builtins(entry.report)} for entry in self.reports)
         violations = tuple(self.violations)
         more: dict[str, Any] = {
@@ -133,7 +133,7 @@ class Trace:
             "reports": tuple(reports),
             "job": self.job,
         }
-        return TraceDetails(**self._members(), **more)
+        return TraceDetails(**self._members(off=off), **more)
 
     def record(self) -> TraceRecord:
         digest = self._events[self.final.event_id].hex() if self.final else ""
@@ -153,7 +153,7 @@ class Trace:
             trace._events[record.final.event_id] = bytes.fromhex(record.digest)
         return trace
 
-    def _members(self) -> dict[str, Any]:
+    def _members(self, *, off: bool) -> dict[str, Any]:
         order = self.order
         what = {"id": self.id, "command": order.command, "client": order.client, "image": order.image}
         how = {"partition": order.partition, "method": order.method, "description": order.description}
@@ -166,6 +166,8 @@ class Trace:
             running["steps"] = tuple(StepView(**asdict(step)) for step in newest.steps)
         elif self.job:
             running = {"steps": self.job.steps, "sources": self.job.sources or {}, "left": self.job.left or ""}
+        if off and not self.ended:
+            running["silent_since"] = self.reports[-1].received if self.reports else self.created
         return {**what, **how, "state": self.state, "progress": self.percent, "text": self.text, **times, **running}
 
     def _remember(self, report: Report, digest: bytes) -> None:

@@ -194,7 +194,7 @@ class JobView(Struct, frozen=True, kw_only=True):
 
 class TraceView(Struct, frozen=True, kw_only=True):
     """One command. ``rate`` in bytes a second, ``eta_s`` None while it cannot be told; times in UTC, ISO 8601.
-    ``session`` is the id of the one that it is part of, ``sources`` and ``left`` are those of the job that has ended.
+    ``session`` is an id, ``sources`` and ``left`` are of an ended job, ``silent_since`` of one whose client is off.
     """
 
     id: str
@@ -218,6 +218,7 @@ class TraceView(Struct, frozen=True, kw_only=True):
     steps: tuple[StepView, ...] = ()
     sources: dict[str, int] = {}
     left: str = ""
+    silent_since: str = ""
 
 
 class Violation(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 
 PORT = 8081
 PATIENCE_MS = 120_000
@@ -66,10 +66,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """English. Whatever goes wrong in the page, or is loaded from elsewhere, fails the test."""
+    """English. Who is asked whether he is sure says yes. Whatever goes wrong in the page, or is loaded from elsewhere,
+    fails the test.
+    """
     context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
+    page.on("dialog", Dialog.accept)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if "Content Security" in message.text else None)

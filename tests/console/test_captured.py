@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.console.conftest import Shoot
 from tests.console.ways import open_client, open_trace, press, state
@@ -52,6 +52,5 @@ def test_from_one_pc_to_another(room: Page, lab: str, shoot: Shoot) -> None:
     page.goto(f"{lab}images")
     expect(image).to_contain_text("Previous version")
     shoot(page, "images")
-    page.once("dialog", Dialog.accept)
     press(page, f"Put back {NAME}")
     expect(page.locator("#notice")).to_contain_text("is in its place again")

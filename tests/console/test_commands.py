@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from simulator.machine.profile import DIRECTORY
 from tests.console.conftest import PATIENCE_MS, Shoot
@@ -22,8 +22,7 @@ SCRIPT = "echo '<b>hello</b>'\nprintf '\\033[1mbold\\n'\n"
 
 @pytest.fixture
 def room(page: Page, lab: str) -> Page:
-    """The page of all groups, every client in ogLive. Who is asked whether he is sure says yes."""
-    page.on("dialog", Dialog.accept)
+    """The page of all groups, every client in ogLive."""
     page.goto(lab)
     for name in ("modelo", "pc1", "pc2"):
         expect(card(page, name)).to_contain_text("og-live")
@@ -77,6 +76,22 @@ def test_a_script_that_fails_says_why(room: Page, lab: str, shoot: Shoot) -> Non
     expect(page.get_by_text("its output says why")).to_be_visible()
     expect(page.get_by_role("region", name="Output").last).to_have_text("no such thing\n")
     shoot(page, "failed")
+
+
+def test_a_script_is_pasted_whole_or_refused(room: Page, lab: str) -> None:
+    page = room
+    page.goto(f"{lab}script?client=modelo")
+    script = page.get_by_label("Script", exact=True)
+    script.focus()
+    page.keyboard.insert_text(f"# {'x' * 40_000}\necho the end")
+    press(page, "Run script")
+    page.locator("#outcome").get_by_role("link").click()
+    expect(page.get_by_role("region", name="Output").last).to_have_text("the end\n")
+    page.goto(f"{lab}script?client=modelo")
+    script.focus()
+    page.keyboard.insert_text(f"# {'x' * 70_000}\necho the end")
+    press(page, "Run script")
+    expect(page.locator("#outcome .bad")).to_contain_text("body-too-large")
 
 
 def test_a_pc_that_is_busy_says_with_what(room: Page, lab: str, shoot: Shoot) -> None:
@@ -188,7 +203,22 @@ def test_tables_of_several_pcs_are_drafted_for_the_smallest_disk(room: Page, lab
     expect(page.get_by_label("Disk", exact=True)).to_contain_text("512 MiB")
     page.get_by_role("checkbox", name="modelo").check()
     expect(page.get_by_label("Disk", exact=True)).to_contain_text("234 MiB")
+    page.get_by_label("Layout").select_option("as-is")
+    page.get_by_label("Layout").select_option("linux")
+    expect(page.get_by_role("group", name="Partition")).to_have_count(3)
+    page.get_by_label("Layout").select_option("as-is")
+    expect(page.get_by_text("The tables of these PCs differ; this is that of modelo.")).to_be_visible()
+    shoot(page, "differ")
     choose_layout(page, "data", 1)
+    expect(page.get_by_text("The tables of these PCs differ")).to_have_count(0)
+    size = page.get_by_label("Size in MiB")
+    size.fill("100")
+    expect(page.get_by_text("132 MiB free")).to_be_visible()
+    page.get_by_role("checkbox", name="modelo").uncheck()
+    expect(page.get_by_label("Disk", exact=True)).to_contain_text("512 MiB")
+    expect(size).to_have_value("100")
+    page.get_by_role("checkbox", name="modelo").check()
+    expect(page.get_by_text("132 MiB free")).to_be_visible()
     press(page, "Dry run")
     expect(page.locator("#outcome table")).to_have_count(2)
     expect(page.locator("#outcome").get_by_text("removed")).not_to_have_count(0)

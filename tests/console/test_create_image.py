@@ -151,6 +151,7 @@ def test_a_name_that_is_taken_is_asked_about_and_the_old_image_comes_back(
     image = page.get_by_role("listitem").filter(has_text=NAME)
     expect(image).to_contain_text("Previous version: 1 GiB")
     shoot(page, "images")
+    page.remove_listener("dialog", Dialog.accept)
     page.once("dialog", Dialog.dismiss)
     press(page, f"Put back {NAME}")
     asked: list[str] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Page, expect
 
 from simulator.machine.profile import DIRECTORY
 from tests.console.conftest import Shoot
@@ -27,7 +27,6 @@ def wait_for_all(page: Page, lab: str) -> None:
 
 def test_a_room_of_new_pcs(room: Page, lab: str, shoot: Shoot) -> None:
     page = room
-    page.on("dialog", Dialog.accept)
     page.goto(f"{lab}partitions?{ALL}")
     page.get_by_label("Layout").select_option("linux")
     expect(page.get_by_role("group", name="Partition")).to_have_count(3)

@@ -54,3 +54,19 @@ def test_a_page_survives_a_restart_of_the_console_itself(page: Page, tmp_path: P
     with ogcore(tmp_path):
         expect(page.get_by_text("Connection lost.")).to_be_hidden()
         expect(page.locator("#card-aula1-01")).to_contain_text("off")
+
+
+def test_tabs_that_were_opened_behind_the_others_leave_a_connection_to_the_next(page: Page, tmp_path: Path) -> None:
+    """A browser has six for a host."""
+    (tmp_path / "clients.json").write_text(CLIENTS)
+    address = f"http://127.0.0.1:{CONSOLE}/"
+    with ogcore(tmp_path):
+        for _ in range(6):
+            tab = page.context.new_page()
+            tab.add_init_script("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+            with tab.expect_request("**/live/"):
+                tab.goto(address)
+        page.goto(address)
+        expect(page.locator("#card-aula1-01")).to_contain_text("off")
+        with tab.expect_request("**/live/"):
+            tab.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.console.conftest import PATIENCE_MS, Shoot
 from tests.console.ways import deploy, open_client, open_trace, press, state, states_of
@@ -17,8 +17,7 @@ LAB = ["--clients", "1"]
 
 @pytest.fixture
 def pc(page: Page, lab: str) -> Page:
-    """The page of the only client, in ogLive. Who is asked whether he is sure says yes."""
-    page.on("dialog", Dialog.accept)
+    """The page of the only client, in ogLive."""
     open_client(page, lab, "modelo")
     expect(state(page)).to_have_text("og-live")
     return page

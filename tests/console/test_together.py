@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+import threading
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from simulator.ogcore.console.app import console_app
 from tests.console.behind import Behind
-from tests.console.conftest import Shoot
+from tests.console.conftest import PATIENCE_MS, Shoot
 from tests.console.test_use import serious
 from tests.console.ways import press
 
@@ -46,6 +48,9 @@ class OgCore:
     def __init__(self) -> None:
         self.ordered: list[Any] = []
         self.answer: tuple[int, dict[str, Any]] = (200, {})
+        self.free = threading.Event()
+        """While it is not set, orders wait for their answers."""
+        self.free.set()
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -55,6 +60,8 @@ class OgCore:
         app.router.add_get("/traces", self._traces)
         app.router.add_get("/traces/{id}", self._trace)
         app.router.add_post("/deploy", self._deploy)
+        app.router.add_post("/clients/{name}/plan", self._deploy)
+        app.router.add_post("/traces/{id}/retry", self._deploy)
         return app
 
     async def _clients(self, _: web.Request) -> web.Response:
@@ -62,9 +69,12 @@ class OgCore:
         clients = [{"name": f"pc{number}", "ip": f"10.0.0.{number}", **place} for number in range(1, PCS + 1)]
         return web.json_response({"clients": clients})
 
-    async def _disks(self, _: web.Request) -> web.Response:
+    async def _disks(self, request: web.Request) -> web.Response:
+        """``pc3`` has two of them."""
         part = {"partition": 2, "start": 1 << 20, "size": 1 << 34, "code": "8300", "filesystem": "ext4"}
-        return web.json_response({"current": True, "disks": [{"disk": 1, "size": 1 << 35, "partitions": [part]}]})
+        numbers = (1, 2) if request.match_info["name"] == "pc3" else (1,)
+        disks = [{"disk": number, "size": 1 << 35, "partitions": [part]} for number in numbers]
+        return web.json_response({"current": True, "disks": disks})
 
     async def _images(self, _: web.Request) -> web.Response:
         image = {"id": "1", "name": "ubuntu-24.04", "state": "ok", "offered": True, "size": 1 << 30}
@@ -82,7 +92,8 @@ class OgCore:
         return web.json_response(found | details | {"job": job})
 
     async def _deploy(self, request: web.Request) -> web.Response:
-        self.ordered.append(await request.json())
+        self.ordered.append(await request.json() if request.can_read_body else request.path)
+        await asyncio.to_thread(self.free.wait, PATIENCE_MS / 1000)
         status, said = self.answer
         return web.json_response(said, status=status)
 
@@ -165,6 +176,32 @@ def test_a_method_has_its_options(page: Page, address: str, core: OgCore, shoot:
     expect(page).to_have_url(f"{address}traces?session={SESSION}")
 
 
+def test_what_is_overwritten_is_what_was_chosen_and_asked_before(
+    page: Page, address: str, core: OgCore, shoot: Shoot
+) -> None:
+    page.goto(f"{address}deploy?client=pc3")
+    place = page.get_by_label("Partition")
+    place.select_option("2/2")
+    page.get_by_role("checkbox", name="pc4").check()
+    expect(place.locator("option", has_text="2 clients")).to_have_attribute("value", "1/2")
+    expect(place).to_have_value("2/2")
+    with page.expect_event("dialog") as asked:
+        press(page, "Deploy image")
+    assert asked.value.message == (
+        "Write ubuntu-24.04 over Disk 2, partition 2 \N{EN DASH} ext4 \N{EN DASH} 16 GiB? What it holds is lost. "
+        "Selected clients: 2."
+    )
+    expect(page.locator("#outcome .banner")).to_be_visible()
+    assert [(each["disk"], each["partition"]) for each in core.ordered] == [("2", "2")]
+    page.get_by_role("checkbox", name="pc3").uncheck()
+    expect(place).to_have_value("")
+    expect(place.locator("option:checked")).to_contain_text("Choose again")
+    shoot(page, "choose-again")
+    page.get_by_role("checkbox", name="pc5").check()
+    expect(place.locator("option", has_text="2 clients")).to_have_attribute("value", "1/2")
+    expect(place).to_have_value("")
+
+
 def test_a_repository_that_refuses_is_heard(page: Page, address: str, core: OgCore, shoot: Shoot) -> None:
     core.answer = (409, {"error": "the repository refuses the session: port 9000 is in use", "hint": "wait"})
     page.goto(f"{address}deploy?client=pc1")
@@ -172,3 +209,37 @@ def test_a_repository_that_refuses_is_heard(page: Page, address: str, core: OgCo
     press(page, "Deploy image")
     expect(page.get_by_text("the repository refuses the session: port 9000 is in use")).to_be_visible()
     shoot(page, "refused")
+
+
+def test_while_an_answer_is_waited_for_it_is_said(page: Page, address: str, core: OgCore, shoot: Shoot) -> None:
+    """And what was answered before is not taken for it."""
+    core.answer = (409, {"error": "pc1 is off"})
+    page.goto(f"{address}deploy?client=pc1")
+    button, outcome = page.get_by_role("button", name="Dry run"), page.locator("#outcome")
+    button.click()
+    expect(outcome.get_by_text("pc1 is off")).to_be_visible()
+    core.free.clear()
+    button.click()
+    expect(button).to_be_disabled()
+    expect(outcome.get_by_text("pc1 is off")).to_be_hidden()
+    assert "Waiting for the answer" in outcome.evaluate("each => getComputedStyle(each, '::before').content")
+    shoot(page, "waiting")
+    core.free.set()
+    expect(outcome.get_by_text("pc1 is off")).to_be_visible()
+    expect(button).to_be_enabled()
+    assert outcome.evaluate("each => getComputedStyle(each, '::before').content") == "none"
+
+
+def test_a_double_click_orders_once(page: Page, address: str, core: OgCore) -> None:
+    """Also when the first half of it is answered before the second."""
+    core.answer = (200, {"job_id": "RestaurarImagen-00000021", "trace": "21"})
+    core.free.clear()
+    page.goto(f"{address}traces/9")
+    button = page.get_by_role("button", name="Retry")
+    button.dblclick()
+    core.free.set()
+    expect(page.get_by_text("The order was given again.")).to_be_visible()
+    expect(button).to_be_enabled()
+    button.dispatch_event("click", {"detail": 2})
+    page.reload()
+    assert core.ordered == ["/traces/9/retry"]

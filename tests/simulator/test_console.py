@@ -60,6 +60,20 @@ async def test_pages(browser: Browser, path: str) -> None:
     assert "onclick" not in text
 
 
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_no_field_cuts_what_is_pasted(template: Path) -> None:
+    """What is too long is refused by whoever it is for; the rest of a script would run without its end."""
+    assert "maxlength" not in template.read_text()
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_what_is_ordered_is_ordered_once(template: Path) -> None:
+    """A button that waits for an answer cannot be pressed again."""
+    asking = re.findall(r"<(?:form|button)[^>]* hx-(?:get|post)=[^>]*>", template.read_text())
+    ordering = [each for each in asking if 'hx-target="#draft"' not in each]
+    assert [each for each in ordering if " hx-disable=" not in each] == []
+
+
 @pytest.mark.parametrize("path", ["/clients/nobody", "/traces/99", "/nothing"])
 async def test_what_is_not_there(browser: Browser, path: str) -> None:
     assert (await browser.get(path)).status == 404

@@ -150,7 +150,8 @@ async def test_a_button_is_a_call(desk: Desk) -> None:
         ([PLACE, NAME], "Select a partition."),
         ([CLIENT, PLACE], "A name is made of letters"),
         ([CLIENT, PLACE, ("image", "a/b/c")], "A name is made of letters"),
-        ([CLIENT, PLACE, ("image", "x" * 201)], "A name is made of letters"),
+        ([CLIENT, PLACE, ("image", "x" * 201)], "underscores, 200 at most"),
+        ([CLIENT, PLACE, NAME, ("description", "x" * 2001)], "length &lt;= 2000"),
     ],
 )
 async def test_what_is_missing_is_said_and_nothing_asked(

@@ -12,8 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
+from simulator.ogcore.console import figures
 from simulator.ogcore.console.app import console_app
-from tests.simulator.ogcore_room import Members, Room
+from tests.simulator.ogcore_room import JOB, PROGRESS, STOPPED, Members, Room
 from tests.simulator.test_commands import HARDWARE, OUTPUT, SOFTWARE, done, give, job_of
 
 MIB = 1 << 20
@@ -126,6 +127,42 @@ async def test_a_refusal_is_shown_with_its_hint(desk: Desk) -> None:
     assert "machine-busy" in said
 
 
+async def test_clients_without_a_partition_are_not_taken_for_none(desk: Desk) -> None:
+    for page in ("/deploy", "/commands", "/deploy/places"):
+        assert "Select a client first" in await desk.get(page)
+        assert "None of the selected clients has a partition" in await desk.get(f"{page}?client=pc2")
+    assert "None of the selected clients has a partition" in await desk.get("/clients/pc2/inventory")
+
+
+@pytest.mark.parametrize("change", ["layout", "clients", "rows", "rows?remove=0", "drawing"])
+async def test_while_ogcore_is_away_a_form_stays_as_it_is(desk: Desk, change: str) -> None:
+    """htmx replaces nothing then, neither the partition that was chosen nor the table that was typed."""
+    await desk.room.ogcore.close()
+    assert await desk.post(f"/partitions/{change}", *typed(LINUX), status=204) == ""
+    assert (await desk.console.get("/deploy/places?client=pc1&place=1/4")).status == 204
+
+
+async def test_a_deployment_that_is_refused_was_not_accepted(desk: Desk) -> None:
+    """A busy agent says with whose job, which is that of another order."""
+    desk.room.agent.answer = (409, {"error": "disk 1 is in use", "hint": "wait", "code": "disk-busy", "job_id": JOB})
+    said = await desk.post("/deploy", PC1, PLACE, ("image", "image-test"))
+    assert "accepted" not in said
+    for text in ("disk 1 is in use", "wait", "disk-busy", 'href="/traces/1"'):
+        assert text in said
+
+
+async def test_the_partition_that_was_chosen_stays_chosen(desk: Desk) -> None:
+    """Also when the clients become others; nothing else is chosen in its place, since that would be overwritten."""
+    places = "/deploy/places?client=pc1"
+    assert re.findall(r'value="([^"]*)" selected', await desk.get(places)) == ["1/2"]
+    assert re.findall(r'value="([^"]*)" selected', await desk.get(f"{places}&place=1/4")) == ["1/4"]
+    for gone in ("2/2", ""):
+        said = await desk.get(f"{places}&place={gone}")
+        assert re.findall(r'value="([^"]*)" selected', said) == [""]
+        assert "Choose again" in said
+    assert "Choose again" not in await desk.get("/deploy/places?place=1/2")
+
+
 async def test_output_is_shown_and_does_nothing(desk: Desk) -> None:
     await give(desk.room, "EjecutarScript", {"scp": "ip link"})
     await done(desk.room, "EjecutarScript", {"out": OUTPUT, "code": "0"})
@@ -133,6 +170,26 @@ async def test_output_is_shown_and_does_nothing(desk: Desk) -> None:
     assert "&lt;b&gt;eth0&lt;/b&gt;\n\N{SYMBOL FOR ESCAPE}[1mup" in page
     assert "exit status 0" in page
     assert "ip link" in page
+
+
+async def test_of_a_pc_that_is_off_the_last_report_is_told(desk: Desk) -> None:
+    """What it fetched a second then says nothing of when it ends."""
+    room, pages = desk.room, ("/", "/clients/pc1", "/traces", "/traces/1")
+    await room.deploy()
+    await room.report(PROGRESS | {"eta_s": 254})
+    await room.wait_for_state("og-live")
+    assert (await room.trace())["silent_since"] == ""
+    for path in pages:
+        assert "254 s left" in await desk.get(path)
+    await room.tell(STOPPED, {"ip": "127.0.0.1"})
+    trace = await room.trace()
+    assert trace["silent_since"] == trace["reports"][-1]["received"]
+    for path in pages:
+        page = await desk.get(path)
+        assert f"no report since {figures.clock(trace['silent_since'])}; it ends when the PC is back" in page
+        assert "254 s left" not in page
+    await room.start()
+    assert (await room.trace())["silent_since"] == ""
 
 
 async def test_inventories_are_tables(desk: Desk) -> None:
@@ -244,8 +301,21 @@ async def test_the_assistant_begins_with_what_is_there(desk: Desk) -> None:
     assert not re.search(r'name="format-\d+" checked', page)
 
 
+async def test_other_clients_take_nothing_of_what_is_typed_away(desk: Desk) -> None:
+    """Another disk or another layout does."""
+    kept = await desk.post("/partitions/clients", *typed(LINUX, CACHE), ("layout", "linux"))
+    assert re.findall(r'name="size-\d+"[^>]*value="([\d.]+)"', kept) == ["300", "199.5"]
+    assert re.findall(r'name="format-(\d+)" checked', kept) == ["0"]
+    assert 'value="linux" selected' in kept
+    anew = await desk.post("/partitions/layout", *typed(LINUX, CACHE), ("layout", "as-is"))
+    assert re.findall(r'name="size-\d+"[^>]*value="([\d.]+)"', anew) == ["100", "500", "200"]
+    first = await desk.post("/partitions/clients", PC1)
+    assert re.findall(r'name="size-\d+"[^>]*value="([\d.]+)"', first) == ["100", "500", "200"]
+
+
 async def test_clients_without_disks_have_no_table(desk: Desk) -> None:
     for clients in ((), (PC2,)):
-        said = await desk.post("/partitions/layout", *clients, ("layout", "linux"))
-        assert 'name="rows"' not in said
+        for change in ("layout", "clients"):
+            said = await desk.post(f"/partitions/{change}", *clients, ("layout", "linux"), ("disk", "1"), ("rows", "0"))
+            assert 'name="rows"' not in said
     assert "Select a client" in await desk.get("/partitions")

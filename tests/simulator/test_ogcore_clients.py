@@ -8,8 +8,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from simulator.ogcore.agents import Agents, Unreachable
+from simulator.ogcore.clients import Client, Started
 from simulator.ogcore.watch import kept_up
 from tests.simulator.ogcore_room import FINAL, JOB, SECRET, STOPPED, Members, Room
 
@@ -54,6 +57,20 @@ async def test_another_certificate_is_not_the_client(room: Room) -> None:
     assert room.agent.asked == []
     assert (await room.trace())["state"] == "failed"
     assert (await room.trace())["text"] == answer["error"]
+
+
+async def test_a_pc_that_dies_while_it_is_called_is_told_of_in_words() -> None:
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1 << 16)
+        writer.close()
+
+    agent = Started(ip="127.0.0.1", secret=SECRET, fingerprint="00" * 32)
+    async with await asyncio.start_server(die, "127.0.0.1", 0) as server, aiohttp.ClientSession() as session:
+        port = server.sockets[0].getsockname()[1]
+        client = Client(name="pc1", mac="", ip="127.0.0.1", port=port, agent=agent)
+        with pytest.raises(Unreachable) as caught:
+            await Agents(session).kill(client, JOB)
+    assert "object at" not in str(caught.value)
 
 
 async def test_a_fingerprint_may_have_colons(room: Room) -> None:

@@ -112,6 +112,14 @@ async def test_it_ends_with_the_last_of_them(room: Classroom) -> None:
     await room.until_ended("cancelled")
 
 
+async def test_the_job_of_somebody_else_is_nobodys_acceptance(room: Classroom) -> None:
+    """Whom an agent refuses it tells which job has the disk."""
+    room.agent.answer = (409, {"error": "disk 1 is in use", "code": "disk-busy", "hint": "wait", "job_id": JOB})
+    _, said = await room.order()
+    busy = [each for each in said["outcomes"] if each.get("code") == "disk-busy"]
+    assert [(each["hint"], each.get("job_id")) for each in busy] == [("wait", None)] * 2
+
+
 async def test_it_ends_when_all_agents_refuse(room: Classroom) -> None:
     room.agent.answer = (422, {"error": "there is no CACHE", "code": "cache-missing"})
     status, said = await room.order(method="p2p")

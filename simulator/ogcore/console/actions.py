@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import Final
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from simulator.errors import LabError
 from simulator.ogcore.console.api import OgCoreAway, Refusal
@@ -61,12 +62,14 @@ async def deploy(request: web.Request) -> web.Response:
 
 
 async def offer_places(request: web.Request) -> web.Response:
-    desk = request.app[DESK]
-    try:
-        found = await places(desk, list(dict.fromkeys(request.query.getall("client", []))))
-    except OgCoreAway:
-        found = []
-    return desk.fragment("places.html", request, places=found)
+    """To other clients. What was chosen stays chosen; or else nothing is, and no other partition is overwritten."""
+    desk, query = request.app[DESK], request.query
+    clients = list(dict.fromkeys(query.getall("client", [])))
+    found = await places(desk, clients)
+    if "place" in query:
+        found = [replace(each, likely=each.value == query["place"]) for each in found]
+    lost = "place" in query and found and not any(each.likely for each in found)
+    return desk.fragment("places-again.html" if lost else "places.html", request, places=found, chosen=clients)
 
 
 async def cancel(request: web.Request) -> web.Response:

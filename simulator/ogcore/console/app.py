@@ -14,7 +14,7 @@ from aiohttp import web
 
 from simulator.errors import LabError
 from simulator.ogcore.console import actions, capturing, live, orders, partitioning
-from simulator.ogcore.console.api import OgCore, Refusal
+from simulator.ogcore.console.api import OgCore, OgCoreAway, Refusal
 from simulator.ogcore.console.desk import DESK, Desk, Page
 from simulator.ogcore.console.hands import Hands
 from simulator.ogcore.console.pages import FAULTS, PAGES
@@ -110,6 +110,8 @@ async def _refusals_as_pages(request: web.Request, handler: Handler) -> web.Stre
         response = request.app[DESK].fragment("missing.html", request, refused=refusal.said)
         response.set_status(refusal.status)
         return response
+    except OgCoreAway:  # a page says so; of one that is open htmx replaces nothing then
+        return web.Response(status=204)
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

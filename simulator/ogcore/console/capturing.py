@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 from multidict import MultiMapping
 
-from simulator.ogcore.captures import LONGEST_DESCRIPTION, LONGEST_NAME, NAME
+from simulator.ogcore.captures import LONGEST_NAME, NAME
 from simulator.ogcore.console.api import OgCoreAway
 from simulator.ogcore.console.choices import Offer, can_be_captured, images_or_why, places
 from simulator.ogcore.console.desk import DESK, Context, Desk, Page
@@ -36,8 +36,7 @@ async def creation(desk: Desk, request: web.Request) -> Context:
     )
     chosen = next((each for each in offered if each.likely), None) or next(iter(offered), None)
     suggested = suggestion(name, chosen, {image.name for image in images}) if chosen else ""
-    limits = {"longest_name": LONGEST_NAME, "longest_description": LONGEST_DESCRIPTION}
-    return {"client": client, "places": offered, "why": why, **limits, **_named(suggested, suggested, images)}
+    return {"client": client, "places": offered, "why": why, **_named(suggested, suggested, images)}
 
 
 async def suggest_name(request: web.Request) -> web.Response:
@@ -51,8 +50,7 @@ async def suggest_name(request: web.Request) -> web.Response:
     chosen = next((each for each in offered if each.value == form.get("place")), None)
     if chosen and typed in {"", suggested}:
         typed = suggested = suggestion(client, chosen, {image.name for image in images})
-    context = _named(typed, suggested, images) | {"longest_name": LONGEST_NAME}
-    return desk.fragment("capture-name.html", request, **context)
+    return desk.fragment("capture-name.html", request, **_named(typed, suggested, images))
 
 
 async def note_name(request: web.Request) -> web.Response:
@@ -72,7 +70,7 @@ async def create(request: web.Request) -> web.Response:
     if not client or not order["partition"]:
         return tell_missing(request, "Select a partition.")
     if not re.search(NAME, order["image"]) or len(order["image"]) > LONGEST_NAME:
-        return tell_missing(request, "A name is made of letters, digits, dots, hyphens and underscores.")
+        return tell_missing(request, "A name is made of letters, digits, dots, hyphens and underscores, 200 at most.")
     if not dry and form.get("replace") != order["image"]:
         try:
             images, why = await images_or_why(desk)

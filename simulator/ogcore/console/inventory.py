@@ -27,6 +27,7 @@ async def inventory(desk: Desk, request: web.Request) -> Context:
     )
     return {
         "client": client,
+        "chosen": [name],
         "hardware": hardware,
         "software": software,
         "shown": _shown(software, request.query.get("place", "")),

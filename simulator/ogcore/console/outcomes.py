@@ -48,7 +48,7 @@ async def tell(
 def tell_room(request: web.Request, said: RoomAnswer) -> web.Response:
     outcomes = [
         Outcome(client=each.client, accepted=Accepted(each.job_id, each.trace))
-        if each.job_id
+        if each.status == 200
         else Outcome(client=each.client, refused=each)
         for each in said.outcomes
     ]

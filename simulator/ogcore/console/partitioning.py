@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
 from multidict import MultiMapping
 
-from simulator.ogcore.console.api import OgCoreAway, Refusal
+from simulator.ogcore.console.api import Refusal
 from simulator.ogcore.console.desk import DESK, Context, Desk, Page
 from simulator.ogcore.console.layouts import LAYOUTS
 from simulator.ogcore.console.outcomes import chosen, commanded, tell, tell_missing
-from simulator.ogcore.console.tables import FILESYSTEMS, KINDS, TABLES, Draft, draft_of
+from simulator.ogcore.console.tables import FILESYSTEMS, KINDS, TABLES, Draft, as_is, draft_of
 from simulator.ogcore.views import DiskView
+
+Disks = Mapping[int, Mapping[str, DiskView]]
+"""By number, and by the client whose it is."""
 
 _FUNCTION: Final = "Configurar"
 _AS_IS: Final = "as-is"
@@ -24,6 +27,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/partitions", configure)
     app.router.add_post("/partitions/plan", configure)
     app.router.add_post("/partitions/layout", lay_out)
+    app.router.add_post("/partitions/clients", lay_out)
     app.router.add_post("/partitions/rows", change_rows)
     app.router.add_post("/partitions/drawing", draw)
 
@@ -38,13 +42,16 @@ async def assistant(desk: Desk, request: web.Request) -> Context:
 
 
 async def lay_out(request: web.Request) -> web.Response:
-    """Other clients, another disk, or another layout: the table begins anew with the layout."""
+    """Another disk or another layout: the table begins anew with it. Other clients take it as it is drafted, unless
+    they have no such disk.
+    """
     form = await request.post()
     disks = await _disks(request.app[DESK], chosen(form))
-    disk = _chosen_disk(disks, form)
+    disk, draft = _chosen_disk(disks, form), draft_of(form)
     layout = str(form.get("layout", ""))
     _, make = LAYOUTS.get(layout, LAYOUTS[_AS_IS])
-    context = _drafted(make(disk) if disk else None, disk, disks)
+    kept = request.path.endswith("/clients") and disk and disk.disk == draft.disk
+    context = _drafted(draft if kept else make(disk) if disk else None, disk, disks)
     return request.app[DESK].fragment("table-draft.html", request, layout=layout, **context)
 
 
@@ -77,11 +84,12 @@ async def configure(request: web.Request) -> web.Response:
     return await tell(request, clients, commanded(request, _FUNCTION, members, dry=dry), dry=dry)
 
 
-def _drafted(draft: Draft | None, disk: DiskView | None, disks: Mapping[int, DiskView]) -> dict[str, Any]:
+def _drafted(draft: Draft | None, disk: DiskView | None, disks: Disks) -> dict[str, Any]:
     return {
         "draft": draft,
         "disk": disk,
-        "disks": disks,
+        "disks": {number: _smallest(those) for number, those in disks.items()},
+        "whose": _whose(draft, disks[disk.disk]) if draft and disk else "",
         "free": draft.free(disk.size) if draft and disk else 0,
         "drawn": draft.drawn(disk) if draft and disk else None,
         "layouts": {name: label for name, (label, _) in LAYOUTS.items()},
@@ -91,30 +99,38 @@ def _drafted(draft: Draft | None, disk: DiskView | None, disks: Mapping[int, Dis
     }
 
 
-async def _disks(desk: Desk, clients: Sequence[str]) -> dict[int, DiskView]:
-    """By number; where the clients' differ, the smallest, which what is drafted has to fit."""
-    found: dict[int, DiskView] = {}
-    for disk in _all(await asyncio.gather(*(_disks_of(desk, name) for name in clients))):
-        if disk.disk not in found or disk.size < found[disk.disk].size:
-            found[disk.disk] = disk
+async def _disks(desk: Desk, clients: Sequence[str]) -> Disks:
+    found: dict[int, dict[str, DiskView]] = {}
+    inventories = await asyncio.gather(*(_disks_of(desk, name) for name in clients))
+    for client, disks in zip(clients, inventories, strict=True):
+        for disk in disks:
+            found.setdefault(disk.disk, {})[client] = disk
     return dict(sorted(found.items()))
 
 
-def _all(inventories: Iterable[Sequence[DiskView]]) -> Iterable[DiskView]:
-    return (disk for disks in inventories for disk in disks)
+def _smallest(those: Mapping[str, DiskView]) -> DiskView:
+    """Which what is drafted has to fit."""
+    return min(those.values(), key=lambda disk: disk.size)
+
+
+def _whose(draft: Draft, those: Mapping[str, DiskView]) -> str:
+    """The client that has this very table, where others have another one; empty for nobody's, and for everybody's."""
+    owners = [client for client, disk in those.items() if as_is(disk) == draft]
+    return owners[0] if 0 < len(owners) < len(those) else ""
 
 
 async def _disks_of(desk: Desk, name: str) -> Sequence[DiskView]:
     try:
         return (await desk.ogcore.disks(name)).disks
-    except (Refusal, OgCoreAway):  # there is no such client (any more), or nobody to ask
+    except Refusal:  # there is no such client (any more)
         return ()
 
 
-def _chosen_disk(disks: Mapping[int, DiskView], form: MultiMapping[Any]) -> DiskView | None:
+def _chosen_disk(disks: Disks, form: MultiMapping[Any]) -> DiskView | None:
     wanted = str(form.get("disk", ""))
-    chosen_one = disks.get(int(wanted)) if wanted.isdecimal() else None
-    return chosen_one or next(iter(disks.values()), None)
+    those = disks.get(int(wanted)) if wanted.isdecimal() else None
+    those = those or next(iter(disks.values()), None)
+    return _smallest(those) if those else None
 
 
 ASSISTANT: Final = Page("partitions.html", assistant)
