@@ -6,13 +6,18 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from typing import Final
 
 from ogagent.crowd.arrivals import Givers, Told
 from ogagent.errors import CacheError
+from ogagent.model.units import MIB
 from ogagent.restore.crowd import CrowdSource
 from ogagent.restore.kept import Desk, State
 from ogagent.restore.kept_stream import KeptStream
 from ogagent.source.ranges import Ranges
+
+_PART: Final = 4 * MIB
+"""Pieces have so much at most, where they are OpenGnsys' own."""
 
 
 class KeptWhole(KeptStream):
@@ -32,20 +37,17 @@ class KeptWhole(KeptStream):
         """Nothing is done where the CACHE has it already, or does not keep it."""
         if self.state is not State.KEEPING:
             return
-        crowd, progress = self._crowd, self._desk.progress
-        crowd.storage, progress.whole_first, progress.crowd_unproven = self, True, True
-        await self._listen()
-        if crowd.dry.is_set() and self._givers == "multicast":
-            self._there = Ranges()  # what it has lost until then nobody knows
-        if (missing := self._there.missing(self._reserved)).total:
-            crowd.ended(missing.total)
-            await asyncio.sleep(random.uniform(0, crowd.spread_s))  # noqa: S311 - so that not all ask at once
-        for start, stop in missing:
-            position = start
-            async with aclosing(crowd.part(start, stop)) as chunks:
-                async for chunk in chunks:
-                    await self._keep(position, chunk)
-                    position += len(chunk)
+        progress = self._desk.progress
+        self._crowd.storage, progress.whole_first, progress.crowd_unproven = self, True, True
+        coming = asyncio.create_task(self._take_in())
+        try:
+            await self._listen(coming)
+            await self._complete(coming)
+        finally:
+            coming.cancel()
+            await asyncio.wait([coming])
+        if not coming.cancelled():
+            coming.result()
         try:
             await self._written()
         except CacheError as error:
@@ -64,17 +66,33 @@ class KeptWhole(KeptStream):
                 async for chunk in chunks:
                     yield chunk
 
-    async def _listen(self) -> None:
+    async def _listen(self, coming: asyncio.Task[None]) -> None:
         """Until nothing more comes, or little."""
-        coming, dry = asyncio.create_task(self._take_in()), asyncio.create_task(self._crowd.dry.wait())
+        dry = asyncio.create_task(self._crowd.dry.wait())
         try:
             await asyncio.wait([coming, dry], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (coming, dry):
-                task.cancel()
-            await asyncio.wait([coming, dry])
-        if not coming.cancelled():
+            dry.cancel()
+        if coming.done():
             coming.result()
+        if self._crowd.dry.is_set() and self._givers == "multicast":
+            self._there = Ranges()  # what it has lost until then nobody knows
+        if (missing := self._there.missing(self._reserved)).total:
+            self._crowd.ended(missing.total)
+            await asyncio.sleep(random.uniform(0, self._crowd.spread_s))  # noqa: S311 - so that not all ask at once
+
+    async def _complete(self, coming: asyncio.Task[None]) -> None:
+        """In the order of the file. Where others listen as well, each PC takes some here and some there: what one has
+        fetched the others need not.
+        """
+        while self.state is State.KEEPING and (missing := list(self._there.missing(self._reserved))):
+            start, stop = missing[0] if coming.done() else random.choice(_parts(missing))  # noqa: S311 - as above
+            position = start
+            async with aclosing(self._crowd.part(start, stop)) as chunks:
+                async for chunk in chunks:
+                    await self._keep(position, chunk)
+                    position += len(chunk)
+            self._there.add(start, stop)
 
     async def _take_in(self) -> None:
         async with aclosing(self._crowd.arriving(Ranges(0, self._reserved))) as arriving:
@@ -106,3 +124,7 @@ class KeptWhole(KeptStream):
 
     def wrong(self, start: int, stop: int) -> bool:  # noqa: ARG002 - only the sum of all of it could tell
         return False
+
+
+def _parts(missing: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(at, min(at + _PART, stop)) for start, stop in missing for at in range(start, stop, _PART)]
