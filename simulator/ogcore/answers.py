@@ -30,6 +30,12 @@ def words(answer: Answer) -> str:
     return text if isinstance(text, str) else f"the agent answered {answer.status}"
 
 
+def hint(answer: Answer) -> str:
+    """What the agent says is to be done about it."""
+    text = answer.members.get("hint")
+    return text if isinstance(text, str) else ""
+
+
 def refused(answer: Answer, **more: str) -> web.Response:
     """With the agent's own status, unless the agent has not said anything that makes sense."""
     sensible = answer.status >= 400 and answer.members

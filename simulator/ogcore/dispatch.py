@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from simulator.ogcore.agents import Agents, Unreachable
-from simulator.ogcore.answers import BAD_GATEWAY, CONFLICT, as_json, error, refused, words
+from simulator.ogcore.answers import BAD_GATEWAY, CONFLICT, as_json, error, hint, refused, words
 from simulator.ogcore.clients import Client
 from simulator.ogcore.order import Order
 from simulator.ogcore.store import Store
@@ -44,15 +44,15 @@ class Dispatch:
             return await self._give_up(trace, str(why), error(BAD_GATEWAY, str(why), trace=trace.id))
         job_id = answer.members.get("job_id")
         if answer.status != 200 or not isinstance(job_id, str):
-            return await self._give_up(trace, words(answer), refused(answer, trace=trace.id))
+            return await self._give_up(trace, words(answer), refused(answer, trace=trace.id), hint=hint(answer))
         if trace.job_id not in {"", job_id}:
             self._traces.violated(f"the call was answered with {job_id}, reports say {trace.job_id}", trace=trace)
         trace.job_id = job_id
         await self._store.save_trace(trace)
         return as_json({"job_id": job_id, "trace": trace.id})
 
-    async def _give_up(self, trace: Trace, reason: str, answer: web.Response) -> web.Response:
-        trace.refuse(reason)
+    async def _give_up(self, trace: Trace, reason: str, answer: web.Response, *, hint: str = "") -> web.Response:
+        trace.refuse(reason, hint=hint)
         await self._store.save_trace(trace)
         return answer
 

@@ -48,13 +48,16 @@ class TraceRecord(Order, frozen=True, kw_only=True):
     created: str
     finished: str | None
     refusal: str
+    hint: str = ""
     final: FinalReport | None
     digest: str
     job: JobView | None
 
 
 class Trace:
-    """One command. ``refusal`` is why it never became a job; the state follows from what was received."""
+    """One command. ``refusal`` is why it never became a job, and ``hint`` what to do; the state follows from what was
+    received.
+    """
 
     def __init__(self, number: int, order: Order, job_id: str = "") -> None:
         self.id = str(number)
@@ -63,6 +66,7 @@ class Trace:
         self.created = now()
         self.finished: str | None = None
         self.refusal = ""
+        self.hint = ""
         self.newest: ProgressReport | None = None
         self.final: FinalReport | None = None
         self.last_seq = -1
@@ -103,8 +107,8 @@ class Trace:
     def client(self) -> str:
         return self.order.client
 
-    def refuse(self, reason: str) -> None:
-        self.refusal = reason
+    def refuse(self, reason: str, *, hint: str = "") -> None:
+        self.refusal, self.hint = reason, hint
         self.finished = now()
 
     def receive(self, report: Report, body: bytes) -> list[str]:
@@ -128,6 +132,7 @@ class Trace:
         violations = tuple(self.violations)
         more: dict[str, Any] = {
             "members": self.order.members,
+            "hint": self.hint if self.text == self.refusal else "",
             "doubles": self.doubles,
             "violations": violations,
             "reports": tuple(reports),
@@ -137,7 +142,7 @@ class Trace:
 
     def record(self) -> TraceRecord:
         digest = self._events[self.final.event_id].hex() if self.final else ""
-        names = ("job_id", "created", "finished", "refusal", "final", "job")
+        names = ("job_id", "created", "finished", "refusal", "hint", "final", "job")
         own = {name: getattr(self, name) for name in names}
         return TraceRecord(number=int(self.id), digest=digest, **asdict(self.order), **own)
 
@@ -146,7 +151,7 @@ class Trace:
         order = Order(**{name: getattr(record, name) for name in Order.__struct_fields__})
         trace = cls(record.number, order, record.job_id)
         trace.created, trace.finished, trace.refusal = record.created, record.finished, record.refusal
-        trace.job = record.job
+        trace.hint, trace.job = record.hint, record.job
         if record.final:
             trace.final, trace.last_seq = record.final, record.final.seq
             trace.reports.append(Received(received=record.finished or "", report=record.final))

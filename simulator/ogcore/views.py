@@ -141,7 +141,6 @@ class ReplacedView(Struct, frozen=True, kw_only=True):
 
 class CapturePlan(Struct, frozen=True, kw_only=True):
     """What the agent would do to create an image. ``used`` and ``room`` in bytes, None where nobody knows.
-
     ``reduce``: the file system becomes smaller for the image, and as large as it was after it.
     """
 
@@ -232,10 +231,11 @@ class Violation(Struct, frozen=True, kw_only=True):
 
 class TraceDetails(TraceView, frozen=True, kw_only=True):
     """``members`` are those of the call, none when somebody else made it. ``reports`` are those that were received,
-    oldest first; ``doubles`` came again and count once.
+    oldest first; ``doubles`` came again and count once. ``hint``: what to do about a refusal.
     """
 
     members: dict[str, Any]
+    hint: str = ""
     doubles: int
     violations: tuple[Violation, ...]
     reports: tuple[dict[str, Any], ...]

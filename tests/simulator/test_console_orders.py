@@ -125,6 +125,7 @@ async def test_a_refusal_is_shown_with_its_hint(desk: Desk) -> None:
     assert "the machine is &lt;busy&gt;" in said
     assert "wait for job 5" in said
     assert "machine-busy" in said
+    assert "wait for job 5" in await desk.get("/traces/1")
 
 
 async def test_clients_without_a_partition_are_not_taken_for_none(desk: Desk) -> None:

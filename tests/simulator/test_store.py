@@ -73,6 +73,22 @@ async def test_agents_and_traces_outlive_a_restart(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_refusal_outlives_a_restart_with_its_hint(tmp_path: Path) -> None:
+    store, _, traces = loaded(tmp_path / "memory")
+    trace = traces.open(DEPLOYMENT)
+    trace.refuse("disk 1 is busy", hint="wait")
+    await store.save_trace(trace)
+    await store.close()
+    store, _, traces = loaded(tmp_path / "memory")
+    again = traces.numbered("1")
+    assert again
+    details = again.details(off=False)
+    assert (details.text, details.hint) == ("disk 1 is busy", "wait")
+    again.receive(PROGRESS, b"")  # it is a job after all
+    assert again.details(off=False).hint == ""
+    await store.close()
+
+
 async def test_what_a_client_told_outlives_a_restart(tmp_path: Path) -> None:
     store, clients, _ = loaded(tmp_path / "memory")
     pc1 = clients.named("pc1")
