@@ -34,6 +34,8 @@ class FileSource:
         self._fd = fd
         self.size = size
         self._patience_s = patience_s
+        self._free: list[DaemonThread] = []
+        """Threads to be used again: of what each new one reads malloc keeps memory apart (mallopt(3), M_ARENA_MAX)."""
 
     @classmethod
     @asynccontextmanager
@@ -51,7 +53,8 @@ class FileSource:
         return self.part(0, self.size)
 
     async def part(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        thread, fd, position = DaemonThread("share", _IDLE_S), os.dup(self._fd), start
+        thread = self._free.pop() if self._free else DaemonThread("share", _IDLE_S)
+        fd, position = os.dup(self._fd), start
         try:
             while position < min(stop, self.size):
                 read = partial(os.pread, fd, min(_CHUNK, stop - position), position)
@@ -66,7 +69,8 @@ class FileSource:
                 position += len(chunk)
                 yield chunk
         finally:
-            await _closed(fd, thread)
+            if await _closed(fd, thread):
+                self._free.append(thread)
 
     def at_hand(self, start: int, stop: int) -> bool:  # noqa: ARG002 - all of it is here
         return True
@@ -95,10 +99,12 @@ async def _asked(
         ) from error
 
 
-async def _closed(fd: int, thread: DaemonThread | None = None) -> None:
+async def _closed(fd: int, thread: DaemonThread | None = None) -> bool:
     """Not before ``thread`` has done what it was asked for; by a share that does not answer nobody is kept."""
     with suppress(TimeoutError):
         await aside(_CLOSING_S, lambda: os.close(fd), grace_s=0, thread=thread)
+        return True
+    return False
 
 
 def _read_small(path: str, within: str, limit: int) -> bytes | None:
