@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 0.1
 _SUFFIX: Final = ".img"
-_HEAD: Final = 8 << 10
 
 
 def add_command(command: argparse.ArgumentParser, settings: Callable[[Path | None], Settings]) -> None:
@@ -70,7 +69,7 @@ def _plan(options: argparse.Namespace) -> CapturePlan:
     from ogagent.capture.request import CapturePlan, CaptureRequest
     from ogagent.disk.by_path import target_at
     from ogagent.disk.content import probe
-    from ogagent.image.strangers import disk_in
+    from ogagent.image.strangers import DISK_HEAD, disk_in
     from ogagent.model.filesystem import by_blkid
     from ogagent.resize.reduce import reducible
 
@@ -79,7 +78,7 @@ def _plan(options: argparse.Namespace) -> CapturePlan:
         raise FilesystemNotSupported(f"{options.device} has no bytes", hint="name a partition, or a file that is one")
     with Path(options.device).open("rb") as device:
         found = probe(device.fileno(), 0, target.size)
-        disk = disk_in(os.pread(device.fileno(), _HEAD, 0))
+        disk = disk_in(os.pread(device.fileno(), DISK_HEAD, 0))
     if found.hibernated:
         raise ModelNotClean(f"a system sleeps in {options.device}", hint="start it, and shut it down")
     known = by_blkid(found.filesystem)

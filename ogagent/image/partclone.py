@@ -16,7 +16,7 @@ from ogagent.image.checksum import partclone_crc32
 from ogagent.image.filesystem import recognize
 from ogagent.image.partclone_header import Geometry, read_header
 from ogagent.image.piece import Check, Extent, Piece, Prover
-from ogagent.image.strangers import disk_in
+from ogagent.image.strangers import DISK_HEAD, disk_in
 from ogagent.image.stream import ByteStream, goes_on
 from ogagent.model.plan import ImageHeader
 from ogagent.model.units import MIB
@@ -25,7 +25,6 @@ _PIECE: Final = 4 * MIB
 _DAMAGED: Final = "prove it in the repository: ogagent image verify; when it is wrong there, too, make it again"
 _ALL_OF_IT: Final = "raw"
 """As partclone.dd calls what it takes without knowing what it is."""
-_HEAD: Final = 8 << 10
 _BITMAP_END: Final = b"BiTmAgIc"  # closes the bitmap of format 0001
 
 
@@ -92,7 +91,7 @@ class PartcloneImage:
         return used * geometry.block_size
 
     def _refuse_a_disk(self) -> None:
-        head = self._stream.peek(_HEAD)
+        head = self._stream.peek(DISK_HEAD)
         if recognize(head) is None and (disk := disk_in(head)):
             raise UnknownImage(f"the image is one of {disk.name}, and not of a partition", hint=disk.hint)
 

@@ -30,6 +30,7 @@ _MAKE_SWAP: Final = "there is nothing in it to deploy: make swap space on the PC
 _PARTCLONE: Final = "its raw bytes cannot be checked: make the image with partclone"
 _NO_PARTITION: Final = "make an image of a partition with partclone"
 
+DISK_HEAD: Final = 8 * KIB
 _WHOLE_DISK: Final = "a whole disk with its partition table"
 
 # The pages of memory that swap space may have been made for: its signature ends the first one.
@@ -118,7 +119,7 @@ def stranger_in(head: bytes) -> Stranger | None:
 
 
 def disk_in(head: bytes) -> Stranger | None:
-    """Where these are the first bytes of a disk that holds partitions."""
+    """Where these, ``DISK_HEAD`` of them at least, are the first bytes of a disk that holds partitions."""
     found = stranger_in(head)
     return found if found is not None and found.name.startswith(_WHOLE_DISK) else None
 

@@ -156,6 +156,11 @@ def test_what_the_settings_name(tmp_path: Path) -> None:
     assert list(things_named(Settings(crowd=CrowdSettings(interface="lo")))) == []
 
 
+async def test_what_the_settings_name_is_looked_at(tmp_path: Path) -> None:
+    found = await check(Settings(access=AccessSettings(secret_file=f"{tmp_path}/gone")), DisksOf(DISK))
+    assert named(found, "access.secret_file").state is Verdict.PROBLEM
+
+
 async def test_an_ogcore_that_is_believed(tmp_path: Path) -> None:
     async with served(web.Application(), ADDRESS, own_certificate(tmp_path, ADDRESS)) as port:
         found = await ogcore(OgCoreSettings(url=f"https://{ADDRESS}:{port}", ca=str(tmp_path / "ogcore.pem")))
