@@ -12,6 +12,8 @@ import pytest
 
 from ogagent.disk.real import RealMachine
 from ogagent.errors import DeviceBusy
+from ogagent.functions.configure import Configurar
+from ogagent.partition.real import RealTables
 from ogagent.restore.job import restore
 from ogagent.restore.plan import Rules, plan_restore
 from ogagent.restore.progress import Progress
@@ -140,3 +142,22 @@ def test_by_hand(loop_disk: LoopDisk, tool: Tool, tmp_path: Path) -> None:
     told = "".join(done.stdout.split("\n"))
     assert told.count("032-the Linux that is hibernated on") == 1
     assert content(f"{disk}p2") == plain
+
+
+async def test_a_table_that_is_changed_beside_it(loop_disk: LoopDisk, tool: Tool) -> None:
+    """Its partition can be held for a moment, though the disk is."""
+    device = loop_disk(64 * MIB, TABLE)
+    plain = sleeping(tool, f"{device}p2")
+    machine = RealMachine([device], [])
+    rows = [
+        {"ttp": "GPT", "che": "0"},
+        {"par": "1", "cpt": "LINUX", "tam": f"{16 << 10}", "ope": "1", "sfi": "EXT4"},
+        {"par": "2", "cpt": "LINUX-SWAP", "tam": f"{16 << 10}"},
+        {"par": "3", "cpt": "LINUX", "tam": f"{16 << 10}"},
+    ]
+    order = Configurar(machine, RealTables(), "uefi", reports=False).order({"dsk": first_included(), "cfg": rows})
+    work = order.plan(await machine.inventory())
+    await work.run()
+    assert [warning[:26] for warning in work.progress.warnings] == ["032-the Linux that is hibe"]
+    assert content(f"{device}p2") == plain
+    tool("e2fsck", "-fn", f"{device}p1")
